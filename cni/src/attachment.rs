@@ -1,0 +1,119 @@
+//! One container's interface in one network: the unit that ADD makes and DEL removes.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// Names an attachment, also on the kernel objects that belong to it.
+///
+/// Shown as `weir container=ID interface=NAME network=NAME pod=NAMESPACE/NAME`, which is the text of a
+/// link's alias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// `name` of the network config.
+    pub network: String,
+    /// `CNI_CONTAINERID`.
+    pub container_id: String,
+    /// `CNI_IFNAME`.
+    pub interface: String,
+    /// `namespace/name` of the Kubernetes pod, where the runtime told.
+    pub pod: Option<String>,
+}
+
+const SIGNATURE: &str = "weir ";
+/// The kernel holds at most so many bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
+const ALIAS_MAX: usize = 255;
+
+impl Attachment {
+    /// Reads what [`Attachment`]'s text says; `None` for a text of somebody else.
+    pub fn parse(alias: &str) -> Option<Self> {
+        let mut attachment =
+            Self { network: String::new(), container_id: String::new(), interface: String::new(), pod: None };
+        for pair in alias.strip_prefix(SIGNATURE)?.split(' ') {
+            match pair.split_once('=')? {
+                ("container", value) => value.clone_into(&mut attachment.container_id),
+                ("interface", value) => value.clone_into(&mut attachment.interface),
+                ("network", value) => value.clone_into(&mut attachment.network),
+                ("pod", value) => attachment.pod = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        Some(attachment)
+    }
+
+    /// Whether `alias` names this attachment. The pod does not count: not every call tells it. What the
+    /// kernel cut off does not count either.
+    pub fn is_named_by(&self, alias: &str) -> bool {
+        let without_pod = Self { pod: None, ..self.clone() }.to_string();
+        let identity = &without_pod[..without_pod.floor_char_boundary(ALIAS_MAX)];
+        match alias.strip_prefix(identity) {
+            Some(rest) => rest.is_empty() || rest.starts_with(" pod=") || alias.len() >= ALIAS_MAX,
+            None => false,
+        }
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { network, container_id, interface, pod } = self;
+        write!(f, "{SIGNATURE}container={container_id} interface={interface} network={network}")?;
+        pod.as_ref().map_or(Ok(()), |pod| write!(f, " pod={pod}"))
+    }
+}
+
+/// An entry of `cni.dev/valid-attachments`: an attachment that GC must leave alone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ValidAttachment {
+    /// The container's ID.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// The interface's name in the container.
+    #[serde(rename = "ifname")]
+    pub interface: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(pod: Option<&str>) -> Attachment {
+        Attachment {
+            network: "cbr0".into(),
+            container_id: "c1".into(),
+            interface: "eth0".into(),
+            pod: pod.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn an_alias_reads_back() {
+        let text = attachment(Some("shop/web-0")).to_string();
+        assert_eq!(text, "weir container=c1 interface=eth0 network=cbr0 pod=shop/web-0");
+        assert_eq!(Attachment::parse(&text), Some(attachment(Some("shop/web-0"))));
+        assert_eq!(Attachment::parse("uplink to rack 7"), None);
+    }
+
+    #[test]
+    fn an_alias_names_its_attachment_with_and_without_the_pod() {
+        let alias = attachment(Some("shop/web-0")).to_string();
+        assert!(attachment(None).is_named_by(&alias));
+        assert!(attachment(Some("shop/web-0")).is_named_by(&attachment(None).to_string()));
+    }
+
+    #[test]
+    fn another_attachment_is_not_named() {
+        let mut other = attachment(None);
+        other.network.push('1');
+        assert!(!attachment(None).is_named_by(&other.to_string()));
+        assert!(!other.is_named_by(&attachment(None).to_string()));
+        assert!(!attachment(None).is_named_by(""));
+    }
+
+    #[test]
+    fn an_alias_that_the_kernel_cut_off_still_names_its_attachment() {
+        let mut long = attachment(Some("shop/web-0"));
+        long.network = "n".repeat(300);
+        let alias = &long.to_string()[..ALIAS_MAX];
+        assert!(long.is_named_by(alias));
+    }
+}

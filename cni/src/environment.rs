@@ -1,0 +1,262 @@
+//! The environment of a call: `CNI_COMMAND` and its companions.
+
+use crate::arguments::Arguments;
+use crate::error::{Error, Result};
+
+/// What a runtime asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Attach a container.
+    Add,
+    /// Tell whether an attachment is still as ADD left it.
+    Check,
+    /// Detach a container.
+    Del,
+    /// Remove what belongs to no attachment any more.
+    Gc,
+    /// Tell whether ADD can be served.
+    Status,
+    /// Tell the versions that are spoken.
+    Version,
+}
+
+impl Command {
+    /// As it is written in `CNI_COMMAND`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Check => "CHECK",
+            Self::Del => "DEL",
+            Self::Gc => "GC",
+            Self::Status => "STATUS",
+            Self::Version => "VERSION",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        [Self::Add, Self::Check, Self::Del, Self::Gc, Self::Status, Self::Version]
+            .into_iter()
+            .find(|command| command.as_str() == text)
+            .ok_or_else(|| Error::UnknownCommand { command: text.to_owned() })
+    }
+
+    /// Whether the call is about one attachment.
+    pub const fn has_attachment(self) -> bool {
+        matches!(self, Self::Add | Self::Check | Self::Del)
+    }
+}
+
+/// The variables as they were given; an absent one is empty, which means the same.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    /// `CNI_COMMAND`.
+    pub command: String,
+    /// `CNI_CONTAINERID`.
+    pub container_id: String,
+    /// `CNI_NETNS`.
+    pub netns: String,
+    /// `CNI_IFNAME`.
+    pub interface: String,
+    /// `CNI_ARGS`.
+    pub arguments: String,
+    /// `CNI_PATH`.
+    pub path: String,
+    /// `CNI_NETNS_OVERRIDE`.
+    pub netns_override: String,
+}
+
+impl Variables {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        let read = |name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        Self {
+            command: read("CNI_COMMAND"),
+            container_id: read("CNI_CONTAINERID"),
+            netns: read("CNI_NETNS"),
+            interface: read("CNI_IFNAME"),
+            arguments: read("CNI_ARGS"),
+            path: read("CNI_PATH"),
+            netns_override: read("CNI_NETNS_OVERRIDE"),
+        }
+    }
+
+    /// The same call with another verb, as a delegate gets it.
+    pub fn with_command(&self, command: Command) -> Self {
+        Self { command: command.as_str().to_owned(), ..self.clone() }
+    }
+
+    /// Names and values, as a child process gets them.
+    pub fn pairs(&self) -> [(&'static str, &str); 7] {
+        [
+            ("CNI_COMMAND", &self.command),
+            ("CNI_CONTAINERID", &self.container_id),
+            ("CNI_NETNS", &self.netns),
+            ("CNI_IFNAME", &self.interface),
+            ("CNI_ARGS", &self.arguments),
+            ("CNI_PATH", &self.path),
+            ("CNI_NETNS_OVERRIDE", &self.netns_override),
+        ]
+    }
+
+    /// Checks what the verb needs, in the order of the reference's skeleton: a value that is there must
+    /// be valid, then what is required must be there.
+    ///
+    /// # Errors
+    /// Code 4, or 3 for a container ID; the message names the variable or its value.
+    pub fn validate(self) -> Result<Environment> {
+        let command = match self.command.as_str() {
+            "" => None,
+            text => Some(Command::parse(text)?),
+        };
+        let attachment = command.is_none_or(Command::has_attachment);
+        if attachment && !self.container_id.is_empty() {
+            validate_container_id(&self.container_id)?;
+        }
+        if attachment && !self.interface.is_empty() {
+            validate_interface_name(&self.interface)?;
+        }
+        let needs_netns = matches!(command, None | Some(Command::Add | Command::Check));
+        let needs_path = command != Some(Command::Version);
+        let missing: Vec<_> = [
+            ("CNI_COMMAND", command.is_none(), true),
+            ("CNI_CONTAINERID", self.container_id.is_empty(), attachment),
+            ("CNI_NETNS", self.netns.is_empty(), needs_netns),
+            ("CNI_IFNAME", self.interface.is_empty(), attachment),
+            ("CNI_PATH", self.path.is_empty(), needs_path),
+        ]
+        .into_iter()
+        .filter_map(|(name, empty, needed)| (empty && needed).then_some(name))
+        .collect();
+        let Some(command) = command.filter(|_| missing.is_empty()) else {
+            return Err(Error::MissingVariables { names: missing });
+        };
+        let arguments = match Arguments::parse(&self.arguments) {
+            Err(_) if matches!(command, Command::Del | Command::Gc) => Arguments::default(),
+            arguments => arguments?,
+        };
+        Ok(Environment { command, arguments, variables: self })
+    }
+}
+
+/// A validated environment.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The verb.
+    pub command: Command,
+    /// `CNI_ARGS`, taken apart.
+    pub arguments: Arguments,
+    /// The variables as given.
+    pub variables: Variables,
+}
+
+impl Environment {
+    /// Whether `CNI_NETNS_OVERRIDE` allows the plugin's own namespace.
+    pub fn allows_own_namespace(&self) -> bool {
+        let value = &self.variables.netns_override;
+        value == "1" || value.eq_ignore_ascii_case("true")
+    }
+}
+
+/// `^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`, the rule for container IDs and network names (specification,
+/// section 2, "Parameters").
+pub(crate) fn is_identifier(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+fn validate_container_id(container_id: &str) -> Result<()> {
+    if is_identifier(container_id) {
+        return Ok(());
+    }
+    Err(Error::InvalidContainerId { container_id: container_id.to_owned() })
+}
+
+/// The kernel's rule (`dev_valid_name` in net/core/dev.c), with the reference's sentences.
+fn validate_interface_name(name: &str) -> Result<()> {
+    const IFNAMSIZ: usize = 16;
+    let problem = if name.len() >= IFNAMSIZ {
+        "interface name is too long"
+    } else if name == "." || name == ".." {
+        "interface name is . or .."
+    } else if name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
+        "interface name contains / or : or whitespace characters"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidInterfaceName { name: name.to_owned(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{Failure, code};
+
+    fn add() -> Variables {
+        Variables {
+            command: "ADD".into(),
+            container_id: "pod-1".into(),
+            netns: "/var/run/netns/pod-1".into(),
+            interface: "eth0".into(),
+            path: "/opt/cni/bin".into(),
+            ..Variables::default()
+        }
+    }
+
+    fn failure(variables: Variables) -> Failure {
+        variables.validate().unwrap_err().into()
+    }
+
+    #[test]
+    fn every_missing_variable_is_named_in_the_references_order() {
+        let failure = failure(Variables { command: "ADD".into(), ..Variables::default() });
+        assert_eq!(failure.code, code::INVALID_ENVIRONMENT);
+        assert_eq!(
+            failure.msg,
+            "required env variables [CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH] missing"
+        );
+    }
+
+    #[test]
+    fn del_needs_no_namespace_and_gc_no_container() {
+        let del = Variables { command: "DEL".into(), netns: String::new(), ..add() };
+        assert_eq!(del.validate().unwrap().command, Command::Del);
+        let gc = Variables { command: "GC".into(), path: "/bin".into(), ..Variables::default() };
+        assert_eq!(gc.validate().unwrap().command, Command::Gc);
+    }
+
+    #[test]
+    fn version_needs_only_the_command() {
+        let version = Variables { command: "VERSION".into(), ..Variables::default() };
+        assert_eq!(version.validate().unwrap().command, Command::Version);
+    }
+
+    #[test]
+    fn bad_names_are_refused_with_their_value() {
+        for (container_id, valid) in
+            [("a", true), ("a.b_c-d", true), ("-a", false), ("a/b", false), ("é", false)]
+        {
+            let outcome = Variables { container_id: container_id.into(), ..add() }.validate();
+            assert_eq!(outcome.is_ok(), valid, "{container_id}");
+        }
+        for interface in ["sixteen-bytes-xy", ".", "..", "a/b", "a:b", "a b"] {
+            let failure = failure(Variables { interface: interface.into(), ..add() });
+            assert_eq!(failure.code, code::INVALID_ENVIRONMENT);
+            assert!(failure.details.contains(interface), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_verb_that_does_not_exist_is_named() {
+        let failure = failure(Variables { command: "add".into(), ..add() });
+        assert_eq!((failure.code, failure.msg.as_str()), (4, "unknown CNI_COMMAND: add"));
+    }
+
+    #[test]
+    fn broken_arguments_do_not_stop_a_del() {
+        let broken = || Variables { arguments: "IgnoreUnknown".into(), ..add() };
+        assert!(broken().validate().is_err());
+        assert!(Variables { command: "DEL".into(), ..broken() }.validate().is_ok());
+    }
+}

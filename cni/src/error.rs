@@ -1,0 +1,161 @@
+//! What can be wrong with a call before a plugin does anything, and with a delegate.
+
+use std::path::PathBuf;
+
+use crate::decode::DecodeError;
+use crate::failure::{Failure, code};
+use crate::version::Version;
+
+/// Result of a protocol operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A call that breaks the protocol, or a delegate that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The config asks for a version that we do not speak.
+    #[error("incompatible CNI versions")]
+    IncompatibleVersion {
+        /// What `cniVersion` says.
+        asked: String,
+    },
+    /// The verb is younger than the config's version.
+    #[error("config version does not allow {verb}")]
+    VerbNotAllowed {
+        /// The verb.
+        verb: &'static str,
+        /// The config's version.
+        version: Version,
+        /// The first version that has the verb.
+        since: Version,
+    },
+    /// Required environment variables are missing.
+    #[error("required env variables [{}] missing", names.join(","))]
+    MissingVariables {
+        /// Their names.
+        names: Vec<&'static str>,
+    },
+    /// `CNI_COMMAND` is no verb.
+    #[error("unknown CNI_COMMAND: {command}")]
+    UnknownCommand {
+        /// What it says.
+        command: String,
+    },
+    /// `CNI_CONTAINERID` has characters that are not allowed.
+    #[error("invalid characters in containerID")]
+    InvalidContainerId {
+        /// What it says.
+        container_id: String,
+    },
+    /// `CNI_IFNAME` is no name for an interface.
+    #[error("{problem}")]
+    InvalidInterfaceName {
+        /// What it says.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// `CNI_ARGS` is not a list of pairs.
+    #[error("CNI_ARGS: invalid pair {pair:?}: want KEY=VALUE;KEY=VALUE")]
+    InvalidArguments {
+        /// The part that is no pair.
+        pair: String,
+    },
+    /// Standard input cannot be read.
+    #[error("error reading from stdin: {source}")]
+    Stdin {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Standard input is not JSON.
+    #[error("error unmarshalling network config: {reason}")]
+    NotJson {
+        /// The parser's sentence, with line and column.
+        reason: String,
+    },
+    /// A key of the config has a value that it cannot have.
+    #[error("invalid network config: {0}")]
+    Config(DecodeError),
+    /// The config has no name.
+    #[error("missing network name")]
+    MissingNetworkName,
+    /// The config's name has characters that are not allowed.
+    #[error("invalid characters found in network name")]
+    InvalidNetworkName {
+        /// The name.
+        name: String,
+    },
+    /// `prevResult` cannot be read.
+    #[error("cannot read prevResult: {0}")]
+    PrevResult(DecodeError),
+    /// The namespace is the one that the plugin runs in.
+    #[error("plugin's netns and netns from CNI_NETNS should not be the same")]
+    OwnNamespace {
+        /// `CNI_NETNS`.
+        netns: String,
+    },
+    /// A plugin that is delegated to is not on `CNI_PATH`.
+    #[error("failed to find plugin {name:?} in path {path:?}")]
+    DelegateMissing {
+        /// Its name.
+        name: String,
+        /// `CNI_PATH`.
+        path: String,
+    },
+    /// A plugin that is delegated to could not be executed.
+    #[error("cannot execute {}: {source}", path.display())]
+    DelegateExecution {
+        /// The executable.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A plugin that is delegated to answered something that cannot be read.
+    #[error("{name} answered something that is no CNI result: {reason}")]
+    DelegateAnswer {
+        /// Its name.
+        name: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// A plugin that is delegated to failed and said so.
+    #[error(transparent)]
+    Delegate(#[from] Failure),
+}
+
+impl From<Error> for Failure {
+    /// The one place that gives protocol errors their codes.
+    fn from(error: Error) -> Self {
+        let msg = error.to_string();
+        let (code, details) = match error {
+            Error::IncompatibleVersion { asked } => {
+                let known = Version::ALL.map(|version| format!("{:?}", version.as_str())).join(" ");
+                (code::INCOMPATIBLE_VERSION, format!("config is {asked:?}, plugin supports [{known}]"))
+            }
+            Error::VerbNotAllowed { version, since, .. } => (
+                code::INCOMPATIBLE_VERSION,
+                format!("the config's cniVersion is {version}, the verb exists since {since}"),
+            ),
+            Error::MissingVariables { .. }
+            | Error::UnknownCommand { .. }
+            | Error::InvalidArguments { .. } => (code::INVALID_ENVIRONMENT, String::new()),
+            Error::InvalidContainerId { container_id } => {
+                (code::INVALID_ENVIRONMENT, format!("CNI_CONTAINERID is {container_id:?}"))
+            }
+            Error::InvalidInterfaceName { name, .. } => {
+                (code::INVALID_ENVIRONMENT, format!("CNI_IFNAME is {name:?}"))
+            }
+            Error::Stdin { .. } => (code::IO_FAILURE, String::new()),
+            Error::NotJson { .. } | Error::PrevResult(_) => (code::DECODING_FAILURE, String::new()),
+            Error::Config(_) | Error::MissingNetworkName => (code::INVALID_CONFIG, String::new()),
+            Error::InvalidNetworkName { name } => (code::INVALID_CONFIG, format!("name is {name:?}")),
+            Error::OwnNamespace { netns } => {
+                (code::INVALID_NETNS, format!("CNI_NETNS is {netns:?}; CNI_NETNS_OVERRIDE=1 allows it"))
+            }
+            Error::DelegateMissing { .. }
+            | Error::DelegateExecution { .. }
+            | Error::DelegateAnswer { .. } => (code::INTERNAL, String::new()),
+            Error::Delegate(failure) => return failure,
+        };
+        Self { code, msg, details }
+    }
+}

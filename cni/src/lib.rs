@@ -1,0 +1,32 @@
+//! The Container Network Interface: what a runtime says to a plugin, and what it reads back.
+//!
+//! A plugin implements [`Plugin`] and is called through [`serve`]; what it gets is a validated
+//! [`Request`], what it returns is an [`AddResult`] in the newest shape or a [`Failure`]. Versions 0.1.0
+//! to 1.1.0 of the specification are spoken in both directions.
+
+mod arguments;
+mod attachment;
+mod decode;
+mod delegate;
+mod environment;
+mod error;
+mod failure;
+mod legacy;
+mod plugin;
+mod request;
+mod result;
+mod serve;
+mod version;
+
+pub use arguments::Arguments;
+pub use attachment::{Attachment, ValidAttachment};
+pub use decode::{DecodeError, Document, decode, optional};
+pub use delegate::Delegate;
+pub use environment::{Command, Environment, Variables};
+pub use error::{Error, Result};
+pub use failure::{Failure, code};
+pub use plugin::{Entry, Plugin};
+pub use request::Request;
+pub use result::{AddResult, Dns, Interface, IpConfig, Route};
+pub use serve::{Outcome, call, main};
+pub use version::Version;

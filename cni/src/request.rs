@@ -1,0 +1,148 @@
+//! A validated call.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::attachment::{Attachment, ValidAttachment};
+use crate::decode::{DecodeError, decode};
+use crate::environment::{Command, Environment, is_identifier};
+use crate::error::{Error, Result};
+use crate::plugin::Entry;
+use crate::result::AddResult;
+use crate::version::Version;
+
+/// Everything that a runtime said in one call, checked as far as the protocol goes.
+pub struct Request {
+    /// The environment.
+    pub environment: Environment,
+    /// `cniVersion` of the config.
+    pub version: Version,
+    /// `name` of the config.
+    pub network: String,
+    /// The result of the plugin before, if there is one. DEL goes on without one that cannot be read.
+    pub prev_result: Option<AddResult>,
+    /// The whole config; [`Request::config`] reads it into a type.
+    pub document: Value,
+    /// What stood on standard input, which is what a delegate gets.
+    pub(crate) stdin: Vec<u8>,
+    /// The plugins of this executable.
+    pub(crate) plugins: &'static [Entry],
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Common {
+    cni_version: String,
+    name: String,
+    prev_result: Option<Value>,
+}
+
+/// Two names: the specification's, and the one that libcni sends beside it since 1.2.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Valid {
+    #[serde(rename = "cni.dev/valid-attachments")]
+    specified: Vec<ValidAttachment>,
+    #[serde(rename = "cni.dev/attachments")]
+    historical: Vec<ValidAttachment>,
+}
+
+impl Request {
+    /// Checks what stood on standard input against the verb.
+    ///
+    /// # Errors
+    /// Codes 1, 6 and 7.
+    pub(crate) fn new(environment: Environment, stdin: Vec<u8>, plugins: &'static [Entry]) -> Result<Self> {
+        let document: Value = serde_json::from_slice(&stdin).map_err(|error| Error::NotJson {
+            reason: if stdin.trim_ascii().is_empty() {
+                "standard input is empty".to_owned()
+            } else {
+                error.to_string()
+            },
+        })?;
+        if !document.is_object() {
+            return Err(Error::NotJson { reason: "want an object".to_owned() });
+        }
+        let common: Common = decode(&document).map_err(Error::Config)?;
+        if common.name.is_empty() {
+            return Err(Error::MissingNetworkName);
+        }
+        if !is_identifier(&common.name) {
+            return Err(Error::InvalidNetworkName { name: common.name });
+        }
+        let version = Version::of_config(&common.cni_version)?;
+        allow(environment.command, version)?;
+        let prev_result = match common.prev_result.map(|value| AddResult::from_json(&value, version)) {
+            Some(Err(error)) if environment.command == Command::Del => {
+                eprintln!("weir: going on without prevResult, which cannot be read: {error}");
+                None
+            }
+            prev_result => prev_result.transpose().map_err(Error::PrevResult)?,
+        };
+        Ok(Self { environment, version, network: common.name, prev_result, document, stdin, plugins })
+    }
+
+    /// Reads the config into `T`; see [`decode`] for how keys are matched.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key and the value that do not fit.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T> {
+        decode(&self.document).map_err(Error::Config)
+    }
+
+    /// `CNI_CONTAINERID`.
+    pub fn container_id(&self) -> &str {
+        &self.environment.variables.container_id
+    }
+
+    /// `CNI_IFNAME`.
+    pub fn interface(&self) -> &str {
+        &self.environment.variables.interface
+    }
+
+    /// `CNI_NETNS`; `None` when it is empty, as for a DEL after the namespace is gone.
+    pub fn netns(&self) -> Option<&str> {
+        Some(self.environment.variables.netns.as_str()).filter(|netns| !netns.is_empty())
+    }
+
+    /// The attachment that the call is about.
+    pub fn attachment(&self) -> Attachment {
+        Attachment {
+            network: self.network.clone(),
+            container_id: self.container_id().to_owned(),
+            interface: self.interface().to_owned(),
+            pod: self.environment.arguments.pod(),
+        }
+    }
+
+    /// For GC: the attachments that must stay. `null` and an empty list mean that none is valid; `None`
+    /// means that the runtime said nothing, so that nothing may be removed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the list cannot be read.
+    pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>> {
+        let named = |name: &str| self.document.get(name).is_some();
+        let valid: std::result::Result<Valid, DecodeError> = decode(&self.document);
+        let valid = valid.map_err(Error::Config)?;
+        if named("cni.dev/valid-attachments") {
+            Ok(Some(valid.specified))
+        } else if named("cni.dev/attachments") {
+            Ok(Some(valid.historical))
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+fn allow(command: Command, version: Version) -> Result<()> {
+    let since = match command {
+        Command::Check => Version::V0_4_0,
+        Command::Gc | Command::Status => Version::V1_1_0,
+        Command::Add | Command::Del | Command::Version => return Ok(()),
+    };
+    if version >= since {
+        return Ok(());
+    }
+    Err(Error::VerbNotAllowed { verb: command.as_str(), version, since })
+}

@@ -1,0 +1,81 @@
+//! Versions of the CNI specification.
+
+use crate::error::{Error, Result};
+
+/// A version of the specification; later versions are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// 0.1.0: a result has `ip4` and `ip6`.
+    V0_1_0,
+    /// 0.2.0: adds VERSION.
+    V0_2_0,
+    /// 0.3.0: a result has `interfaces` and `ips`, chains have `prevResult`.
+    V0_3_0,
+    /// 0.3.1.
+    V0_3_1,
+    /// 0.4.0: adds CHECK, and `prevResult` for DEL.
+    V0_4_0,
+    /// 1.0.0: `ips[].version` is gone.
+    V1_0_0,
+    /// 1.1.0: adds GC and STATUS.
+    V1_1_0,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Self; 7] =
+        [Self::V0_1_0, Self::V0_2_0, Self::V0_3_0, Self::V0_3_1, Self::V0_4_0, Self::V1_0_0, Self::V1_1_0];
+    /// The newest version.
+    pub const NEWEST: Self = Self::V1_1_0;
+
+    /// Reads a config's `cniVersion`; an absent or empty one means 0.1.0.
+    ///
+    /// # Errors
+    /// [`Error::IncompatibleVersion`]: versions match exactly or not at all.
+    pub fn of_config(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Ok(Self::V0_1_0);
+        }
+        Self::ALL
+            .into_iter()
+            .find(|version| version.as_str() == text)
+            .ok_or_else(|| Error::IncompatibleVersion { asked: text.to_owned() })
+    }
+
+    /// As it is written in `cniVersion`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1_0 => "0.1.0",
+            Self::V0_2_0 => "0.2.0",
+            Self::V0_3_0 => "0.3.0",
+            Self::V0_3_1 => "0.3.1",
+            Self::V0_4_0 => "0.4.0",
+            Self::V1_0_0 => "1.0.0",
+            Self::V1_1_0 => "1.1.0",
+        }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_without_a_version_is_of_the_first() {
+        assert_eq!(Version::of_config("").unwrap(), Version::V0_1_0);
+    }
+
+    #[test]
+    fn versions_match_exactly_or_not_at_all() {
+        assert_eq!(Version::of_config("1.0.0").unwrap(), Version::V1_0_0);
+        for text in ["1.0", "v1.0.0", "1.2.0", "0.3", ">=1.0.0"] {
+            assert!(Version::of_config(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! ADD: reserve one address of each range set.
+
+use cni::{AddResult, Dns, Request};
+
+use crate::allocator::Allocator;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::requested;
+use crate::resolv_conf;
+use crate::store::{Owner, Store};
+
+pub(crate) fn add(request: &Request) -> Result<AddResult> {
+    let config = Config::of(request)?;
+    if config.sets.is_empty() {
+        return Err(Error::NoRanges);
+    }
+    let requested = requested::assign(&config.requested, &config.sets)?;
+    let dns = config.resolv_conf.as_deref().map_or(Ok(Dns::default()), resolv_conf::read)?;
+    let owner = Owner { container_id: request.container_id(), interface: request.interface() };
+    let mut store = Store::create(&config.directory)?;
+    let mut allocator = Allocator::new(&mut store, owner, &config.sets)?;
+    let mut ips = Vec::with_capacity(config.sets.len());
+    for (number, (set, requested)) in config.sets.iter().zip(requested).enumerate() {
+        match allocator.allocate(number, set, requested) {
+            Ok(ip) => ips.push(ip),
+            Err(source) => {
+                allocator.undo(&ips);
+                return Err(Error::Allocation { set: number, source: Box::new(source) });
+            }
+        }
+    }
+    Ok(AddResult { ips, routes: config.routes, dns, ..AddResult::default() })
+}

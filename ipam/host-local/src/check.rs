@@ -1,0 +1,20 @@
+//! CHECK: the attachment has an address.
+
+use cni::Request;
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::store::{Owner, Store};
+
+/// Which address it has does not matter, as in the reference: the config may have changed since ADD.
+pub(crate) fn check(request: &Request) -> Result<()> {
+    let owner = Owner { container_id: request.container_id(), interface: request.interface() };
+    let addresses = match Store::open(&config::directory(request)?)? {
+        Some(mut store) => store.addresses_of(owner)?,
+        None => Vec::new(),
+    };
+    if addresses.is_empty() {
+        return Err(Error::NotReserved { container_id: owner.container_id.to_owned() });
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! The plugin's keys, and what must be true of them.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use cni::{Request, Route, Version};
+use ipnetwork::IpNetwork;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::range_set::RangeSet;
+use crate::requested;
+
+/// Where the reservations are when the config does not say.
+const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
+
+/// What ADD needs to know.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// An attachment gets one address of each, in this order. May be empty: the runtime brings its ranges
+    /// along only for ADD, CHECK and DEL.
+    pub(crate) sets: Vec<RangeSet>,
+    /// Passed on as they are.
+    pub(crate) routes: Vec<Route>,
+    /// The file to take the resolver's settings from.
+    pub(crate) resolv_conf: Option<PathBuf>,
+    /// Addresses that were asked for.
+    pub(crate) requested: Vec<IpAddr>,
+    /// The directory of the network's reservations.
+    pub(crate) directory: PathBuf,
+}
+
+/// The keys of a range.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct RangeKeys {
+    #[serde(deserialize_with = "cni::optional")]
+    pub(crate) subnet: Option<IpNetwork>,
+    #[serde(deserialize_with = "cni::optional")]
+    pub(crate) range_start: Option<IpAddr>,
+    #[serde(deserialize_with = "cni::optional")]
+    pub(crate) range_end: Option<IpAddr>,
+    #[serde(deserialize_with = "cni::optional")]
+    pub(crate) gateway: Option<IpAddr>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    ipam: Option<Ipam>,
+    runtime_config: RuntimeConfig,
+    args: Args,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Ipam {
+    ranges: Vec<Vec<RangeKeys>>,
+    // A single range, as configs had it before there were sets. Not flattened: a flattened structure
+    // would not find its keys in any case.
+    #[serde(deserialize_with = "cni::optional")]
+    subnet: Option<IpNetwork>,
+    #[serde(deserialize_with = "cni::optional")]
+    range_start: Option<IpAddr>,
+    #[serde(deserialize_with = "cni::optional")]
+    range_end: Option<IpAddr>,
+    #[serde(deserialize_with = "cni::optional")]
+    gateway: Option<IpAddr>,
+    routes: Vec<Route>,
+    data_dir: String,
+    resolv_conf: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RuntimeConfig {
+    #[serde(rename = "ipRanges")]
+    ip_ranges: Vec<Vec<RangeKeys>>,
+    ips: Vec<Option<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Args {
+    cni: CniArgs,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CniArgs {
+    ips: Vec<Option<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DirectoryKeys {
+    ipam: DirectoryIpam,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct DirectoryIpam {
+    data_dir: String,
+}
+
+impl Config {
+    /// Reads the config of a request, and warns on standard error of what is taken otherwise than it is
+    /// written.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be.
+    pub(crate) fn of(request: &Request) -> Result<Self> {
+        let keys: Keys = request.config()?;
+        let ipam = keys.ipam.ok_or(Error::NoIpam)?;
+        let sets = range_sets(&ipam, &keys.runtime_config.ip_ranges)?;
+        check_sets(&sets, request.version)?;
+        let requested = requested::addresses(
+            request.environment.arguments.get("IP"),
+            &keys.args.cni.ips,
+            &keys.runtime_config.ips,
+        )?;
+        Ok(Self {
+            sets,
+            routes: ipam.routes,
+            resolv_conf: Some(ipam.resolv_conf).filter(|path| !path.is_empty()).map(PathBuf::from),
+            requested,
+            directory: directory_in(&ipam.data_dir, &request.network),
+        })
+    }
+}
+
+/// The directory of the network's reservations, whatever else is in the config.
+///
+/// # Errors
+/// When `ipam.dataDir` is no text.
+pub(crate) fn directory(request: &Request) -> Result<PathBuf> {
+    let keys: DirectoryKeys = request.config()?;
+    Ok(directory_in(&keys.ipam.data_dir, &request.network))
+}
+
+/// As [`directory`], for a DEL, which has to go on with whatever the config says.
+pub(crate) fn directory_of_any(request: &Request) -> PathBuf {
+    directory(request).unwrap_or_else(|error| {
+        let default = directory_in("", &request.network);
+        eprintln!("weir: going on with {}: {error}", default.display());
+        default
+    })
+}
+
+fn directory_in(data_dir: &str, network: &str) -> PathBuf {
+    let data_dir = if data_dir.is_empty() { DEFAULT_DATA_DIR } else { data_dir };
+    Path::new(data_dir).join(network)
+}
+
+/// The runtime's sets come first, then the single range, then `ipam.ranges`.
+fn range_sets(ipam: &Ipam, runtime: &[Vec<RangeKeys>]) -> Result<Vec<RangeSet>> {
+    let mut sets = Vec::with_capacity(1 + runtime.len() + ipam.ranges.len());
+    for (index, ranges) in runtime.iter().enumerate() {
+        let key = format!("runtimeConfig.ipRanges[{index}]");
+        // A runtime that does not know the node's range yet sends it empty (cri-dockerd).
+        let known: Vec<_> = named(&key, ranges).filter(|(keys, _)| keys.subnet.is_some()).collect();
+        if !known.is_empty() {
+            sets.push(RangeSet::new(key, known.into_iter())?);
+        }
+    }
+    if ipam.subnet.is_some() {
+        let Ipam { subnet, range_start, range_end, gateway, .. } = *ipam;
+        let keys = RangeKeys { subnet, range_start, range_end, gateway };
+        sets.push(RangeSet::new("ipam".to_owned(), std::iter::once((&keys, "ipam".to_owned())))?);
+    }
+    for (index, ranges) in ipam.ranges.iter().enumerate() {
+        let key = format!("ipam.ranges[{index}]");
+        sets.push(RangeSet::new(key.clone(), named(&key, ranges))?);
+    }
+    Ok(sets)
+}
+
+fn named<'a>(key: &str, ranges: &'a [RangeKeys]) -> impl Iterator<Item = (&'a RangeKeys, String)> {
+    ranges.iter().enumerate().map(move |(index, keys)| (keys, format!("{key}[{index}]")))
+}
+
+fn check_sets(sets: &[RangeSet], version: Version) -> Result<()> {
+    let ipv4 = sets.iter().filter(|set| set.is_ipv4()).count();
+    if version < Version::V0_3_0 && (ipv4 > 1 || sets.len() - ipv4 > 1) {
+        return Err(Error::OneAddressPerFamily { version });
+    }
+    let described = |number: usize, set: &RangeSet| (number, set.key.clone(), set.to_string());
+    for (number, set) in sets.iter().enumerate() {
+        for (other_number, other) in sets.iter().enumerate().skip(number + 1) {
+            if set.overlaps(other) {
+                return Err(Error::SetsOverlap {
+                    first: described(number, set),
+                    second: described(other_number, other),
+                });
+            }
+        }
+    }
+    Ok(())
+}

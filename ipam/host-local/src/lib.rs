@@ -1,0 +1,61 @@
+//! `host-local`: hands out the addresses of a node's ranges and keeps them in a directory.
+//!
+//! The directory is an interface of its own, read and written by the reference plugin and by others:
+//! `<dataDir>/<network>/<address>` holds `<container ID>\r\n<interface>`, `last_reserved_ip.<n>` holds the
+//! address that range set `n` handed out last, and `lock` is locked with flock(2) by whoever looks or
+//! changes.
+
+mod add;
+mod allocator;
+mod check;
+mod config;
+mod del;
+mod error;
+mod gc;
+mod holder;
+mod listing;
+mod range;
+mod range_set;
+mod requested;
+mod resolv_conf;
+mod status;
+mod store;
+
+pub use error::{Error, Result};
+pub use holder::Holder;
+pub use range::Range;
+pub use range_set::RangeSet;
+pub use store::{Owner, Store};
+
+use cni::{AddResult, Plugin, Request};
+
+/// The plugin.
+pub struct HostLocal;
+
+impl Plugin for HostLocal {
+    const NAME: &'static str = "host-local";
+    type Error = Error;
+
+    fn add(request: &Request) -> Result<AddResult> {
+        add::add(request)
+    }
+
+    fn check(request: &Request) -> Result<()> {
+        check::check(request)
+    }
+
+    fn del(request: &Request) -> Result<()> {
+        del::del(request)
+    }
+
+    fn gc(request: &Request) -> Result<()> {
+        gc::gc(request)
+    }
+
+    fn status(request: &Request) -> Result<()> {
+        status::status(request)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! A range of addresses in one subnet.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::config::RangeKeys;
+use crate::error::{Error, Result};
+
+/// Consecutive addresses of one subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The subnet, whose prefix length goes with each address.
+    pub subnet: IpNetwork,
+    /// The first address.
+    pub start: IpAddr,
+    /// The last address.
+    pub end: IpAddr,
+    /// The subnet's gateway, which need not be in the subnet.
+    pub gateway: IpAddr,
+}
+
+impl Range {
+    /// Checks the keys of a range, which stands at `key` in the config, and fills in what is absent: the
+    /// gateway is the subnet's first address, the range all addresses but the subnet's own and (IPv4) the
+    /// broadcast address.
+    pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
+        let key = || key.to_owned();
+        let given = keys.subnet.ok_or_else(|| Error::NoSubnet { key: key() })?;
+        if given.ip().to_canonical().is_ipv4() != given.is_ipv4() {
+            return Err(Error::MappedSubnet { key: key(), subnet: given });
+        }
+        let subnet = network_of(given);
+        let bits = if subnet.is_ipv4() { 32 } else { 128 };
+        if subnet.prefix() > bits - 2 {
+            return Err(Error::TooSmall { key: key(), subnet });
+        }
+        if subnet != given {
+            eprintln!("weir: {}.subnet: {given} has host bits set; going on with {subnet}", key());
+        }
+        let inside = |name: &str, address: Option<IpAddr>| match address.map(|address| address.to_canonical())
+        {
+            Some(address) if !subnet.contains(address) => {
+                Err(Error::OutsideSubnet { key: format!("{}.{name}", key()), address, subnet })
+            }
+            address => Ok(address),
+        };
+        let first = successor(subnet.network()).unwrap_or(subnet.network());
+        let start = inside("rangeStart", keys.range_start)?.unwrap_or(first);
+        let end = inside("rangeEnd", keys.range_end)?.unwrap_or_else(|| last_usable(subnet));
+        if end < start {
+            return Err(Error::Backwards { key: key(), start, end });
+        }
+        let gateway = keys.gateway.map_or(first, |gateway| gateway.to_canonical());
+        Ok(Self { subnet, start, end, gateway })
+    }
+
+    /// Whether `address` is one of the range's.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.start <= address && address <= self.end
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.start.is_ipv4() == other.start.is_ipv4() && self.start <= other.end && other.start <= self.end
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.start, self.end)
+    }
+}
+
+/// The address after `address`, if there is one.
+pub(crate) fn successor(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => u32::from(address).checked_add(1).map(|next| IpAddr::V4(next.into())),
+        IpAddr::V6(address) => u128::from(address).checked_add(1).map(|next| IpAddr::V6(next.into())),
+    }
+}
+
+fn network_of(subnet: IpNetwork) -> IpNetwork {
+    IpNetwork::new(subnet.network(), subnet.prefix()).unwrap_or(subnet)
+}
+
+/// The last address that is not the broadcast address.
+fn last_usable(subnet: IpNetwork) -> IpAddr {
+    match subnet.broadcast() {
+        IpAddr::V4(broadcast) => IpAddr::V4((u32::from(broadcast) - 1).into()),
+        last => last,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn keys(subnet: &str) -> RangeKeys {
+        RangeKeys { subnet: Some(subnet.parse().unwrap()), ..RangeKeys::default() }
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn refused(keys: &RangeKeys) -> String {
+        Range::new(keys, "ipam.ranges[0][1]").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_subnet_alone_gives_all_but_its_own_and_the_broadcast_address() {
+        let range = Range::new(&keys("10.1.2.0/24"), "ipam").unwrap();
+        assert_eq!(range.to_string(), "10.1.2.1-10.1.2.254");
+        assert_eq!(range.gateway, IpAddr::from([10, 1, 2, 1]));
+    }
+
+    #[test]
+    fn an_ipv6_subnet_has_no_broadcast_address() {
+        let range = Range::new(&keys("fd00:1::/64"), "ipam").unwrap();
+        assert_eq!(range.to_string(), "fd00:1::1-fd00:1::ffff:ffff:ffff:ffff");
+    }
+
+    #[test]
+    fn a_subnet_with_host_bits_is_taken_as_its_network() {
+        let range = Range::new(&keys("10.1.2.3/24"), "ipam").unwrap();
+        assert_eq!(range, Range::new(&keys("10.1.2.0/24"), "ipam").unwrap());
+    }
+
+    #[test]
+    fn a_subnet_that_is_too_small_is_named() {
+        for subnet in ["10.1.2.0/31", "10.1.2.0/32", "fd00::/127", "fd00::/128"] {
+            let refused = refused(&keys(subnet));
+            let want = format!("ipam.ranges[0][1].subnet: Network {subnet} too small to allocate from");
+            assert_eq!(refused, want);
+        }
+        assert!(Range::new(&keys("10.1.2.0/30"), "ipam").is_ok());
+        assert!(Range::new(&keys("fd00::/126"), "ipam").is_ok());
+    }
+
+    #[test]
+    fn an_end_outside_the_subnet_is_named_with_its_key() {
+        let start = RangeKeys { range_start: address("10.2.0.1"), ..keys("10.1.0.0/16") };
+        assert_eq!(refused(&start), "ipam.ranges[0][1].rangeStart: 10.2.0.1 is not in subnet 10.1.0.0/16");
+        let end = RangeKeys { range_end: address("fd00::1"), ..keys("10.1.0.0/16") };
+        assert_eq!(refused(&end), "ipam.ranges[0][1].rangeEnd: fd00::1 is not in subnet 10.1.0.0/16");
+        let backwards = RangeKeys {
+            range_start: address("10.1.0.9"),
+            range_end: address("10.1.0.5"),
+            ..keys("10.1.0.0/16")
+        };
+        assert_eq!(
+            refused(&backwards),
+            "ipam.ranges[0][1].rangeEnd: 10.1.0.5 is before the range's start 10.1.0.9"
+        );
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_notation_is_the_ipv4_address() {
+        let range = RangeKeys { range_start: address("::ffff:10.1.0.9"), ..keys("10.1.0.0/16") };
+        assert_eq!(Range::new(&range, "ipam").unwrap().start, IpAddr::from([10, 1, 0, 9]));
+        assert!(refused(&keys("::ffff:10.1.0.0/112")).contains("IPv4 subnet in IPv6 notation"));
+    }
+
+    #[test]
+    fn a_gateway_may_be_outside_the_subnet() {
+        let keys = RangeKeys { gateway: address("10.9.0.1"), ..keys("10.1.0.0/16") };
+        assert_eq!(Range::new(&keys, "ipam").unwrap().gateway, IpAddr::from([10, 9, 0, 1]));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_lies_in_its_subnet(
+            octets in any::<[u8; 16]>(), prefix in 0u8..=128, start in any::<Option<[u8; 16]>>(), six in any::<bool>(),
+        ) {
+            let ip = |octets: [u8; 16]| if six {
+                IpAddr::from(octets)
+            } else {
+                IpAddr::from([octets[0], octets[1], octets[2], octets[3]])
+            };
+            let subnet = IpNetwork::new(ip(octets), if six { prefix } else { prefix / 4 }).unwrap();
+            let keys = RangeKeys { subnet: Some(subnet), range_start: start.map(ip), ..RangeKeys::default() };
+            if let Ok(range) = Range::new(&keys, "ipam") {
+                prop_assert!(range.start <= range.end);
+                prop_assert!(subnet.contains(range.start) && subnet.contains(range.end));
+                prop_assert_eq!(range.subnet.prefix(), subnet.prefix());
+            }
+        }
+    }
+}

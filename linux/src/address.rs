@@ -1,0 +1,150 @@
+//! Addresses of links.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+
+use crate::error::{Feature, Result};
+use crate::netlink::{Reply, attributes, read_u32};
+use crate::rtnetlink::Rtnetlink;
+
+/// `struct ifaddrmsg` (uapi/linux/if_addr.h).
+const IFADDRMSG_LEN: usize = 8;
+const RTM_NEWADDR: u16 = 20;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_TENTATIVE: u32 = 0x40;
+
+/// Whether an IPv6 address is probed for another owner before it can be used (RFC 4862, section 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DuplicateDetection {
+    /// Usable at once (`nodad`).
+    Skip,
+    /// Tentative until the kernel's probes went unanswered.
+    Run,
+}
+
+/// An address of a link as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkAddress {
+    /// The address with its prefix length.
+    pub network: IpNetwork,
+    /// Duplicate address detection has not ended yet.
+    pub tentative: bool,
+    /// Duplicate address detection found another owner.
+    pub duplicate: bool,
+}
+
+impl LinkAddress {
+    fn parse(reply: &Reply<'_>, link: u32) -> Option<Self> {
+        if reply.kind != RTM_NEWADDR || read_u32(reply.payload.get(4..)?)? != link {
+            return None;
+        }
+        let prefix = *reply.payload.get(1)?;
+        let mut flags = u32::from(*reply.payload.get(2)?);
+        let (mut address, mut local) = (None, None);
+        for attribute in attributes(reply.payload, IFADDRMSG_LEN) {
+            match attribute.kind() {
+                IFA_ADDRESS => address = ip(attribute.value()),
+                IFA_LOCAL => local = ip(attribute.value()),
+                IFA_FLAGS => flags = read_u32(attribute.value())?,
+                _ => {}
+            }
+        }
+        Some(Self {
+            network: IpNetwork::new(local.or(address)?, prefix).ok()?,
+            tentative: flags & IFA_F_TENTATIVE != 0,
+            duplicate: flags & IFA_F_DADFAILED != 0,
+        })
+    }
+}
+
+pub(crate) fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+impl Rtnetlink {
+    /// Adds an address to a link. Returns `false` when the link has exactly this address already.
+    ///
+    /// As `ip address add ADDRESS/PREFIX broadcast + dev NAME [nodad]`.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::MissingFeature`](crate::Error::MissingFeature) when it has no IPv6.
+    pub fn add_address(&mut self, link: u32, address: IpNetwork, dad: DuplicateDetection) -> Result<bool> {
+        let mut message = address_message(link, address);
+        match address {
+            IpNetwork::V4(v4) if v4.prefix() < 31 => {
+                message.attributes.push(AddressAttribute::Broadcast(v4.broadcast()));
+            }
+            IpNetwork::V6(_) if dad == DuplicateDetection::Skip => {
+                message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            }
+            _ => {}
+        }
+        match self.attempt(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
+            Err(failure) => Err(failure
+                .during(format_args!("add address {address} to link {link}"))
+                .or_missing(Feature::Ipv6, if address.is_ipv6() { &[Errno::EOPNOTSUPP] } else { &[] })),
+        }
+    }
+
+    /// Removes an address from a link; one that is gone already is fine. As `ip address delete`.
+    ///
+    /// # Errors
+    /// Any refusal but "no such address" and "no such device".
+    pub fn delete_address(&mut self, link: u32, address: IpNetwork) -> Result<()> {
+        let message = address_message(link, address);
+        match self.attempt(RouteNetlinkMessage::DelAddress(message), 0, |_| {}) {
+            Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),
+            outcome => outcome
+                .map_err(|failure| failure.during(format_args!("delete address {address} from link {link}"))),
+        }
+    }
+
+    /// The addresses of one link, of both families. As `ip address show dev NAME`.
+    ///
+    /// The kernel filters by the link (strict checking, Linux 4.20); older ones send every address and
+    /// the filter here applies.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn addresses(&mut self, link: u32) -> Result<Vec<LinkAddress>> {
+        let mut message = AddressMessage::default();
+        message.header.index = link;
+        let mut found = Vec::new();
+        self.query(
+            RouteNetlinkMessage::GetAddress(message),
+            NLM_F_DUMP,
+            format_args!("list the addresses of link {link}"),
+            |reply| found.extend(LinkAddress::parse(&reply, link)),
+        )?;
+        Ok(found)
+    }
+}
+
+fn address_message(link: u32, address: IpNetwork) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address.ip());
+    message.header.prefix_len = address.prefix();
+    message.header.scope =
+        if address.ip().is_loopback() { AddressScope::Host } else { AddressScope::Universe };
+    message.header.index = link;
+    message.attributes.push(AddressAttribute::Local(address.ip()));
+    message.attributes.push(AddressAttribute::Address(address.ip()));
+    message
+}
+
+pub(crate) fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}

@@ -1,0 +1,32 @@
+//! The kernel, as the plugins of a node's pod network need it.
+//!
+//! Everything here is one request or one straight line of requests over a blocking netlink socket, or a
+//! file under `/proc/sys`. Nothing here knows CNI. Each function's documentation names the `ip`, `tc` or
+//! `nft` command of the same effect.
+
+mod address;
+mod bridge;
+mod dad;
+mod error;
+mod link;
+mod mac;
+mod namespace;
+mod netlink;
+mod nftables;
+mod route;
+mod rtnetlink;
+pub mod sysctl;
+mod tc;
+mod veth;
+
+pub use address::{DuplicateDetection, LinkAddress};
+pub use dad::AddressEvents;
+pub use error::{Error, Feature, Result};
+pub use link::{BridgePort, Link};
+pub use mac::{Mac, ParseMacError};
+pub use namespace::Namespace;
+pub use nftables::{Attachment, MasqueradeFault, Nftables, Owner};
+pub use route::{Family, Route};
+pub use rtnetlink::Rtnetlink;
+pub use tc::{Ifb, Qdisc, QdiscStatistics, Redirect, Tbf, missing_shaping_features};
+pub use veth::VethPair;

@@ -1,0 +1,307 @@
+//! Links: what the kernel says of one, and the changes that every kind of link knows.
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+
+use crate::error::{Error, Feature, Result};
+use crate::mac::Mac;
+use crate::netlink::{Reply, attributes, read_u32};
+use crate::rtnetlink::Rtnetlink;
+
+/// `struct ifinfomsg` (uapi/linux/rtnetlink.h).
+const IFINFOMSG_LEN: usize = 16;
+const RTM_NEWLINK: u16 = 16;
+const IFF_UP: u32 = 1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+
+/// A link as the kernel describes it (`ip -details link show`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Interface index, unique in its namespace.
+    pub index: u32,
+    /// Interface name.
+    pub name: String,
+    /// Whether it is administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Hardware address, where the link has an Ethernet one.
+    pub mac: Option<Mac>,
+    /// Largest packet in bytes, without the Ethernet header.
+    pub mtu: u32,
+    /// Index of the bridge (or other master) that it is a port of.
+    pub master: Option<u32>,
+    /// Index of the other end, in that end's namespace (`IFLA_LINK`).
+    pub peer: Option<u32>,
+    /// Driver, such as `veth`, `bridge` or `ifb`; none for a physical device and for `lo`.
+    pub kind: Option<String>,
+    /// What the link says of itself (`ip link set NAME alias …`).
+    pub alias: Option<String>,
+    /// Port settings, when it is a bridge's port.
+    pub port: BridgePort,
+}
+
+/// Settings of a bridge's port (`bridge link set dev NAME hairpin on isolated on`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BridgePort {
+    /// A frame may leave through the port that it came in by.
+    pub hairpin: bool,
+    /// No frame is forwarded between this port and another isolated one.
+    pub isolated: bool,
+}
+
+impl Link {
+    pub(crate) fn parse(reply: &Reply<'_>) -> Option<Self> {
+        if reply.kind != RTM_NEWLINK {
+            return None;
+        }
+        let mut link = Self {
+            index: read_u32(reply.payload.get(4..)?)?,
+            name: String::new(),
+            up: read_u32(reply.payload.get(8..)?)? & IFF_UP != 0,
+            mac: None,
+            mtu: 0,
+            master: None,
+            peer: None,
+            kind: None,
+            alias: None,
+            port: BridgePort::default(),
+        };
+        for attribute in attributes(reply.payload, IFINFOMSG_LEN) {
+            let value = attribute.value();
+            match attribute.kind() {
+                IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                IFLA_IFNAME => link.name = text(value),
+                IFLA_MTU => link.mtu = read_u32(value)?,
+                IFLA_LINK => link.peer = read_u32(value),
+                IFLA_MASTER => link.master = read_u32(value),
+                IFLA_IFALIAS => link.alias = Some(text(value)),
+                IFLA_LINKINFO => link.parse_info(value),
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+
+    fn parse_info(&mut self, info: &[u8]) {
+        const IFLA_BRPORT_MODE: u16 = 4;
+        const IFLA_BRPORT_ISOLATED: u16 = 33;
+        for attribute in attributes(info, 0) {
+            match attribute.kind() {
+                IFLA_INFO_KIND => self.kind = Some(text(attribute.value())),
+                IFLA_INFO_SLAVE_DATA => {
+                    for setting in attributes(attribute.value(), 0) {
+                        let on = setting.value().first().is_some_and(|value| *value != 0);
+                        match setting.kind() {
+                            IFLA_BRPORT_MODE => self.port.hairpin = on,
+                            IFLA_BRPORT_ISOLATED => self.port.isolated = on,
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the kernel's driver of the link is `kind`.
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
+}
+
+impl Rtnetlink {
+    /// The link called `name`, if there is one. As `ip link show dev NAME`.
+    ///
+    /// # Errors
+    /// Any refusal but "no such device".
+    pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.get_link(message, name)
+    }
+
+    /// The link with `index`, if there is one.
+    ///
+    /// # Errors
+    /// Any refusal but "no such device".
+    pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.get_link(message, index)
+    }
+
+    /// Every link that the driver `kind` made, such as `veth`. As `ip link show type KIND`.
+    ///
+    /// The kernel filters by the kind; it sends every link when the kind is unknown to it, hence the
+    /// filter here.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn links_of_kind(&mut self, kind: &str) -> Result<Vec<Link>> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let mut found = Vec::new();
+        self.query(
+            RouteNetlinkMessage::GetLink(message),
+            NLM_F_DUMP,
+            format_args!("list {kind} links"),
+            |reply| found.extend(Link::parse(&reply).filter(|link| link.is(kind))),
+        )?;
+        Ok(found)
+    }
+
+    /// Asks the kernel for a link that it must refuse, to learn whether it knows the kind at all: an
+    /// unknown kind is refused (`EOPNOTSUPP`) before a name that no link can have (`EINVAL`).
+    pub(crate) fn probe_kind(&mut self, message: LinkMessage, feature: Feature) -> Result<()> {
+        let outcome = self
+            .attempt(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, |_| {});
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.errno() == Some(Errno::EINVAL) => Ok(()),
+            Err(failure) => Err(failure
+                .during(format_args!("create links"))
+                .or_missing(feature, &[Errno::EOPNOTSUPP])),
+        }
+    }
+
+    fn get_link(&mut self, mut message: LinkMessage, whom: impl std::fmt::Display) -> Result<Option<Link>> {
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let mut found = None;
+        match self.attempt(RouteNetlinkMessage::GetLink(message), 0, |reply| found = Link::parse(&reply)) {
+            Ok(()) => Ok(found),
+            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
+            Err(failure) => Err(failure.during(format_args!("look up link {whom}"))),
+        }
+    }
+
+    /// Creates a link and returns what the kernel made of it.
+    pub(crate) fn create_link(&mut self, message: LinkMessage, name: &str) -> Result<Link> {
+        let mut created = None;
+        self.query(
+            RouteNetlinkMessage::NewLink(message),
+            NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
+            format_args!("create link {name}"),
+            |reply| {
+                if let Some(link) = Link::parse(&reply).filter(|link| link.name == name) {
+                    created = Some(link);
+                }
+            },
+        )?;
+        // Kernels before 6.2 do not echo what they created.
+        match created {
+            Some(link) => Ok(link),
+            None => self.link_by_name(name)?.ok_or_else(|| Error::IncompleteReply {
+                operation: format!("create link {name}"),
+                lacks: "the new link",
+            }),
+        }
+    }
+
+    /// Changes the link that `message`'s header names.
+    pub(crate) fn change_link(
+        &mut self,
+        message: LinkMessage,
+        operation: std::fmt::Arguments<'_>,
+    ) -> Result<()> {
+        self.execute(RouteNetlinkMessage::NewLink(message), 0, operation)
+    }
+
+    /// As `ip link set dev NAME up`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_up(&mut self, link: u32) -> Result<()> {
+        self.set_flag(link, LinkFlags::Up, true)
+    }
+
+    /// As `ip link set dev NAME down`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_down(&mut self, link: u32) -> Result<()> {
+        self.set_flag(link, LinkFlags::Up, false)
+    }
+
+    /// As `ip link set dev NAME promisc on`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_promiscuous(&mut self, link: u32) -> Result<()> {
+        self.set_flag(link, LinkFlags::Promisc, true)
+    }
+
+    fn set_flag(&mut self, link: u32, flag: LinkFlags, on: bool) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.header.change_mask = flag;
+        if on {
+            message.header.flags = flag;
+        }
+        let state = if on { "on" } else { "off" };
+        self.change_link(message, format_args!("switch {flag:?} {state} for link {link}"))
+    }
+
+    /// As `ip link set dev NAME address MAC`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_mac(&mut self, link: u32, mac: Mac) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
+        self.change_link(message, format_args!("set the hardware address of link {link} to {mac}"))
+    }
+
+    /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_alias(&mut self, link: u32, alias: &str) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes.push(alias_attribute(alias));
+        self.change_link(message, format_args!("set the alias of link {link}"))
+    }
+
+    /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.
+    ///
+    /// The kernel answers after two RCU grace periods, about 20 ms.
+    ///
+    /// # Errors
+    /// Any refusal but "no such device".
+    pub fn delete_link(&mut self, link: u32) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        match self.attempt(RouteNetlinkMessage::DelLink(message), 0, |_| {}) {
+            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(()),
+            outcome => outcome.map_err(|failure| failure.during(format_args!("delete link {link}"))),
+        }
+    }
+}
+
+/// A name that no link can have (`dev_valid_name` in net/core/dev.c).
+pub(crate) const IMPOSSIBLE_NAME: &str = ".";
+
+/// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, with the closing zero).
+const ALIAS_MAX: usize = 255;
+
+pub(crate) fn alias_attribute(alias: &str) -> LinkAttribute {
+    LinkAttribute::IfAlias(alias[..alias.floor_char_boundary(ALIAS_MAX)].to_owned())
+}

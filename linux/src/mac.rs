@@ -1,0 +1,98 @@
+//! Ethernet hardware addresses.
+
+use std::fmt;
+use std::io::Read;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// A 48-bit Ethernet address, shown as `0a:58:0a:01:00:07`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+/// Text that is not an Ethernet address.
+#[derive(Debug, thiserror::Error)]
+#[error("want six hexadecimal bytes separated by colons, such as 0a:58:0a:01:00:07")]
+pub struct ParseMacError;
+
+impl Mac {
+    /// A random unicast address from the locally administered range (IEEE 802, bit 1 of the first byte).
+    ///
+    /// Set explicitly when a link is created, it keeps udev's `MACAddressPolicy` from changing the
+    /// address afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Random`] when `/dev/urandom` cannot be read.
+    pub fn random() -> Result<Self> {
+        let mut bytes = [0; 6];
+        std::fs::File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut bytes))
+            .map_err(|source| Error::Random { source })?;
+        Ok(Self::local(bytes))
+    }
+
+    /// `bytes` made a locally administered unicast address.
+    pub fn local(mut bytes: [u8; 6]) -> Self {
+        bytes[0] = bytes[0] & 0xfe | 0x02;
+        Self(bytes)
+    }
+
+    /// Whether every byte is zero, as a bridge without ports and without an address of its own shows.
+    pub fn is_zero(self) -> bool {
+        self.0 == [0; 6]
+    }
+
+    /// Whether the address may be a device's own: not multicast, not all zero.
+    pub fn is_assignable(self) -> bool {
+        self.0[0] & 1 == 0 && !self.is_zero()
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for Mac {
+    type Err = ParseMacError;
+
+    /// Reads colon- or dash-separated bytes in either case, as the reference's `net.ParseMAC` does.
+    fn from_str(text: &str) -> std::result::Result<Self, ParseMacError> {
+        let separator = if text.contains('-') { '-' } else { ':' };
+        let mut bytes = [0; 6];
+        let mut parts = text.split(separator);
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or(ParseMacError)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| ParseMacError)?;
+        }
+        parts.next().is_none().then_some(Self(bytes)).ok_or(ParseMacError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_as_it_is_shown() {
+        let mac: Mac = "0A:58:0a:01:00:07".parse().unwrap();
+        assert_eq!(mac.to_string(), "0a:58:0a:01:00:07");
+        assert_eq!("0a-58-0a-01-00-07".parse::<Mac>().unwrap(), mac);
+    }
+
+    #[test]
+    fn what_is_not_six_bytes_is_refused() {
+        for text in ["", "0a:58:0a:01:00", "0a:58:0a:01:00:07:01", "0a:58:0a:01:00:7", "0g:58:0a:01:00:07"] {
+            assert!(text.parse::<Mac>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn random_addresses_are_local_unicast_and_differ() {
+        let (one, other) = (Mac::random().unwrap(), Mac::random().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(one.0[0] & 0b11, 0b10);
+    }
+}

@@ -1,0 +1,306 @@
+//! One blocking netlink socket: a request, its replies, the kernel's own words when it refuses.
+
+use std::fmt;
+use std::os::fd::AsRawFd;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlaBuffer, NlasIterator};
+use netlink_sys::{Socket as RawSocket, SocketAddr};
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+
+/// Length of `struct nlmsghdr` (uapi/linux/netlink.h).
+pub(crate) const HEADER_LEN: usize = 16;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_CAPPED: u16 = 0x100;
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const RECEIVE_CAPACITY: usize = 64 * 1024;
+
+/// A netlink socket of the network namespace that was current when it was opened; it stays in that
+/// namespace for life.
+pub(crate) struct Socket {
+    raw: RawSocket,
+    sequence: u32,
+    receive: Vec<u8>,
+}
+
+/// One message from the kernel: its type (`nlmsg_type`), its sequence number and what follows the header.
+pub(crate) struct Reply<'a> {
+    pub kind: u16,
+    pub payload: &'a [u8],
+}
+
+/// Why the kernel refused: the error number and, where it gave one, its own sentence
+/// (`NLMSGERR_ATTR_MSG`).
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub errno: Errno,
+    pub message: Option<String>,
+    /// Sequence number of the message that was refused.
+    pub sequence: u32,
+}
+
+impl Refusal {
+    /// Says what we wanted when the kernel refused.
+    pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
+        Error::refused(operation.to_string(), self.errno, self.message)
+    }
+}
+
+/// What went wrong in an exchange: the transport, or the kernel's answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Io(std::io::Error),
+    Refused(Refusal),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Failure {
+    pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
+        match self {
+            Self::Io(source) => Error::Netlink { operation: operation.to_string(), source },
+            Self::Refused(refusal) => refusal.during(operation),
+        }
+    }
+
+    /// The kernel's error number, if it was the kernel that refused.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Io(_) => None,
+            Self::Refused(refusal) => Some(refusal.errno),
+        }
+    }
+}
+
+impl Socket {
+    /// Opens a socket of `protocol` (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in the current namespace.
+    ///
+    /// Extended acknowledgements are asked for, so that refusals carry the kernel's sentence.
+    pub fn open(protocol: isize) -> Result<Self> {
+        let open = || {
+            let raw = RawSocket::new(protocol)?;
+            raw.set_ext_ack(true)?;
+            raw.set_cap_ack(true)?;
+            raw.connect(&SocketAddr::new(0, 0))?;
+            std::io::Result::Ok(raw)
+        };
+        let raw = open().map_err(|source| Error::Netlink {
+            operation: format!("open a netlink socket (protocol {protocol})"),
+            source,
+        })?;
+        Ok(Self { raw, sequence: 0, receive: Vec::with_capacity(RECEIVE_CAPACITY) })
+    }
+
+    /// Lets the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20).
+    pub fn filter_dumps(&self) -> Result<()> {
+        self.raw.set_netlink_get_strict_chk(true).map_err(|source| Error::Netlink {
+            operation: "ask for strict checking of netlink requests".into(),
+            source,
+        })
+    }
+
+    /// Joins a multicast group, so that [`Socket::wait`] sees its events.
+    pub fn subscribe(&mut self, group: u32) -> Result<()> {
+        self.raw.add_membership(group).map_err(|source| Error::Netlink {
+            operation: format!("subscribe to netlink group {group}"),
+            source,
+        })
+    }
+
+    /// The sequence number for the next message.
+    pub fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// Sends `bytes` (whole messages) and hands each reply to `on_reply` until the message numbered
+    /// `last` is acknowledged, a dump is done, or the message numbered `first` is refused as a whole.
+    ///
+    /// Returns the first refusal after everything that belongs to the exchange was read, so the socket
+    /// is usable afterwards.
+    pub fn exchange(
+        &mut self,
+        bytes: &[u8],
+        first: u32,
+        last: u32,
+        mut on_reply: impl FnMut(Reply<'_>),
+    ) -> std::result::Result<(), Failure> {
+        self.raw.send(bytes, 0)?;
+        let mut refusal: Option<Refusal> = None;
+        loop {
+            self.receive.clear();
+            let length = self.raw.recv(&mut self.receive, 0)?;
+            for message in Messages(&self.receive[..length]) {
+                if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
+                    continue;
+                }
+                match message.kind {
+                    NLMSG_ERROR => {
+                        if let Some(refused) = message.refusal() {
+                            refusal.get_or_insert(refused);
+                        }
+                        let whole = refusal.is_some() && message.sequence == first;
+                        if message.sequence == last || whole {
+                            return refusal.map_or(Ok(()), |refused| Err(Failure::Refused(refused)));
+                        }
+                    }
+                    NLMSG_DONE if message.sequence == last => {
+                        return refusal.map_or(Ok(()), |refused| Err(Failure::Refused(refused)));
+                    }
+                    kind => on_reply(Reply { kind, payload: message.payload }),
+                }
+            }
+        }
+    }
+
+    /// Reads the events of one datagram of the subscribed groups; waits for it until `deadline`.
+    ///
+    /// Returns `false` when the deadline passed without an event.
+    pub fn wait(
+        &mut self,
+        deadline: std::time::Instant,
+        mut on_event: impl FnMut(Reply<'_>),
+    ) -> std::result::Result<bool, Failure> {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::BorrowedFd;
+
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        // SAFETY: the descriptor belongs to `self.raw`, which outlives this borrow.
+        #[allow(unsafe_code)]
+        let fd = unsafe { BorrowedFd::borrow_raw(self.raw.as_raw_fd()) };
+        let ready = loop {
+            match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+                Err(Errno::EINTR) => {}
+                ready => break ready.map_err(std::io::Error::from)?,
+            }
+        };
+        if ready == 0 {
+            return Ok(false);
+        }
+        self.receive.clear();
+        let length = self.raw.recv(&mut self.receive, 0)?;
+        for message in Messages(&self.receive[..length]) {
+            on_event(Reply { kind: message.kind, payload: message.payload });
+        }
+        Ok(true)
+    }
+}
+
+/// Flags of a request that asks for an acknowledgement, or for a dump (which ends with `NLMSG_DONE`).
+pub(crate) fn request_flags(extra: u16) -> u16 {
+    if extra & NLM_F_DUMP == NLM_F_DUMP { NLM_F_REQUEST | extra } else { NLM_F_REQUEST | NLM_F_ACK | extra }
+}
+
+/// Attributes of a payload after its fixed header of `offset` bytes; a malformed tail is skipped.
+pub(crate) fn attributes(payload: &[u8], offset: usize) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
+    NlasIterator::new(payload.get(offset..).unwrap_or_default()).map_while(std::result::Result::ok)
+}
+
+/// The `u32` that `bytes` begin with, in host order.
+pub(crate) fn read_u32(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// `None` for an acknowledgement.
+    fn refusal(&self) -> Option<Refusal> {
+        let code = self.payload.first_chunk().copied().map_or(0, i32::from_ne_bytes);
+        (code != 0).then(|| Refusal {
+            errno: Errno::from_raw(code.wrapping_neg()),
+            message: self.refusal_text(),
+            sequence: self.sequence,
+        })
+    }
+
+    fn refusal_text(&self) -> Option<String> {
+        if self.flags & NLM_F_ACK_TLVS == 0 {
+            return None;
+        }
+        let copied = if self.flags & NLM_F_CAPPED == 0 {
+            let length = read_u32(self.payload.get(4..)?)? as usize;
+            length.checked_sub(HEADER_LEN)?.next_multiple_of(4)
+        } else {
+            0
+        };
+        attributes(self.payload, 4 + HEADER_LEN + copied)
+            .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
+            .map(|attribute| {
+                let text = attribute.value();
+                String::from_utf8_lossy(text.strip_suffix(&[0]).unwrap_or(text)).into_owned()
+            })
+    }
+}
+
+/// Splits a datagram into its messages.
+struct Messages<'a>(&'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Message<'a>;
+
+    fn next(&mut self) -> Option<Message<'a>> {
+        let length = read_u32(self.0)? as usize;
+        let message = self.0.get(..length).filter(|message| message.len() >= HEADER_LEN)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Message {
+            kind: u16::from_ne_bytes([message[4], message[5]]),
+            flags: u16::from_ne_bytes([message[6], message[7]]),
+            sequence: read_u32(&message[8..])?,
+            payload: &message[HEADER_LEN..],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER_LEN + payload.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(7u32.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn the_kernels_sentence_is_read_from_an_extended_acknowledgement() {
+        let mut payload = (-17i32).to_ne_bytes().to_vec();
+        payload.extend([0; HEADER_LEN]);
+        payload.extend([10, 0, 1, 0]);
+        payload.extend(b"taken\0");
+        let bytes = message(NLMSG_ERROR, NLM_F_CAPPED | NLM_F_ACK_TLVS, &payload);
+        let refusal = Messages(&bytes).next().unwrap().refusal().unwrap();
+        assert_eq!(refusal.errno, Errno::EEXIST);
+        assert_eq!(refusal.message.as_deref(), Some("taken"));
+        assert_eq!(refusal.sequence, 7);
+    }
+
+    #[test]
+    fn a_truncated_datagram_ends_the_iteration() {
+        let mut bytes = message(16, 0, &[1, 2, 3, 4]);
+        bytes.extend(message(16, 0, &[5, 6, 7, 8]));
+        bytes.truncate(bytes.len() - 2);
+        let payloads: Vec<_> = Messages(&bytes).map(|message| message.payload.to_vec()).collect();
+        assert_eq!(payloads, [vec![1, 2, 3, 4]]);
+    }
+}

@@ -1,0 +1,111 @@
+//! One transaction: messages that the kernel carries out all together or not at all.
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+
+use super::attributes::Attributes;
+use crate::netlink::HEADER_LEN;
+
+/// `NFPROTO_INET`: one table for IPv4 and IPv6.
+const NFPROTO_INET: u8 = 1;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
+const NFNL_MSG_BATCH_END: u16 = 0x11;
+/// Length of `struct nfgenmsg` (uapi/linux/netfilter/nfnetlink.h).
+pub(super) const FAMILY_HEADER_LEN: usize = 4;
+
+/// Messages between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
+///
+/// A message's index counts from the begin, which is message 0: refusals name that index.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    starts: Vec<usize>,
+    commits: bool,
+}
+
+impl Batch {
+    /// A batch that the kernel commits when it accepts every message.
+    pub fn new() -> Self {
+        let mut batch =
+            Self { bytes: Vec::with_capacity(2048), starts: Vec::with_capacity(16), commits: true };
+        batch.delimiter(NFNL_MSG_BATCH_BEGIN);
+        batch
+    }
+
+    /// A batch without an end: the kernel checks every message and undoes them all, as for `nft --check`.
+    pub fn rehearsal() -> Self {
+        Self { commits: false, ..Self::new() }
+    }
+
+    /// Appends the message `kind` (`enum nf_tables_msg_types`) and returns its index.
+    pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Attributes<'_>)) -> usize {
+        self.starts.push(self.bytes.len());
+        append(&mut self.bytes, kind, NLM_F_REQUEST | flags, content);
+        self.starts.len() - 1
+    }
+
+    /// Number of messages so far, the begin included.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The bytes to send. `number` gives the sequence number of each message in turn; the last one before
+    /// the end asks for the acknowledgement, because kernels before 6.10 do not acknowledge the end.
+    ///
+    /// Also returns the first and the acknowledged sequence number.
+    pub fn seal(mut self, mut number: impl FnMut() -> u32) -> (Vec<u8>, u32, u32) {
+        let last = self.starts.len() - 1;
+        let flags = self.starts[last] + 6;
+        let asked = u16::from_ne_bytes([self.bytes[flags], self.bytes[flags + 1]]) | NLM_F_ACK;
+        self.bytes[flags..flags + 2].copy_from_slice(&asked.to_ne_bytes());
+        if self.commits {
+            self.delimiter(NFNL_MSG_BATCH_END);
+        }
+        let numbers: Vec<u32> = self.starts.iter().map(|_| number()).collect();
+        for (start, number) in self.starts.iter().zip(&numbers) {
+            self.bytes[start + 8..start + 12].copy_from_slice(&number.to_ne_bytes());
+        }
+        (self.bytes, numbers[0], numbers[last])
+    }
+
+    fn delimiter(&mut self, kind: u16) {
+        let start = self.bytes.len();
+        self.starts.push(start);
+        header(&mut self.bytes, kind, NLM_F_REQUEST, [0, 0], NFNL_SUBSYS_NFTABLES);
+        finish(&mut self.bytes, start);
+    }
+}
+
+/// One request outside a transaction: reading.
+pub(super) fn request(
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    content: impl FnOnce(&mut Attributes<'_>),
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    append(&mut bytes, kind, flags, content);
+    bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+    bytes
+}
+
+fn append(bytes: &mut Vec<u8>, kind: u16, flags: u16, content: impl FnOnce(&mut Attributes<'_>)) {
+    let start = bytes.len();
+    header(bytes, NFNL_SUBSYS_NFTABLES << 8 | kind, flags, [NFPROTO_INET, 0], 0);
+    content(&mut Attributes(bytes));
+    finish(bytes, start);
+}
+
+/// `struct nlmsghdr` with room for length and sequence number, then `struct nfgenmsg`.
+fn header(bytes: &mut Vec<u8>, kind: u16, flags: u16, family_and_version: [u8; 2], resource: u16) {
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(&flags.to_ne_bytes());
+    bytes.resize(bytes.len() + HEADER_LEN - 8, 0);
+    bytes.extend_from_slice(&family_and_version);
+    bytes.extend_from_slice(&resource.to_be_bytes());
+}
+
+fn finish(bytes: &mut [u8], start: usize) {
+    let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+    bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+}

@@ -1,0 +1,203 @@
+//! Comparing the table with what it should hold, and listing it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::NLM_F_DUMP;
+use nix::errno::Errno;
+
+use super::attributes::find;
+use super::expressions::summary;
+use super::objects::{self, Element, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM, NFTA_RULE_EXPRESSIONS};
+use super::owner::{Digest, Owner, shorten_network};
+use super::records::{self, Holder};
+use super::skeleton::{ATTACHMENTS, POSTROUTING};
+use super::subnet::{Subnet, octets};
+use super::{Failed, Nftables};
+use crate::error::Result;
+
+/// Why an attachment is not masqueraded as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MasqueradeFault {
+    /// The address is nobody's, or not in its subnet's set.
+    AddressMissing(IpAddr),
+    /// The address belongs to another attachment, or to this one in another subnet.
+    AddressTaken(IpAddr),
+    /// A rule, or the map element that leads to it, was removed from the chain named here.
+    RuleMissing {
+        /// The chain, of table `inet weir`.
+        chain: String,
+    },
+}
+
+impl fmt::Display for MasqueradeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressMissing(address) => write!(f, "{address} is not masqueraded (nf_tables, inet weir)"),
+            Self::AddressTaken(address) => {
+                write!(f, "{address} is masqueraded for another attachment (nf_tables, inet weir)")
+            }
+            Self::RuleMissing { chain } => {
+                write!(f, "the masquerading rule of chain {chain} is gone (nf_tables, inet weir)")
+            }
+        }
+    }
+}
+
+/// An attachment that the kernel remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Name of the network; a name of more than 46 bytes ends with `~` and a digest.
+    pub network: String,
+    /// The container; an ID of more than 64 bytes ends with `~` and a digest.
+    pub container_id: String,
+    /// The interface inside the container.
+    pub interface: String,
+    /// The masqueraded addresses with their subnets' prefix lengths.
+    pub addresses: Vec<IpNetwork>,
+    pub(super) digest: Digest,
+}
+
+impl Attachment {
+    /// Whether this is `owner`'s, decided by the digest of the owner's full names.
+    pub fn is_of(&self, owner: &Owner<'_>) -> bool {
+        self.digest == owner.digest()
+    }
+
+    /// Whether it belongs to the network of this name, however long the name is.
+    pub fn is_in(&self, network: &str) -> bool {
+        self.network == shorten_network(network)
+    }
+
+    fn read(element: Element<'_>) -> Option<Self> {
+        let digest = Digest(element.key().try_into().ok()?);
+        let (text, addresses) = records::read_attachment(element.user_data());
+        let mut parts = text.splitn(3, '/').map(str::to_owned);
+        let mut part = || parts.next().unwrap_or_default();
+        Some(Self { network: part(), container_id: part(), interface: part(), addresses, digest })
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.network, self.container_id, self.interface)
+    }
+}
+
+impl Nftables {
+    /// Looks whether `owner` masquerades each of `addresses` and whether the rules on the way are in place.
+    /// `None` means that all is well.
+    ///
+    /// Reads what `nft list table inet weir` shows of these addresses and no other.
+    ///
+    /// # Errors
+    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    pub fn check_masquerade(
+        &mut self,
+        owner: &Owner<'_>,
+        addresses: &[IpNetwork],
+    ) -> Result<Option<MasqueradeFault>> {
+        for pod in addresses {
+            let fault = self
+                .check_address(owner.digest(), *pod)
+                .map_err(|failed| failed.during(format_args!("check the masquerading of {owner}")))?;
+            if fault.is_some() {
+                return Ok(fault);
+            }
+        }
+        Ok(None)
+    }
+
+    fn check_address(
+        &mut self,
+        owner: Digest,
+        pod: IpNetwork,
+    ) -> std::result::Result<Option<MasqueradeFault>, Failed> {
+        let subnet = Subnet::of(pod);
+        match self.holder(pod.ip())? {
+            None => return Ok(Some(MasqueradeFault::AddressMissing(pod.ip()))),
+            Some(holder) if holder != (Holder { owner, prefix: pod.prefix() }) => {
+                return Ok(Some(MasqueradeFault::AddressTaken(pod.ip())));
+            }
+            Some(_) => {}
+        }
+        if self.element(&subnet.pods(), &octets(pod.ip()), |_| ())?.is_none() {
+            return Ok(Some(MasqueradeFault::AddressMissing(pod.ip())));
+        }
+        let rule_missing = |chain: &str| Ok(Some(MasqueradeFault::RuleMissing { chain: chain.into() }));
+        let mut masquerading_chain = POSTROUTING.to_owned();
+        if !subnet.is_host() {
+            masquerading_chain = subnet.chain();
+            let network = octets(subnet.network().ip());
+            let leads_there = self.element(&subnet.dispatch(), &network, |element| {
+                element.chain() == Some(masquerading_chain.as_bytes())
+            })?;
+            if leads_there != Some(true) || !self.has_rule(POSTROUTING, &subnet.dispatch(), false)? {
+                return rule_missing(POSTROUTING);
+            }
+        }
+        if !self.has_rule(&masquerading_chain, &subnet.pods(), true)? {
+            return rule_missing(&masquerading_chain);
+        }
+        Ok(None)
+    }
+
+    /// Whether a rule of `chain` looks into `set` and, if asked for, masquerades.
+    fn has_rule(&mut self, chain: &str, set: &str, masquerades: bool) -> std::result::Result<bool, Failed> {
+        self.any_rule(Some(chain), |sets, does| sets.iter().any(|name| name == set) && (does || !masquerades))
+    }
+
+    /// Whether any rule of one chain or all chains is `wanted`, which is told the sets that the rule looks
+    /// into and whether it masquerades.
+    pub(super) fn any_rule(
+        &mut self,
+        chain: Option<&str>,
+        wanted: impl Fn(&[String], bool) -> bool,
+    ) -> std::result::Result<bool, Failed> {
+        let mut found = false;
+        let outcome = self.read(
+            NFT_MSG_GETRULE,
+            NLM_F_DUMP,
+            |request| objects::rules_of(request, chain),
+            |rule| {
+                let (sets, masquerades) = summary(find(rule, NFTA_RULE_EXPRESSIONS).unwrap_or_default());
+                found |= wanted(&sets, masquerades);
+            },
+        );
+        match outcome {
+            Err(failed) if failed.is(Errno::ENOENT) => Ok(false),
+            outcome => outcome.map(|()| found),
+        }
+    }
+
+    /// All attachments that masquerade, in no particular order: what a garbage collection compares with
+    /// the attachments that still exist.
+    ///
+    /// While others add and remove, one of them may be missed; it is there the next time.
+    ///
+    /// The effect of `nft list set inet weir attachments`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    pub fn attachments(&mut self) -> Result<Vec<Attachment>> {
+        // The kernel may show an element twice when its hash table grows in the middle.
+        let mut found = BTreeMap::new();
+        let outcome = self.read(
+            NFT_MSG_GETSETELEM,
+            NLM_F_DUMP,
+            |request| objects::element(request, ATTACHMENTS, &[], objects::Data::None, &[]),
+            |reply| {
+                for attachment in Element::each(reply).filter_map(Attachment::read) {
+                    found.insert(attachment.digest, attachment);
+                }
+            },
+        );
+        match outcome {
+            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
+            Err(failed) => Err(failed.during(format_args!("list the masqueraded attachments"))),
+            Ok(()) => Ok(found.into_values().collect()),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The rule expressions that masquerading needs, with register 1 as the only register.
+
+use std::net::IpAddr;
+
+use super::attributes::Attributes;
+use super::subnet::octets;
+use crate::route::Family;
+
+const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_DATA_VALUE: u16 = 1;
+
+const NFT_REG_VERDICT: u32 = 0;
+const NFT_REG_1: u32 = 1;
+
+/// Which address of a packet.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Source,
+    Destination,
+}
+
+/// How a comparison lets a packet go on to the next expression.
+#[derive(Clone, Copy)]
+pub(super) enum Comparison {
+    Equal = 0,
+    Different = 1,
+}
+
+/// The expressions of one rule, inside `NFTA_RULE_EXPRESSIONS`.
+pub(super) struct Expressions<'a, 'b>(pub &'a mut Attributes<'b>);
+
+impl Expressions<'_, '_> {
+    /// `meta nfproto ipv4`: in a table of family inet the rule must say whose header it reads.
+    pub fn of_family(&mut self, family: Family) {
+        const NFTA_META_DREG: u16 = 1;
+        const NFTA_META_KEY: u16 = 2;
+        const NFT_META_NFPROTO: u32 = 15;
+        self.expression("meta", |data| {
+            data.number(NFTA_META_KEY, NFT_META_NFPROTO);
+            data.number(NFTA_META_DREG, NFT_REG_1);
+        });
+        self.compare(Comparison::Equal, &[family.nfproto()]);
+    }
+
+    /// Loads `ip saddr`, `ip6 daddr`, … into the register.
+    pub fn load_address(&mut self, family: Family, side: Side) {
+        const NFTA_PAYLOAD_DREG: u16 = 1;
+        const NFTA_PAYLOAD_BASE: u16 = 2;
+        const NFTA_PAYLOAD_OFFSET: u16 = 3;
+        const NFTA_PAYLOAD_LEN: u16 = 4;
+        const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
+        let offset = match (family, side) {
+            (Family::V4, Side::Source) => 12,
+            (Family::V4, Side::Destination) => 16,
+            (Family::V6, Side::Source) => 8,
+            (Family::V6, Side::Destination) => 24,
+        };
+        self.expression("payload", |data| {
+            data.number(NFTA_PAYLOAD_DREG, NFT_REG_1);
+            data.number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+            data.number(NFTA_PAYLOAD_OFFSET, offset);
+            data.number(NFTA_PAYLOAD_LEN, family.address_len());
+        });
+    }
+
+    /// Clears the bits of the register that are not in `mask`.
+    pub fn mask(&mut self, mask: IpAddr) {
+        const NFTA_BITWISE_SREG: u16 = 1;
+        const NFTA_BITWISE_DREG: u16 = 2;
+        const NFTA_BITWISE_LEN: u16 = 3;
+        const NFTA_BITWISE_MASK: u16 = 4;
+        const NFTA_BITWISE_XOR: u16 = 5;
+        let family = Family::of_address(mask);
+        self.expression("bitwise", |data| {
+            data.number(NFTA_BITWISE_SREG, NFT_REG_1);
+            data.number(NFTA_BITWISE_DREG, NFT_REG_1);
+            data.number(NFTA_BITWISE_LEN, family.address_len());
+            data.nest(NFTA_BITWISE_MASK, |value| value.bytes(NFTA_DATA_VALUE, &octets(mask)));
+            data.nest(NFTA_BITWISE_XOR, |value| {
+                value.bytes(NFTA_DATA_VALUE, &octets(family.unspecified()));
+            });
+        });
+    }
+
+    /// Ends the rule unless the register compares to `value` as wanted.
+    pub fn compare(&mut self, comparison: Comparison, value: &[u8]) {
+        const NFTA_CMP_SREG: u16 = 1;
+        const NFTA_CMP_OP: u16 = 2;
+        const NFTA_CMP_DATA: u16 = 3;
+        self.expression("cmp", |data| {
+            data.number(NFTA_CMP_SREG, NFT_REG_1);
+            data.number(NFTA_CMP_OP, comparison as u32);
+            data.nest(NFTA_CMP_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, value));
+        });
+    }
+
+    /// Ends the rule unless the register is an element of `set`.
+    pub fn is_in(&mut self, set: &str) {
+        self.expression("lookup", |data| {
+            data.text(NFTA_LOOKUP_SET, set);
+            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
+        });
+    }
+
+    /// `vmap @map`: does what the map says for the register.
+    pub fn decide_by(&mut self, map: &str) {
+        const NFTA_LOOKUP_DREG: u16 = 3;
+        self.expression("lookup", |data| {
+            data.text(NFTA_LOOKUP_SET, map);
+            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
+            data.number(NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
+        });
+    }
+
+    /// `masquerade`: the source becomes the address of the interface that the packet leaves by.
+    pub fn masquerade(&mut self) {
+        self.expression("masq", |_| {});
+    }
+
+    fn expression(&mut self, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
+        self.0.nest(NFTA_LIST_ELEM, |element| {
+            element.text(NFTA_EXPR_NAME, name);
+            element.nest(NFTA_EXPR_DATA, data);
+        });
+    }
+}
+
+const NFTA_LOOKUP_SET: u16 = 1;
+const NFTA_LOOKUP_SREG: u16 = 2;
+
+/// The sets that a rule looks into, and whether it masquerades: what a check needs to know of it.
+pub(super) fn summary(expressions: &[u8]) -> (Vec<String>, bool) {
+    use super::attributes::{each, find, find_nested, text};
+    let mut sets = Vec::new();
+    let mut masquerades = false;
+    for (_, expression) in each(expressions) {
+        match find(expression, NFTA_EXPR_NAME).map(text) {
+            Some(b"masq") => masquerades = true,
+            Some(b"lookup") => sets.extend(
+                find_nested(expression, &[NFTA_EXPR_DATA, NFTA_LOOKUP_SET])
+                    .map(|name| String::from_utf8_lossy(text(name)).into_owned()),
+            ),
+            _ => {}
+        }
+    }
+    (sets, masquerades)
+}

@@ -1,0 +1,190 @@
+//! Masquerading of pods with nf_tables, in messages of our own: no `nft`, no `iptables`.
+//!
+//! What `nft list table inet weir` shows for a pod 10.88.0.5/16 of network `podnet`:
+//!
+//! ```text
+//! table inet weir {
+//!     set attachments {                  # key: digest of the owner
+//!         type mark . mark . mark . mark
+//!         elements = { 0x0f… . 0x1a… . 0x93… . 0x4c… comment "podnet/3fd…/eth0" }
+//!     }
+//!     map owners {                       # address: digest of the owner . prefix length
+//!         type ipv6_addr : mark . mark . mark . mark . mark
+//!         elements = { ::ffff:10.88.0.5 : 0x0f… . 0x1a… . 0x93… . 0x4c… . 0x00000010 }
+//!     }
+//!     map subnets-ipv4-16 {              # one per prefix length in use
+//!         type ipv4_addr : verdict
+//!         elements = { 10.88.0.0 : jump from-10.88.0.0/16 }
+//!     }
+//!     set pods-10.88.0.0/16 {            # one per subnet
+//!         type ipv4_addr
+//!         elements = { 10.88.0.5 comment "podnet/3fd…/eth0" }
+//!     }
+//!     chain from-10.88.0.0/16 {          # one per subnet
+//!         ip saddr @pods-10.88.0.0/16 ip daddr != 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade
+//!     }
+//!     chain postrouting {
+//!         type nat hook postrouting priority srcnat; policy accept;
+//!         ip saddr & 255.255.0.0 vmap @subnets-ipv4-16
+//!     }
+//! }
+//! ```
+//!
+//! - A packet costs one lookup per prefix length in use and one in its subnet's set; adding or removing a pod
+//!   touches one element of each set. Neither depends on how many pods, networks or subnets there are. (A
+//!   verdict map with one `jump` per pod would not do: the kernel walks the whole map at each addition, to
+//!   find loops.)
+//! - An attachment's element carries its addresses in user data, so that removing it needs nothing but its
+//!   owner: no namespace, no earlier result, no dump.
+//! - `owners` says whose an address is, and is how a transaction makes sure of it: see
+//!   [`objects::add_element`]. No generation number has to be read and no transaction is repeated because an
+//!   unrelated one came in between.
+//! - The table, and what belongs to a subnet, stay when their last pod goes.
+
+mod attributes;
+mod batch;
+mod check;
+mod expressions;
+mod masquerade;
+mod objects;
+mod owner;
+mod probe;
+mod records;
+mod skeleton;
+mod subnet;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use nix::errno::Errno;
+
+use self::attributes::Attributes;
+use self::batch::{Batch, FAMILY_HEADER_LEN};
+use self::objects::{Element, NFT_MSG_GETSETELEM};
+use crate::error::{Error, Feature, Result};
+use crate::netlink::{Failure, Socket, request_flags};
+
+pub use self::check::{Attachment, MasqueradeFault};
+pub use self::owner::Owner;
+
+/// How often a transaction is built anew when others changed what it was built on. They must have changed the
+/// same address, owner or subnet each time.
+const ATTEMPTS: usize = 16;
+
+/// A `NETLINK_NETFILTER` socket of the network namespace that was current when it was opened.
+///
+/// # Dropping it late saves time
+/// What a transaction removed is freed after an RCU grace period, and closing *any* nf_tables socket of the
+/// namespace waits for that: some ten milliseconds, with every other transaction waiting too. So after
+/// [`Nftables::remove_masquerade`] keep this value, delete the devices (which waits for grace periods of its
+/// own), and drop it then: the waits overlap and closing finds nothing left to wait for.
+pub struct Nftables {
+    socket: Socket,
+}
+
+impl Nftables {
+    /// Opens a socket in the current namespace.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] when the kernel has no netfilter netlink at all, [`Error::Netlink`] when it
+    /// gives no socket for another reason.
+    pub fn open() -> Result<Self> {
+        match Socket::open(NETLINK_NETFILTER) {
+            Ok(socket) => Ok(Self { socket }),
+            Err(Error::Netlink { operation, source })
+                if source.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32) =>
+            {
+                Err(Error::MissingFeature { operation, feature: Feature::NftablesNat })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends one transaction and waits for its outcome.
+    fn transact(&mut self, batch: Batch) -> std::result::Result<(), Failed> {
+        let (bytes, first, last) = batch.seal(|| self.socket.next_sequence());
+        self.socket.exchange(&bytes, first, last, |_| {}).map_err(|failure| {
+            let message = match &failure {
+                Failure::Refused(refusal) => refusal.sequence.wrapping_sub(first) as usize,
+                Failure::Io(_) => 0,
+            };
+            Failed { failure, message }
+        })
+    }
+
+    /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`.
+    fn read(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        content: impl FnOnce(&mut Attributes<'_>),
+        mut on_reply: impl FnMut(&[u8]),
+    ) -> std::result::Result<(), Failed> {
+        let sequence = self.socket.next_sequence();
+        let bytes = batch::request(kind, request_flags(flags), sequence, content);
+        self.socket
+            .exchange(&bytes, sequence, sequence, |reply| {
+                on_reply(reply.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default());
+            })
+            .map_err(|failure| Failed { failure, message: 0 })
+    }
+
+    /// Reads one element of a set; `None` when the element, its set or the table is not there.
+    fn element<T>(
+        &mut self,
+        set: &str,
+        key: &[u8],
+        read: impl Fn(Element<'_>) -> T,
+    ) -> std::result::Result<Option<T>, Failed> {
+        let mut found = None;
+        let outcome = self.read(
+            NFT_MSG_GETSETELEM,
+            0,
+            |request| objects::element(request, set, key, objects::Data::None, &[]),
+            |reply| found = Element::each(reply).next().map(&read),
+        );
+        match outcome {
+            Err(failed) if failed.is(Errno::ENOENT) => Ok(None),
+            outcome => outcome.map(|()| found),
+        }
+    }
+}
+
+/// A request or a transaction that failed, and at which of its messages.
+#[derive(Debug)]
+struct Failed {
+    failure: Failure,
+    /// Index in the batch; 0 is the batch as a whole.
+    message: usize,
+}
+
+impl Failed {
+    fn is(&self, errno: Errno) -> bool {
+        self.failure.errno() == Some(errno)
+    }
+
+    /// An element is there already, or (without `NLM_F_EXCL`) with other data: `EEXIST`, in older kernels
+    /// `EBUSY`.
+    fn is_conflict(&self) -> bool {
+        self.is(Errno::EEXIST) || self.is(Errno::EBUSY)
+    }
+
+    /// The answer to a read where nothing handles nf_tables messages (nfnetlink.c).
+    fn is_missing_subsystem(&self) -> bool {
+        self.is(Errno::EINVAL) || self.is(Errno::EOPNOTSUPP)
+    }
+
+    fn during(self, operation: fmt::Arguments<'_>) -> Error {
+        self.failure.during(operation)
+    }
+}
+
+fn unsettled(operation: fmt::Arguments<'_>) -> Error {
+    Error::Unsettled {
+        operation: operation.to_string(),
+        object: "nf_tables table inet weir",
+        attempts: ATTEMPTS,
+    }
+}

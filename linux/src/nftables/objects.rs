@@ -1,0 +1,288 @@
+//! The messages about the objects of our table: what is declared, filled and read.
+
+use netlink_packet_core::NLM_F_CREATE;
+
+use super::attributes::{Attributes, find, find_nested};
+use super::batch::Batch;
+use super::expressions::Expressions;
+use super::records;
+
+/// Our table, of family inet.
+pub(super) const TABLE: &str = "weir";
+
+const NFT_MSG_NEWTABLE: u16 = 0;
+const NFT_MSG_NEWCHAIN: u16 = 3;
+pub(super) const NFT_MSG_GETCHAIN: u16 = 4;
+const NFT_MSG_NEWRULE: u16 = 6;
+pub(super) const NFT_MSG_GETRULE: u16 = 7;
+const NFT_MSG_DELRULE: u16 = 8;
+const NFT_MSG_NEWSET: u16 = 9;
+pub(super) const NFT_MSG_GETSET: u16 = 10;
+const NFT_MSG_NEWSETELEM: u16 = 12;
+pub(super) const NFT_MSG_GETSETELEM: u16 = 13;
+const NFT_MSG_DELSETELEM: u16 = 14;
+
+const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN: u16 = 2;
+const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+const NFTA_SET_ELEM_KEY: u16 = 1;
+const NFTA_SET_ELEM_DATA: u16 = 2;
+const NFTA_SET_ELEM_USERDATA: u16 = 6;
+const NFTA_CHAIN_TABLE: u16 = 1;
+const NFTA_CHAIN_NAME: u16 = 3;
+const NFTA_SET_TABLE: u16 = 1;
+const NFTA_SET_NAME: u16 = 2;
+const NFTA_RULE_TABLE: u16 = 1;
+const NFTA_RULE_CHAIN: u16 = 2;
+pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
+
+/// Numbers by which `nft` knows what to print a key or data as (`TYPE_*` of its datatype.h; the kernel only
+/// keeps them). Several fields are six bits each.
+#[derive(Clone, Copy)]
+pub(super) struct DataType {
+    number: u32,
+    /// In bytes.
+    length: u32,
+}
+
+impl DataType {
+    pub const IPV4_ADDRESS: Self = Self { number: 7, length: 4 };
+    pub const IPV6_ADDRESS: Self = Self { number: 8, length: 16 };
+    const MARK: u32 = 19;
+
+    /// `mark . mark . …`: opaque bytes, four in each field, at most five fields.
+    pub fn opaque(fields: u32) -> Self {
+        let number = (0..fields).fold(0, |number, _| number << 6 | Self::MARK);
+        Self { number, length: fields * 4 }
+    }
+}
+
+/// What the elements of a set lead to.
+#[derive(Clone, Copy)]
+pub(super) enum Values {
+    /// Nothing: it is a plain set.
+    None,
+    /// A verdict, for `vmap`.
+    Verdict,
+    /// Data.
+    Data(DataType),
+}
+
+/// Where a base chain is hooked in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChainKind {
+    /// Reached by jumps only.
+    Regular,
+    /// `type nat hook postrouting priority srcnat`.
+    SourceNat,
+}
+
+/// Data of one element.
+#[derive(Clone, Copy)]
+pub(super) enum Data<'a> {
+    None,
+    Value(&'a [u8]),
+    Jump(&'a str),
+}
+
+/// `add table inet weir { comment "…"; }`
+pub(super) fn table(batch: &mut Batch, name: &str, dormant: bool, comment: &str) {
+    const NFTA_TABLE_NAME: u16 = 1;
+    const NFTA_TABLE_FLAGS: u16 = 2;
+    const NFTA_TABLE_USERDATA: u16 = 6;
+    const NFT_TABLE_F_DORMANT: u32 = 1;
+    batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
+        table.text(NFTA_TABLE_NAME, name);
+        table.number(NFTA_TABLE_FLAGS, if dormant { NFT_TABLE_F_DORMANT } else { 0 });
+        table.bytes(NFTA_TABLE_USERDATA, &records::comment(comment));
+    });
+}
+
+/// `add chain inet weir NAME { type nat hook postrouting priority srcnat; comment "…"; }`
+/// Returns the message's index.
+pub(super) fn chain(batch: &mut Batch, table: &str, name: &str, kind: ChainKind, comment: &str) -> usize {
+    const NFTA_CHAIN_HOOK: u16 = 4;
+    const NFTA_CHAIN_TYPE: u16 = 7;
+    const NFTA_CHAIN_USERDATA: u16 = 12;
+    const NFTA_HOOK_HOOKNUM: u16 = 1;
+    const NFTA_HOOK_PRIORITY: u16 = 2;
+    const NF_INET_POST_ROUTING: u32 = 4;
+    const NF_IP_PRI_NAT_SRC: u32 = 100;
+    batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |chain| {
+        chain.text(NFTA_CHAIN_TABLE, table);
+        chain.text(NFTA_CHAIN_NAME, name);
+        if kind == ChainKind::SourceNat {
+            chain.text(NFTA_CHAIN_TYPE, "nat");
+            chain.nest(NFTA_CHAIN_HOOK, |hook| {
+                hook.number(NFTA_HOOK_HOOKNUM, NF_INET_POST_ROUTING);
+                hook.number(NFTA_HOOK_PRIORITY, NF_IP_PRI_NAT_SRC);
+            });
+        }
+        chain.bytes(NFTA_CHAIN_USERDATA, &records::comment(comment));
+    })
+}
+
+/// `add set inet weir NAME { type KEYS; comment "…"; }`; with [`Values`] other than `None`, `add map`.
+pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, values: Values, comment: &str) {
+    const NFTA_SET_FLAGS: u16 = 3;
+    const NFTA_SET_KEY_TYPE: u16 = 4;
+    const NFTA_SET_KEY_LEN: u16 = 5;
+    const NFTA_SET_DATA_TYPE: u16 = 6;
+    const NFTA_SET_DATA_LEN: u16 = 7;
+    const NFTA_SET_ID: u16 = 10;
+    const NFTA_SET_USERDATA: u16 = 13;
+    const NFT_SET_MAP: u32 = 8;
+    const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
+    const UDATA_SET_COMMENT: u8 = 7;
+    // Any number that is unique in the transaction; our rules name the set instead.
+    let id = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+    batch.message(NFT_MSG_NEWSET, NLM_F_CREATE | flags, |set| {
+        set.text(NFTA_SET_TABLE, TABLE);
+        set.text(NFTA_SET_NAME, name);
+        set.number(NFTA_SET_FLAGS, if matches!(values, Values::None) { 0 } else { NFT_SET_MAP });
+        set.number(NFTA_SET_KEY_TYPE, keys.number);
+        set.number(NFTA_SET_KEY_LEN, keys.length);
+        match values {
+            Values::None => {}
+            Values::Verdict => {
+                set.number(NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
+                set.number(NFTA_SET_DATA_LEN, 0);
+            }
+            Values::Data(data) => {
+                set.number(NFTA_SET_DATA_TYPE, data.number);
+                set.number(NFTA_SET_DATA_LEN, data.length);
+            }
+        }
+        set.number(NFTA_SET_ID, id);
+        let mut user_data = records::comment(comment);
+        user_data[0] = UDATA_SET_COMMENT;
+        set.bytes(NFTA_SET_USERDATA, &user_data);
+    });
+}
+
+/// `add rule inet weir CHAIN … comment "…"`. Returns the message's index.
+pub(super) fn rule(
+    batch: &mut Batch,
+    table: &str,
+    chain: &str,
+    comment: &str,
+    expressions: impl FnOnce(&mut Expressions<'_, '_>),
+) -> usize {
+    const NFTA_RULE_USERDATA: u16 = 7;
+    const NLM_F_APPEND: u16 = 0x800;
+    batch.message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |rule| {
+        rule.text(NFTA_RULE_TABLE, table);
+        rule.text(NFTA_RULE_CHAIN, chain);
+        rule.nest(NFTA_RULE_EXPRESSIONS, |list| expressions(&mut Expressions(list)));
+        rule.bytes(NFTA_RULE_USERDATA, &records::comment(comment));
+    })
+}
+
+/// `flush chain inet weir CHAIN`
+pub(super) fn flush_chain(batch: &mut Batch, chain: &str) {
+    batch.message(NFT_MSG_DELRULE, 0, |rule| {
+        rule.text(NFTA_RULE_TABLE, TABLE);
+        rule.text(NFTA_RULE_CHAIN, chain);
+    });
+}
+
+/// `create element inet weir SET { KEY : DATA }` with `NLM_F_EXCL` among `flags`, else `add element`.
+///
+/// Without `NLM_F_EXCL` an element that is there already is left as it is when its data is the same, and
+/// refused when its data differs: that is how a transaction asks for what it expects.
+pub(super) fn add_element(
+    batch: &mut Batch,
+    flags: u16,
+    set: &str,
+    key: &[u8],
+    data: Data<'_>,
+    user_data: &[u8],
+) -> usize {
+    batch.message(NFT_MSG_NEWSETELEM, NLM_F_CREATE | flags, |list| {
+        element(list, set, key, data, user_data);
+    })
+}
+
+/// `delete element inet weir SET { KEY }`
+pub(super) fn delete_element(batch: &mut Batch, set: &str, key: &[u8]) -> usize {
+    batch.message(NFT_MSG_DELSETELEM, 0, |list| element(list, set, key, Data::None, &[]))
+}
+
+/// Names one element, or with an empty key all elements of the set.
+pub(super) fn element(list: &mut Attributes<'_>, set: &str, key: &[u8], data: Data<'_>, user_data: &[u8]) {
+    const NFT_JUMP: u32 = (-3i32).cast_unsigned();
+    list.text(NFTA_SET_ELEM_LIST_TABLE, TABLE);
+    list.text(NFTA_SET_ELEM_LIST_SET, set);
+    if key.is_empty() {
+        return;
+    }
+    list.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |elements| {
+        elements.nest(NFTA_LIST_ELEM, |element| {
+            element.nest(NFTA_SET_ELEM_KEY, |nest| nest.bytes(NFTA_DATA_VALUE, key));
+            match data {
+                Data::None => {}
+                Data::Value(value) => {
+                    element.nest(NFTA_SET_ELEM_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, value));
+                }
+                Data::Jump(chain) => element.nest(NFTA_SET_ELEM_DATA, |nest| {
+                    nest.nest(NFTA_DATA_VERDICT, |verdict| {
+                        verdict.number(NFTA_VERDICT_CODE, NFT_JUMP);
+                        verdict.text(NFTA_VERDICT_CHAIN, chain);
+                    });
+                }),
+            }
+            if !user_data.is_empty() {
+                element.bytes(NFTA_SET_ELEM_USERDATA, user_data);
+            }
+        });
+    });
+}
+
+/// Names the chain (`NFT_MSG_GETCHAIN`) or set (`NFT_MSG_GETSET`) that is asked for.
+pub(super) fn named(request: &mut Attributes<'_>, kind: u16, name: &str) {
+    request.text(if kind == NFT_MSG_GETCHAIN { NFTA_CHAIN_TABLE } else { NFTA_SET_TABLE }, TABLE);
+    request.text(if kind == NFT_MSG_GETCHAIN { NFTA_CHAIN_NAME } else { NFTA_SET_NAME }, name);
+}
+
+/// Names the chain whose rules are meant; without one, all chains of the table.
+pub(super) fn rules_of(request: &mut Attributes<'_>, chain: Option<&str>) {
+    request.text(NFTA_RULE_TABLE, TABLE);
+    if let Some(chain) = chain {
+        request.text(NFTA_RULE_CHAIN, chain);
+    }
+}
+
+/// An element as the kernel answers it.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'a>(&'a [u8]);
+
+impl<'a> Element<'a> {
+    /// The elements of one reply, whose attributes are given.
+    pub fn each(reply: &'a [u8]) -> impl Iterator<Item = Self> {
+        super::attributes::each(find(reply, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default())
+            .map(|(_, element)| Self(element))
+    }
+
+    pub fn key(self) -> &'a [u8] {
+        find_nested(self.0, &[NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE]).unwrap_or_default()
+    }
+
+    pub fn data(self) -> &'a [u8] {
+        find_nested(self.0, &[NFTA_SET_ELEM_DATA, NFTA_DATA_VALUE]).unwrap_or_default()
+    }
+
+    /// The chain that a verdict jumps to.
+    pub fn chain(self) -> Option<&'a [u8]> {
+        let path = [NFTA_SET_ELEM_DATA, NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN];
+        find_nested(self.0, &path).map(super::attributes::text)
+    }
+
+    pub fn user_data(self) -> &'a [u8] {
+        find(self.0, NFTA_SET_ELEM_USERDATA).unwrap_or_default()
+    }
+}

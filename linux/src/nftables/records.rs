@@ -1,0 +1,145 @@
+//! What our elements carry: user data that `nft` shows as a comment, and what only we read.
+//!
+//! User data is a row of entries: one byte kind, one byte length, the value. Kind 0 is a comment for `nft`,
+//! ended by a zero byte; `nft` passes over the kinds that it does not know (ours have the highest bit).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+
+use super::owner::Digest;
+use super::subnet::octets;
+
+/// `NFT_USERDATA_MAXLEN` (uapi/linux/netfilter/nf_tables.h), in bytes.
+const USER_DATA_CAPACITY: usize = 256;
+const COMMENT: u8 = 0;
+/// Each address: one byte prefix length, four bytes.
+const IPV4_ADDRESSES: u8 = 0x84;
+/// Each address: one byte prefix length, sixteen bytes.
+const IPV6_ADDRESSES: u8 = 0x86;
+
+/// A comment for `nft` alone.
+pub(super) fn comment(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len() + 3);
+    push(&mut bytes, COMMENT, &[text.as_bytes(), &[0]].concat());
+    bytes
+}
+
+/// The user data of an attachment: its owner's text and the addresses that it masquerades.
+///
+/// `None` when there are more addresses than fit beside the text.
+pub(super) fn attachment(text: &str, addresses: &[IpNetwork]) -> Option<Vec<u8>> {
+    let mut bytes = comment(text);
+    for (kind, is_v4) in [(IPV4_ADDRESSES, true), (IPV6_ADDRESSES, false)] {
+        let list: Vec<u8> = addresses
+            .iter()
+            .filter(|address| address.is_ipv4() == is_v4)
+            .flat_map(|address| [vec![address.prefix()], octets(address.ip())].concat())
+            .collect();
+        if bytes.len() + 2 + list.len() > USER_DATA_CAPACITY {
+            return None;
+        }
+        if !list.is_empty() {
+            push(&mut bytes, kind, &list);
+        }
+    }
+    Some(bytes)
+}
+
+/// Reads back the owner's text and the addresses.
+pub(super) fn read_attachment(user_data: &[u8]) -> (String, Vec<IpNetwork>) {
+    let (mut text, mut addresses) = (String::new(), Vec::new());
+    let mut rest = user_data;
+    while let [kind, length, tail @ ..] = rest {
+        let Some((value, tail)) = tail.split_at_checked(usize::from(*length)) else { break };
+        match *kind {
+            COMMENT => text = String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned(),
+            IPV4_ADDRESSES => addresses.extend(value.chunks_exact(5).filter_map(read_address)),
+            IPV6_ADDRESSES => addresses.extend(value.chunks_exact(17).filter_map(read_address)),
+            _ => {}
+        }
+        rest = tail;
+    }
+    (text, addresses)
+}
+
+/// Who holds an address: the data of an element of the map `owners`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub owner: Digest,
+    /// The prefix length, which says in which subnet's set the address is.
+    pub prefix: u8,
+}
+
+impl Holder {
+    /// Length of the data, in bytes.
+    pub const LEN: usize = Digest::LEN + 4;
+
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..Digest::LEN].copy_from_slice(&self.owner.0);
+        // `nft` shows the field as a number of the host's byte order.
+        bytes[Digest::LEN..].copy_from_slice(&u32::from(self.prefix).to_ne_bytes());
+        bytes
+    }
+
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (owner, prefix) = bytes.split_first_chunk()?;
+        let prefix = u32::from_ne_bytes(prefix.try_into().ok()?);
+        Some(Self { owner: Digest(*owner), prefix: u8::try_from(prefix).ok()? })
+    }
+}
+
+/// The key of an address in the map `owners`, which holds both families: IPv4 is mapped into IPv6.
+pub(super) fn owners_key(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn read_address(bytes: &[u8]) -> Option<IpNetwork> {
+    let (prefix, address) = bytes.split_first()?;
+    let address = match *address {
+        [a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
+        _ => Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).into(),
+    };
+    IpNetwork::new(address, *prefix).ok()
+}
+
+fn push(bytes: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    // Callers keep within USER_DATA_CAPACITY, of which the two bytes of each entry are a part.
+    bytes.extend([kind, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
+    bytes.extend(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(count: u8) -> Vec<IpNetwork> {
+        let v4 = (0..count).map(|n| format!("10.88.0.{n}/16").parse().unwrap());
+        v4.chain([("fd00::5/64".parse().unwrap())]).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let addresses = networks(3);
+        let bytes = attachment("podnet/abc/eth0", &addresses).unwrap();
+        assert_eq!(read_attachment(&bytes), ("podnet/abc/eth0".to_owned(), addresses));
+    }
+
+    #[test]
+    fn user_data_never_exceeds_what_the_kernel_keeps() {
+        let text = "x".repeat(127);
+        assert!(attachment(&text, &networks(20)).unwrap().len() <= USER_DATA_CAPACITY);
+        assert_eq!(attachment(&text, &networks(22)), None);
+    }
+
+    #[test]
+    fn foreign_user_data_is_no_attachment_and_no_panic() {
+        for bytes in [&[][..], &[0], &[0, 9, 1], &[0x84, 3, 1, 2, 3], &[0x84, 5, 99, 1, 2, 3, 4]] {
+            assert_eq!(read_attachment(bytes).1, []);
+        }
+    }
+}

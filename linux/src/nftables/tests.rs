@@ -1,0 +1,513 @@
+//! The table on a real kernel, each test in a network namespace of its own (they need root), with `nft` as
+//! the witness of what the kernel holds.
+
+use std::net::UdpSocket;
+use std::process::Command;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipnetwork::IpNetwork;
+use nix::sched::{CloneFlags, unshare};
+
+use super::{MasqueradeFault, Nftables, Owner};
+use crate::error::Error;
+
+const BLUE: Owner<'_> = Owner { network: "podnet", container_id: "blue", interface: "eth0" };
+const RED: Owner<'_> = Owner { network: "podnet", container_id: "red", interface: "eth0" };
+
+/// Gives this thread, and the threads and processes that it starts, a network namespace of their own.
+fn namespace() -> Nftables {
+    unshare(CloneFlags::CLONE_NEWNET).expect("kernel tests need root");
+    Nftables::open().unwrap()
+}
+
+fn pods(addresses: &[&str]) -> Vec<IpNetwork> {
+    addresses.iter().map(|address| address.parse().unwrap()).collect()
+}
+
+fn run(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The table as `nft` prints it, one line for each object, without the indentation.
+fn listing() -> String {
+    run("nft list table inet weir").lines().map(|line| format!("{}\n", line.trim())).collect()
+}
+
+#[test]
+fn nft_shows_a_table_that_explains_itself() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00:1::5/64"])).unwrap();
+    let listing = listing();
+    for line in [
+        "elements = { 10.88.0.5 comment \"podnet/blue/eth0\" }",
+        "elements = { fd00:1::5 comment \"podnet/blue/eth0\" }",
+        "elements = { 10.88.0.0 : jump from-10.88.0.0/16 }",
+        "elements = { fd00:1:: : jump from-fd00_1__/64 }",
+        "type nat hook postrouting priority srcnat; policy accept;",
+        "ip saddr & 255.255.0.0 vmap @subnets-ipv4-16 comment \"to the chain of the source's subnet\"",
+        "ip6 saddr & ffff:ffff:ffff:ffff:: vmap @subnets-ipv6-64 comment \"to the chain of the source's subnet\"",
+        "ip saddr @pods-10.88.0.0/16 ip daddr != 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade comment \"pods leave with the node's address\"",
+        "ip6 saddr @pods-fd00_1__/64 ip6 daddr != fd00:1::/64 ip6 daddr != ff00::/8 masquerade comment \"pods leave with the node's address\"",
+    ] {
+        assert!(listing.contains(&format!("{line}\n")), "{line}\nis not in\n{listing}");
+    }
+}
+
+#[test]
+fn a_ruleset_that_nft_saved_can_be_loaded_again() {
+    let mut nftables = namespace();
+    let long = "n".repeat(255);
+    let owner = Owner { network: &long, container_id: &long, interface: "eth0" };
+    nftables.add_masquerade(&owner, &pods(&["10.88.0.5/16", "fd00:1::5/64", "10.9.9.9/32"])).unwrap();
+    let before = listing();
+    run(
+        "nft list ruleset > /tmp/weir-$$.nft && nft flush ruleset && nft -f /tmp/weir-$$.nft; result=$?; rm /tmp/weir-$$.nft; exit $result",
+    );
+    assert_eq!(listing(), before);
+    run("nft -j list table inet weir");
+}
+
+#[test]
+fn an_addition_can_be_repeated() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    let before = listing();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    assert_eq!(listing(), before);
+}
+
+#[test]
+fn an_addition_with_other_addresses_replaces_the_earlier_ones() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
+    let now = pods(&["10.88.0.6/16", "fd00::5/64"]);
+    nftables.add_masquerade(&BLUE, &now).unwrap();
+    assert_eq!(nftables.check_masquerade(&BLUE, &now).unwrap(), None);
+    assert!(!listing().contains("10.88.0.5"));
+}
+
+#[test]
+fn an_address_can_move_to_another_subnet() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/24"])).unwrap();
+    assert_eq!(nftables.check_masquerade(&BLUE, &pods(&["10.88.0.5/24"])).unwrap(), None);
+    assert_eq!(run("nft list set inet weir pods-10.88.0.0/16 | grep -c elements || true"), "0\n");
+}
+
+#[test]
+fn a_removal_needs_nothing_but_the_owner() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64", "10.9.9.9/32"])).unwrap();
+    nftables.add_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap();
+    nftables.remove_masquerade(&BLUE).unwrap();
+    let listing = listing();
+    for gone in ["10.88.0.5", "fd00::5", "10.9.9.9", "blue"] {
+        assert!(!listing.contains(gone), "{gone} is in\n{listing}");
+    }
+    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap(), None);
+}
+
+#[test]
+fn a_second_removal_is_fine() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.remove_masquerade(&BLUE).unwrap();
+    nftables.remove_masquerade(&BLUE).unwrap();
+}
+
+#[test]
+fn a_removal_before_any_addition_creates_nothing() {
+    let mut nftables = namespace();
+    nftables.remove_masquerade(&BLUE).unwrap();
+    assert_eq!(nftables.attachments().unwrap(), []);
+    assert_eq!(run("nft list ruleset"), "");
+}
+
+#[test]
+fn a_lost_owner_is_replaced() {
+    let mut nftables = namespace();
+    let address = pods(&["10.88.0.5/16"]);
+    nftables.add_masquerade(&BLUE, &address).unwrap();
+    nftables.add_masquerade(&RED, &address).unwrap();
+    assert_eq!(nftables.check_masquerade(&RED, &address).unwrap(), None);
+    let taken = MasqueradeFault::AddressTaken("10.88.0.5".parse().unwrap());
+    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), Some(taken));
+    assert!(listing().contains("10.88.0.5 comment \"podnet/red/eth0\""));
+}
+
+#[test]
+fn a_lost_owner_in_another_subnet_is_replaced() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.add_masquerade(&RED, &pods(&["10.88.0.5/24"])).unwrap();
+    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.5/24"])).unwrap(), None);
+    assert_eq!(run("nft list set inet weir pods-10.88.0.0/16 | grep -c elements || true"), "0\n");
+}
+
+#[test]
+fn an_address_that_went_to_another_pod_stays() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
+    nftables.add_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.remove_masquerade(&BLUE).unwrap();
+    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap(), None);
+    assert!(!listing().contains("fd00::5"));
+    assert_eq!(nftables.attachments().unwrap().len(), 1);
+}
+
+#[test]
+fn an_owner_whose_addresses_all_went_to_others_can_be_added_again() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.add_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.6/16"])).unwrap();
+    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap(), None);
+    assert_eq!(nftables.check_masquerade(&BLUE, &pods(&["10.88.0.6/16"])).unwrap(), None);
+}
+
+#[test]
+fn two_interfaces_of_one_container_are_two_attachments() {
+    let mut nftables = namespace();
+    let second = Owner { interface: "net1", ..BLUE };
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    nftables.add_masquerade(&second, &pods(&["10.89.0.5/16"])).unwrap();
+    nftables.remove_masquerade(&BLUE).unwrap();
+    assert_eq!(nftables.check_masquerade(&second, &pods(&["10.89.0.5/16"])).unwrap(), None);
+}
+
+#[test]
+fn attachments_are_listed_with_their_owners_and_can_be_collected() {
+    let mut nftables = namespace();
+    let long = "n".repeat(200);
+    let stranger = Owner { network: &long, container_id: "c", interface: "eth0" };
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
+    nftables.add_masquerade(&stranger, &pods(&["10.89.0.5/16"])).unwrap();
+    let attachments = nftables.attachments().unwrap();
+    let blue = attachments.iter().find(|attachment| attachment.is_of(&BLUE)).unwrap();
+    assert_eq!((&*blue.network, &*blue.container_id, &*blue.interface), ("podnet", "blue", "eth0"));
+    assert_eq!(blue.addresses, pods(&["10.88.0.5/16", "fd00::5/64"]));
+    let other = attachments.iter().find(|attachment| attachment.is_in(&long)).unwrap();
+    nftables.remove_attachment(other).unwrap();
+    assert_eq!(nftables.attachments().unwrap(), std::slice::from_ref(blue));
+}
+
+#[test]
+fn a_check_notices_what_was_removed_by_hand() {
+    let mut nftables = namespace();
+    let address = pods(&["10.88.0.5/16"]);
+    let missing = MasqueradeFault::AddressMissing("10.88.0.5".parse().unwrap());
+    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), Some(missing.clone()));
+    nftables.add_masquerade(&BLUE, &address).unwrap();
+    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), None);
+    run("nft flush set inet weir pods-10.88.0.0/16");
+    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), Some(missing));
+    run(
+        "nft add element inet weir pods-10.88.0.0/16 { 10.88.0.5 }; nft flush chain inet weir from-10.88.0.0/16",
+    );
+    let fault = nftables.check_masquerade(&BLUE, &address).unwrap();
+    assert_eq!(fault, Some(MasqueradeFault::RuleMissing { chain: "from-10.88.0.0/16".into() }));
+    run("nft flush table inet weir");
+    let fault = nftables.check_masquerade(&BLUE, &address).unwrap();
+    assert_eq!(fault, Some(MasqueradeFault::RuleMissing { chain: "postrouting".into() }));
+}
+
+#[test]
+fn a_deleted_table_comes_back_with_the_next_pod() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    run("nft delete table inet weir");
+    nftables.remove_masquerade(&BLUE).unwrap();
+    nftables.add_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap();
+    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap(), None);
+}
+
+#[test]
+fn elements_flushed_by_hand_do_not_stop_a_removal_or_an_addition() {
+    let mut nftables = namespace();
+    let address = pods(&["10.88.0.5/16"]);
+    for set in ["set inet weir pods-10.88.0.0/16", "map inet weir owners", "set inet weir attachments"] {
+        nftables.add_masquerade(&BLUE, &address).unwrap();
+        run(&format!("nft flush {set}"));
+        nftables.add_masquerade(&BLUE, &address).unwrap();
+        assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), None, "after flushing {set}");
+        run(&format!("nft flush {set}"));
+        nftables.remove_masquerade(&BLUE).unwrap();
+    }
+}
+
+#[test]
+fn a_probe_leaves_nothing_behind() {
+    let mut nftables = namespace();
+    nftables.probe().unwrap();
+    assert_eq!(run("nft list ruleset"), "");
+}
+
+#[test]
+fn too_many_addresses_are_an_error_that_says_so() {
+    let mut nftables = namespace();
+    let many: Vec<_> = (0..60).map(|n| format!("10.88.0.{n}/16").parse().unwrap()).collect();
+    let error = nftables.add_masquerade(&BLUE, &many).unwrap_err();
+    assert!(matches!(error, Error::TooManyAddresses { .. }), "{error}");
+}
+
+#[test]
+fn two_processes_create_the_table_at_once() {
+    namespace();
+    for round in 0..8 {
+        let start = Arc::new(Barrier::new(8));
+        let threads: Vec<_> = (0..8)
+            .map(|n| {
+                let start = start.clone();
+                thread::spawn(move || {
+                    let mut nftables = Nftables::open().unwrap();
+                    let id = format!("c{n}");
+                    let owner = Owner { container_id: &id, ..BLUE };
+                    start.wait();
+                    let pods = pods(&[
+                        &format!("10.88.0.{n}/16"),
+                        &format!("fd00::{n}/64"),
+                        &format!("10.9.0.{n}/32"),
+                    ]);
+                    nftables.add_masquerade(&owner, &pods).unwrap();
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let listing = listing();
+        assert_eq!(listing.matches("vmap").count(), 2, "round {round}:\n{listing}");
+        assert_eq!(listing.matches(" masquerade").count(), 3, "round {round}:\n{listing}");
+        run("nft delete table inet weir");
+    }
+}
+
+#[test]
+fn sixty_four_attachments_come_and_go_at_once() {
+    let mut nftables = namespace();
+    nftables.add_masquerade(&BLUE, &pods(&["10.88.255.1/16", "fd00:ffff::1/16"])).unwrap();
+    nftables.remove_masquerade(&BLUE).unwrap();
+    let skeleton = listing();
+    let start = Arc::new(Barrier::new(64));
+    let threads: Vec<_> = (0..64)
+        .map(|n| {
+            let start = start.clone();
+            thread::spawn(move || {
+                let mut nftables = Nftables::open().unwrap();
+                let id = format!("c{n}");
+                let owner = Owner { container_id: &id, ..BLUE };
+                let pods = pods(&[&format!("10.88.0.{n}/16"), &format!("fd00::{n}/16")]);
+                start.wait();
+                for _ in 0..20 {
+                    nftables.add_masquerade(&owner, &pods).unwrap();
+                    assert_eq!(nftables.check_masquerade(&owner, &pods).unwrap(), None);
+                    nftables.remove_masquerade(&owner).unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(listing(), skeleton);
+}
+
+#[test]
+fn an_address_that_many_fight_for_has_one_owner_in_the_end() {
+    let mut nftables = namespace();
+    let start = Arc::new(Barrier::new(8));
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let start = start.clone();
+            thread::spawn(move || {
+                let mut nftables = Nftables::open().unwrap();
+                let id = format!("c{n}");
+                let owner = Owner { container_id: &id, ..BLUE };
+                start.wait();
+                for _ in 0..20 {
+                    nftables.add_masquerade(&owner, &pods(&["10.88.0.5/16"])).unwrap();
+                    nftables.remove_masquerade(&owner).unwrap();
+                }
+                nftables.add_masquerade(&owner, &pods(&["10.88.0.5/16"])).unwrap();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let holders: Vec<_> = (0..8)
+        .filter(|n| {
+            let id = format!("c{n}");
+            let owner = Owner { container_id: &id, ..BLUE };
+            nftables.check_masquerade(&owner, &pods(&["10.88.0.5/16"])).unwrap().is_none()
+        })
+        .collect();
+    assert_eq!(holders.len(), 1);
+    for attachment in nftables.attachments().unwrap() {
+        nftables.remove_attachment(&attachment).unwrap();
+    }
+    assert!(!listing().contains("10.88.0.5"));
+}
+
+/// A pod's namespace behind this one, which routes to an outer network and to a second pod.
+#[test]
+fn packets_leave_the_subnet_with_the_nodes_address_and_stay_themselves_inside() {
+    let mut node = namespace();
+    run("ip link set lo up
+         ip link add pod0 type veth peer name eth0
+         ip link add out0 type veth peer name out1
+         sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+         ip addr add 10.88.0.1/24 dev pod0; ip link set pod0 up
+         ip addr add 192.0.2.1/24 dev out0; ip link set out0 up");
+    // Its thread keeps each inner namespace alive; `ip link set netns PID` names it by the thread's number.
+    let inner = |device: &'static str, setup: String| {
+        let (ready, number) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (say, results) = std::sync::mpsc::channel::<Box<dyn FnOnce() -> String + Send>>();
+        let (answer, answers) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            ready.send(nix::unistd::gettid()).unwrap();
+            wait.recv().unwrap();
+            run(&setup);
+            answer.send(String::new()).unwrap();
+            for work in results {
+                answer.send(work()).unwrap();
+            }
+        });
+        let number = number.recv().unwrap();
+        run(&format!("ip link set {device} netns {number}"));
+        go.send(()).unwrap();
+        answers.recv().unwrap();
+        move |work: Box<dyn FnOnce() -> String + Send>| {
+            say.send(work).unwrap();
+            answers.recv().unwrap()
+        }
+    };
+    let pod = inner("eth0", "ip link set lo up; ip addr add 10.88.0.5/24 dev eth0; ip link set eth0 up; ip route add default via 10.88.0.1; ip route add 224.0.0.0/4 dev eth0".into());
+    // The outside knows the way back to the pods, so that a packet that was not rewritten arrives as well. It
+    // has an address in the pod's subnet behind the node, to which the node routes.
+    let outside = inner("out1", "ip link set lo up; ip addr add 192.0.2.2/24 dev out1; ip addr add 10.88.0.77/32 dev lo; ip link set out1 up; ip route add 10.88.0.0/24 via 192.0.2.1".into());
+    run("ip route add 10.88.0.77/32 via 192.0.2.2; sysctl -qw net.ipv4.conf.pod0.proxy_arp=1");
+    node.add_masquerade(&BLUE, &pods(&["10.88.0.5/24"])).unwrap();
+
+    let listen = |address: &str| UdpSocket::bind(address).unwrap();
+    let seen_source = |to: &'static str, socket: UdpSocket| {
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        pod(Box::new(move || {
+            let sender = UdpSocket::bind("10.88.0.5:0").unwrap();
+            sender.send_to(b"x", to).unwrap();
+            String::new()
+        }));
+        let (_, from) = socket.recv_from(&mut [0; 8]).unwrap();
+        from.ip().to_string()
+    };
+    let (give, take) = std::sync::mpsc::channel();
+    outside(Box::new(move || {
+        give.send((UdpSocket::bind("192.0.2.2:7").unwrap(), UdpSocket::bind("10.88.0.77:7").unwrap()))
+            .unwrap();
+        String::new()
+    }));
+    let (beyond, within) = take.recv().unwrap();
+    assert_eq!(seen_source("192.0.2.2:7", beyond), "192.0.2.1");
+    assert_eq!(seen_source("10.88.0.77:7", within), "10.88.0.5");
+    let local = listen("10.88.0.1:9");
+    assert_eq!(seen_source("10.88.0.1:9", local), "10.88.0.5");
+
+    let (give, take) = std::sync::mpsc::channel();
+    outside(Box::new(move || {
+        give.send(UdpSocket::bind("192.0.2.2:8").unwrap()).unwrap();
+        String::new()
+    }));
+    node.remove_masquerade(&BLUE).unwrap();
+    assert_eq!(seen_source("192.0.2.2:8", take.recv().unwrap()), "10.88.0.5");
+}
+
+/// Not a test of a bound, which a busy machine would break: `--ignored --nocapture` prints the numbers.
+#[test]
+#[ignore = "prints measurements"]
+fn measurements() {
+    let mut nftables = namespace();
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    let timed = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    println!("first digest      {:?}", timed(&mut || assert_ne!(BLUE.digest(), RED.digest())));
+    println!("second digest     {:?}", timed(&mut || assert_ne!(BLUE.digest(), RED.digest())));
+    println!(
+        "probe             {:?}",
+        median((0..20).map(|_| timed(&mut || nftables.probe().unwrap())).collect())
+    );
+    println!(
+        "first pod         {:?}",
+        timed(&mut || nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap())
+    );
+    println!(
+        "second subnet     {:?}",
+        timed(&mut || nftables.add_masquerade(&RED, &pods(&["10.89.0.5/16"])).unwrap())
+    );
+    println!(
+        "repeated addition {:?}",
+        timed(&mut || nftables.add_masquerade(&RED, &pods(&["10.89.0.5/16"])).unwrap())
+    );
+    println!("probe afterwards  {:?}", timed(&mut || nftables.probe().unwrap()));
+    let mut count = 0u32;
+    let address =
+        |n: u32| vec![IpNetwork::new(std::net::Ipv4Addr::from(0x0a58_0100 + n).into(), 16).unwrap()];
+    for size in [0u32, 100, 1000, 10_000] {
+        while count < size {
+            let id = format!("{count:064x}");
+            nftables.add_masquerade(&Owner { container_id: &id, ..BLUE }, &address(count)).unwrap();
+            count += 1;
+        }
+        thread::sleep(Duration::from_millis(300));
+        let (mut adds, mut checks, mut removes, mut closes) = (vec![], vec![], vec![], vec![]);
+        for n in 0..60 {
+            let id = format!("{:064x}", 1_000_000 + n);
+            let owner = Owner { container_id: &id, ..BLUE };
+            let pods = address(20_000 + n);
+            let mut socket = Nftables::open().unwrap();
+            adds.push(timed(&mut || socket.add_masquerade(&owner, &pods).unwrap()));
+            checks.push(timed(&mut || drop(socket.check_masquerade(&owner, &pods).unwrap())));
+            removes.push(timed(&mut || socket.remove_masquerade(&owner).unwrap()));
+            let mut socket = Some(socket);
+            closes.push(timed(&mut || drop(socket.take())));
+        }
+        println!(
+            "{size:6} pods: add {:?}, check {:?}, remove {:?}, close after removing {:?}",
+            median(adds),
+            median(checks),
+            median(removes),
+            median(closes)
+        );
+    }
+    println!("list of 10,000    {:?}", timed(&mut || drop(nftables.attachments().unwrap())));
+    let overlap = |late: bool| {
+        let times = (0..15).map(|n| {
+            let owner = Owner { container_id: "x", ..BLUE };
+            let mut socket = Nftables::open().unwrap();
+            socket.add_masquerade(&owner, &address(30_000)).unwrap();
+            run(&format!(
+                "ip link add v{n} type veth peer name w{n}; ip link set v{n} up; ip link set w{n} up"
+            ));
+            let mut links = crate::Rtnetlink::open().unwrap();
+            let link = links.link_by_name(&format!("v{n}")).unwrap().unwrap();
+            let mut socket = Some(socket);
+            timed(&mut || {
+                socket.as_mut().unwrap().remove_masquerade(&owner).unwrap();
+                if !late {
+                    drop(socket.take());
+                }
+                links.delete_link(link.index).unwrap();
+                drop(socket.take());
+            })
+        });
+        median(times.collect())
+    };
+    println!("remove, close, delete veth: {:?}", overlap(false));
+    println!("remove, delete veth, close: {:?}", overlap(true));
+}

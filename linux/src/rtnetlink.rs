@@ -1,0 +1,69 @@
+//! The rtnetlink socket: links, addresses, routes and traffic control of one network namespace.
+
+use std::fmt;
+
+use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use crate::error::Result;
+use crate::netlink::{Failure, Reply, Socket, request_flags};
+
+/// A `NETLINK_ROUTE` socket. It belongs to the namespace it was opened in; see
+/// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) for one in another namespace.
+pub struct Rtnetlink {
+    pub(crate) socket: Socket,
+    send: Vec<u8>,
+}
+
+impl Rtnetlink {
+    /// Opens a socket in the current namespace.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`](crate::Error::Netlink) when the kernel gives no socket.
+    pub fn open() -> Result<Self> {
+        let socket = Socket::open(NETLINK_ROUTE)?;
+        socket.filter_dumps()?;
+        Ok(Self { socket, send: Vec::with_capacity(1024) })
+    }
+
+    /// Sends one request and waits for its acknowledgement. `operation` completes "cannot …".
+    pub(crate) fn execute(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        operation: fmt::Arguments<'_>,
+    ) -> Result<()> {
+        self.query(request, flags, operation, |_| {})
+    }
+
+    /// Sends one request and hands each reply to `on_reply` before the acknowledgement.
+    pub(crate) fn query(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        operation: fmt::Arguments<'_>,
+        on_reply: impl FnMut(Reply<'_>),
+    ) -> Result<()> {
+        self.attempt(request, flags, on_reply).map_err(|failure| failure.during(operation))
+    }
+
+    /// As [`Rtnetlink::query`], for callers to whom some refusals are an answer.
+    pub(crate) fn attempt(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        on_reply: impl FnMut(Reply<'_>),
+    ) -> std::result::Result<(), Failure> {
+        let sequence = self.socket.next_sequence();
+        let mut header = NetlinkHeader::default();
+        header.flags = request_flags(flags);
+        header.sequence_number = sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
+        message.finalize();
+        self.send.clear();
+        self.send.resize(message.buffer_len(), 0);
+        message.serialize(&mut self.send);
+        self.socket.exchange(&self.send, sequence, sequence, on_reply)
+    }
+}

@@ -1,0 +1,75 @@
+//! Traffic control: what shapes a pod's packets, in both directions.
+//!
+//! Packets *to* a pod leave the host's end of its veth pair, where a token bucket filter ([`Tbf`]) at the root
+//! delays them. Packets *from* the pod arrive there, and an arriving packet cannot be queued; so a filter at
+//! the link's ingress hook ([`Redirect`]) sends them through an intermediate device ([`Ifb`]) that has a
+//! token bucket filter of its own, and from there back to where they came in.
+//!
+//! Everything is read back the same way ([`Qdisc`], [`Rtnetlink::redirects`](crate::Rtnetlink::redirects)),
+//! so that a check can compare, and [`missing_shaping_features`] says what the running kernel lacks.
+
+mod ifb;
+mod probe;
+mod qdisc;
+mod redirect;
+mod tbf;
+
+pub use ifb::Ifb;
+pub use probe::missing_shaping_features;
+pub use qdisc::{Qdisc, QdiscStatistics};
+pub use redirect::Redirect;
+pub use tbf::Tbf;
+
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+
+/// `struct tcmsg` (uapi/linux/rtnetlink.h).
+const TCMSG_LEN: usize = 20;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+
+/// A request about what hangs at `parent` of `link`.
+fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
+    let mut message = TcMessage::default();
+    message.header.index = link.cast_signed();
+    message.header.parent = parent;
+    message.attributes.extend(kind.map(|kind| TcAttribute::Kind(kind.to_owned())));
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use crate::{Link, Mac, Rtnetlink, Tbf};
+
+    /// A socket in a network namespace that ends with this test's thread, and an end of a veth pair called host0.
+    pub fn in_a_namespace_of_its_own() -> (Rtnetlink, Link) {
+        use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
+        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName("host0".to_owned()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
+        let veth = rtnetlink.create_link(message, "host0").unwrap();
+        (rtnetlink, veth)
+    }
+
+    #[test]
+    fn a_pod_is_shaped_in_both_directions_and_read_back() {
+        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
+        rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
+        let mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
+        let ifb =
+            rtnetlink.create_ifb(&super::Ifb { name: "bwp0", mac, mtu: veth.mtu, alias: "a pod" }).unwrap();
+        rtnetlink.set_root_tbf(ifb.index, &tbf).unwrap();
+        rtnetlink.redirect_ingress(veth.index, ifb.index).unwrap();
+
+        for link in [veth.index, ifb.index] {
+            let qdisc = rtnetlink.root_qdisc(link).unwrap().unwrap();
+            assert_eq!((qdisc.kind.as_str(), qdisc.handle, qdisc.tbf), ("tbf", 0x1_0000, Some(tbf)));
+        }
+        assert_eq!(rtnetlink.redirect(veth.index).unwrap(), Some(ifb.index));
+        rtnetlink.delete_link(ifb.index).unwrap();
+    }
+}

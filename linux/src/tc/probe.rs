@@ -1,0 +1,66 @@
+//! What a kernel must have to shape pods, asked by shaping something.
+
+use std::path::Path;
+
+use nix::sched::{CloneFlags, unshare};
+
+use super::{Ifb, Tbf};
+use crate::error::{Error, Feature, Result};
+use crate::mac::Mac;
+use crate::rtnetlink::Rtnetlink;
+
+/// The features without which no pod can be shaped and that the running kernel lacks: ifb, tbf, clsact, u32
+/// and mirred. Empty when all are there.
+///
+/// Whether a classifier is known can only be asked of a link that has an ingress hook. So `lo` of a network
+/// namespace that ends with this call is shaped as a pod would be; nothing else is touched.
+///
+/// # Errors
+/// [`Error::EnterNamespace`] when no namespace can be made; any refusal that does not mean "not there".
+pub fn missing_shaping_features() -> Result<Vec<Feature>> {
+    let failed = |source| Error::EnterNamespace { path: Path::new("(new)").to_owned(), source };
+    // A namespace belongs to a thread, and a new one goes away with it.
+    let thread = std::thread::Builder::new()
+        .spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed(errno.into()))?;
+            probe(&mut Rtnetlink::open()?)
+        })
+        .map_err(failed)?;
+    thread.join().unwrap_or_else(|_| Err(failed(std::io::Error::other("the probe's thread ended early"))))
+}
+
+fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
+    /// `lo` is the first link of every namespace.
+    const LOOPBACK: u32 = 1;
+    let tbf = Tbf { rate_bytes_per_sec: 1_000_000, burst_bytes: 100_000, limit_bytes: 100_000 };
+    let attempts = [
+        rtnetlink
+            .create_ifb(&Ifb { name: "probe", mac: Mac::local([0; 6]), mtu: 1500, alias: "probe" })
+            .map(|_| ()),
+        rtnetlink.set_root_tbf(LOOPBACK, &tbf),
+        rtnetlink.redirect_ingress(LOOPBACK, LOOPBACK),
+    ];
+    let mut missing = Vec::new();
+    for attempt in attempts {
+        match attempt {
+            Ok(()) => {}
+            Err(Error::MissingFeature { feature, .. }) => missing.push(feature),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tc::tests::in_a_namespace_of_its_own;
+
+    #[test]
+    fn a_kernel_that_can_shape_lacks_nothing_and_nothing_is_left() {
+        let (mut rtnetlink, _) = in_a_namespace_of_its_own();
+        assert_eq!(missing_shaping_features().unwrap(), []);
+        assert!(rtnetlink.ifbs().unwrap().is_empty());
+        assert!(rtnetlink.root_qdisc(1).unwrap().is_none_or(|qdisc| qdisc.tbf.is_none()));
+    }
+}

@@ -1,0 +1,180 @@
+//! Queueing disciplines, read and removed: what a check compares and what statistics count.
+
+use netlink_packet_core::NLM_F_ECHO;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::TcHandle;
+use nix::errno::Errno;
+
+use super::{TCA_KIND, TCA_OPTIONS, TCMSG_LEN, Tbf, request, tbf};
+use crate::error::Result;
+use crate::netlink::{Reply, attributes, read_u32};
+use crate::rtnetlink::Rtnetlink;
+
+const RTM_NEWQDISC: u16 = 36;
+const TCA_STATS2: u16 = 7;
+// uapi/linux/gen_stats.h
+const TCA_STATS_BASIC: u16 = 1;
+const TCA_STATS_QUEUE: u16 = 3;
+const TCA_STATS_PKT64: u16 = 8;
+
+/// A queueing discipline as the kernel describes it (`tc -statistics qdisc show`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qdisc {
+    /// Such as `tbf`, `noqueue` or `pfifo_fast`.
+    pub kind: String,
+    /// Major number in the upper 16 bits; 0 for one that the kernel chose.
+    pub handle: u32,
+    /// Its parameters, when it is a token bucket filter.
+    pub tbf: Option<Tbf>,
+    /// Whether whoever made that filter told the kernel that the link is an Ethernet, as `tc` and
+    /// [`Rtnetlink::set_root_tbf`] do. It changes nothing of what passes, but tells makers apart.
+    pub tells_ethernet: bool,
+    /// What went through it.
+    pub statistics: QdiscStatistics,
+}
+
+/// What went through a queueing discipline since it was made (`TCA_STATS2`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QdiscStatistics {
+    /// Bytes that passed, with Ethernet headers.
+    pub bytes: u64,
+    /// Packets that passed.
+    pub packets: u64,
+    /// Packets that were dropped.
+    pub drops: u32,
+    /// How often a packet had to wait for the rate.
+    pub overlimits: u32,
+    /// Bytes that wait now.
+    pub backlog_bytes: u32,
+    /// Packets that wait now.
+    pub backlog_packets: u32,
+}
+
+impl Qdisc {
+    fn parse(reply: &Reply<'_>) -> Option<Self> {
+        if reply.kind != RTM_NEWQDISC {
+            return None;
+        }
+        let handle = read_u32(reply.payload.get(8..)?)?;
+        let mut qdisc = Self {
+            kind: String::new(),
+            handle,
+            tbf: None,
+            tells_ethernet: false,
+            statistics: QdiscStatistics::default(),
+        };
+        let mut options = None;
+        for attribute in attributes(reply.payload, TCMSG_LEN) {
+            let value = attribute.value();
+            match attribute.kind() {
+                TCA_KIND => {
+                    qdisc.kind =
+                        String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned();
+                }
+                TCA_OPTIONS => options = Tbf::parse(value),
+                TCA_STATS2 => qdisc.statistics = QdiscStatistics::parse(value),
+                _ => {}
+            }
+        }
+        if let Some((tbf, tells_ethernet)) = options.filter(|_| qdisc.kind == tbf::KIND) {
+            qdisc.tbf = Some(tbf);
+            qdisc.tells_ethernet = tells_ethernet;
+        }
+        Some(qdisc)
+    }
+}
+
+impl QdiscStatistics {
+    fn parse(nest: &[u8]) -> Self {
+        let mut statistics = Self::default();
+        for attribute in attributes(nest, 0) {
+            let value = attribute.value();
+            let number = |offset| value.get(offset..).and_then(read_u32).unwrap_or_default();
+            let large = || value.first_chunk().copied().map(u64::from_ne_bytes).unwrap_or_default();
+            match attribute.kind() {
+                TCA_STATS_BASIC => {
+                    statistics.bytes = large();
+                    statistics.packets = statistics.packets.max(number(8).into());
+                }
+                TCA_STATS_PKT64 => statistics.packets = large(),
+                TCA_STATS_QUEUE => {
+                    statistics.backlog_packets = number(0);
+                    statistics.backlog_bytes = number(4);
+                    statistics.drops = number(8);
+                    statistics.overlimits = number(16);
+                }
+                _ => {}
+            }
+        }
+        statistics
+    }
+}
+
+impl Rtnetlink {
+    /// The root qdisc of one link; none for a link that never had one, such as an ifb before it is up. As
+    /// `tc -statistics qdisc show dev NAME root`.
+    ///
+    /// The kernel announces the answer to `RTM_GETQDISC` to the listeners of `tc monitor`, and gives it to
+    /// the asker only with `NLM_F_ECHO`. A dump would hold the qdiscs of every link: it cannot be filtered.
+    ///
+    /// # Errors
+    /// The kernel's refusal; `ENODEV` when there is no such link.
+    pub fn root_qdisc(&mut self, link: u32) -> Result<Option<Qdisc>> {
+        let message = request(link, TcHandle::ROOT, None);
+        let mut found = None;
+        match self.attempt(RouteNetlinkMessage::GetQueueDiscipline(message), NLM_F_ECHO, |reply| {
+            found = Qdisc::parse(&reply);
+        }) {
+            Ok(()) => Ok(found),
+            Err(failure) if failure.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(failure) => Err(failure.during(format_args!("look up the root qdisc of link {link}"))),
+        }
+    }
+
+    /// Removes the root qdisc of a link, with what waits in it, and gives it the kernel's default; without
+    /// one, or without the link, there is nothing to do. As `tc qdisc delete dev NAME root`.
+    ///
+    /// # Errors
+    /// Any refusal but "no such qdisc" and "no such device".
+    pub fn delete_root_qdisc(&mut self, link: u32) -> Result<()> {
+        let message = request(link, TcHandle::ROOT, None);
+        match self.attempt(RouteNetlinkMessage::DelQueueDiscipline(message), 0, |_| {}) {
+            Err(failure) if matches!(failure.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(()),
+            outcome => outcome
+                .map_err(|failure| failure.during(format_args!("delete the root qdisc of link {link}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::tc::tests::in_a_namespace_of_its_own;
+
+    #[test]
+    fn a_link_that_never_had_a_qdisc_has_none() {
+        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        assert_eq!(rtnetlink.root_qdisc(veth.index).unwrap(), None);
+        assert_eq!(rtnetlink.root_qdisc(4711).unwrap_err().errno(), Some(Errno::ENODEV));
+    }
+
+    #[test]
+    fn what_passed_and_what_was_dropped_is_counted() {
+        let (mut rtnetlink, _) = in_a_namespace_of_its_own();
+        const LOOPBACK: u32 = 1;
+        rtnetlink.set_up(LOOPBACK).unwrap();
+        let tbf = Tbf { rate_bytes_per_sec: 1_000, burst_bytes: 2_000, limit_bytes: 2_000 };
+        rtnetlink.set_root_tbf(LOOPBACK, &tbf).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..8 {
+            socket.send_to(&[0; 958], socket.local_addr().unwrap()).unwrap();
+        }
+        let counted = rtnetlink.root_qdisc(LOOPBACK).unwrap().unwrap().statistics;
+        assert_eq!((counted.bytes, counted.packets), (2_000, 2));
+        assert_eq!((counted.backlog_bytes, counted.backlog_packets), (2_000, 2));
+        assert_eq!(counted.drops, 4);
+        assert!(counted.overlimits > 0);
+    }
+}

@@ -1,0 +1,241 @@
+//! The token bucket filter: a rate, the bytes that may go at once, the bytes that may wait.
+
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcOption};
+use nix::errno::Errno;
+
+use super::request;
+use crate::error::{Feature, Result};
+use crate::netlink::{attributes, read_u32};
+use crate::rtnetlink::Rtnetlink;
+
+pub(super) const KIND: &str = "tbf";
+/// Handle `1:`, as every shaper of pods names its root.
+const HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
+
+const TCA_TBF_PARMS: u16 = 1;
+const TCA_TBF_RATE64: u16 = 4;
+const TCA_TBF_BURST: u16 = 6;
+
+/// `struct tc_tbf_qopt` (uapi/linux/pkt_sched.h): two `struct tc_ratespec` of 12 bytes, limit, buffer, mtu.
+const QOPT_LEN: usize = 36;
+const QOPT_LINKLAYER: usize = 1;
+const QOPT_RATE: usize = 8;
+const QOPT_LIMIT: usize = 24;
+const QOPT_BUFFER: usize = 28;
+const TC_LINKLAYER_ETHERNET: u8 = 1;
+
+const NANOSECONDS_PER_SECOND: u128 = 1_000_000_000;
+/// The kernel's scheduler counts in ticks of 64 ns (`PSCHED_SHIFT` 6 in net/pkt_sched.h).
+const NANOSECONDS_PER_TICK: u128 = 64;
+
+/// A token bucket filter (`sch_tbf`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tbf {
+    /// What passes on average, in bytes per second, at least 1. Ethernet headers count.
+    pub rate_bytes_per_sec: u64,
+    /// Bytes that pass at once after a pause, at least one full packet with its Ethernet header; packets
+    /// that are larger are dropped unless they can be segmented. At most [`Tbf::max_burst_bytes`].
+    pub burst_bytes: u32,
+    /// Bytes that wait before further ones are dropped.
+    pub limit_bytes: u32,
+}
+
+impl Tbf {
+    /// The largest burst at a rate: the kernel shows a burst as the time it takes, in a `u32` of ticks of
+    /// 64 ns, hence at most 274.9 s; and takes it as a `u32` of bytes.
+    #[must_use]
+    pub fn max_burst_bytes(rate_bytes_per_sec: u64) -> u32 {
+        let bytes = byte_nanoseconds(rate_bytes_per_sec, u32::MAX) / NANOSECONDS_PER_SECOND;
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a burst that the kernel shows can be this one.
+    ///
+    /// The kernel keeps a burst as nanoseconds at the rate and shows it in ticks of 64 ns, rounded down both
+    /// times, and its reciprocal of the rate has 16 significant bits at 1 Pbit/s (32 up to 34 Gbit/s). So
+    /// what it shows is up to two ticks of bytes (1 byte at 10 Mbit/s, 16 at 1 Gbit/s) and 1/32,768 less.
+    #[must_use]
+    pub fn allows_burst(&self, shown_bytes: u32) -> bool {
+        let ticks = u64::from(bytes_of_ticks(self.rate_bytes_per_sec, 2));
+        let tolerance = ticks + u64::from(self.burst_bytes >> 15) + 1;
+        u64::from(self.burst_bytes.abs_diff(shown_bytes)) <= tolerance
+    }
+
+    /// `TCA_OPTIONS`. `TCA_TBF_BURST` makes the kernel compute `buffer` itself, and no rate table is needed
+    /// with a link layer that is not "unaware" (both since Linux 3.13). A rate that `tc_ratespec` cannot
+    /// hold goes into `TCA_TBF_RATE64`.
+    fn options(&self) -> Vec<TcOption> {
+        let mut qopt = [0; QOPT_LEN];
+        let rate = u32::try_from(self.rate_bytes_per_sec).unwrap_or(u32::MAX);
+        qopt[QOPT_LINKLAYER] = TC_LINKLAYER_ETHERNET;
+        qopt[QOPT_RATE..QOPT_RATE + 4].copy_from_slice(&rate.to_ne_bytes());
+        qopt[QOPT_LIMIT..QOPT_LIMIT + 4].copy_from_slice(&self.limit_bytes.to_ne_bytes());
+        let mut options =
+            vec![option(TCA_TBF_PARMS, &qopt), option(TCA_TBF_BURST, &self.burst_bytes.to_ne_bytes())];
+        if self.rate_bytes_per_sec > u32::MAX.into() {
+            options.push(option(TCA_TBF_RATE64, &self.rate_bytes_per_sec.to_ne_bytes()));
+        }
+        options
+    }
+
+    /// Reads the `TCA_OPTIONS` of a `tbf`, and whether they tell an Ethernet's link layer.
+    pub(super) fn parse(options: &[u8]) -> Option<(Self, bool)> {
+        let (mut rate, mut rest, mut tells_ethernet) = (None, None, false);
+        for attribute in attributes(options, 0) {
+            let value = attribute.value();
+            match attribute.kind() {
+                TCA_TBF_PARMS => {
+                    let field = |offset| read_u32(value.get(offset..)?);
+                    rate = rate.or(field(QOPT_RATE).map(u64::from));
+                    rest = field(QOPT_LIMIT).zip(field(QOPT_BUFFER));
+                    tells_ethernet = value.get(QOPT_LINKLAYER) == Some(&TC_LINKLAYER_ETHERNET);
+                }
+                TCA_TBF_RATE64 => rate = value.first_chunk().copied().map(u64::from_ne_bytes),
+                _ => {}
+            }
+        }
+        let (rate_bytes_per_sec, (limit_bytes, buffer)) = rate.zip(rest)?;
+        let burst_bytes = bytes_of_ticks(rate_bytes_per_sec, buffer);
+        Some((Self { rate_bytes_per_sec, burst_bytes, limit_bytes }, tells_ethernet))
+    }
+}
+
+fn option(kind: u16, value: &[u8]) -> TcOption {
+    TcOption::Other(DefaultNla::new(kind, value.to_vec()))
+}
+
+/// What passes in `ticks`, in bytes rounded up: the kernel rounded down when it turned bytes into ticks.
+fn bytes_of_ticks(rate_bytes_per_sec: u64, ticks: u32) -> u32 {
+    let bytes = byte_nanoseconds(rate_bytes_per_sec, ticks).div_ceil(NANOSECONDS_PER_SECOND);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What passes in `ticks`, in billionths of a byte.
+fn byte_nanoseconds(rate_bytes_per_sec: u64, ticks: u32) -> u128 {
+    u128::from(rate_bytes_per_sec) * u128::from(ticks) * NANOSECONDS_PER_TICK
+}
+
+impl Rtnetlink {
+    /// Makes `tbf` the root qdisc of a link, under the handle `1:`. One that is there under this handle is
+    /// changed in place: what waits in its queue stays.
+    ///
+    /// As `tc qdisc replace dev NAME root handle 1: tbf rate RATEbps burst BURST limit LIMIT`.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_tbf`; `EINVAL` for a burst of 0
+    /// bytes; otherwise the kernel's refusal.
+    pub fn set_root_tbf(&mut self, link: u32, tbf: &Tbf) -> Result<()> {
+        let mut message = request(link, TcHandle::ROOT, Some(KIND));
+        message.header.handle = HANDLE;
+        message.attributes.push(TcAttribute::Options(tbf.options()));
+        self.execute(
+            RouteNetlinkMessage::NewQueueDiscipline(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+            format_args!("shape link {link} to {} bytes per second", tbf.rate_bytes_per_sec),
+        )
+        .map_err(|error| error.or_missing(Feature::Tbf, &[Errno::ENOENT]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tc::tests::in_a_namespace_of_its_own;
+
+    /// `TCA_OPTIONS` of a filter made by `tc qdisc add dev v0 root handle 1: tbf rate 10mbit burst 125000
+    /// limit 156250`, as the kernel (6.18) shows it.
+    const MADE_BY_TC: [u8; 40] = [
+        40, 0, 1, 0, // TCA_TBF_PARMS
+        0, 1, 0, 0, 0, 0, 0, 0, 0xD0, 0x12, 0x13, 0, // rate: Ethernet, 1,250,000 bytes/s
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // no peak rate
+        0x5A, 0x62, 2, 0, // limit: 156,250 bytes
+        0x84, 0xD7, 0x17, 0, // buffer: 1,562,500 ticks
+        0, 0, 0, 0, // no mtu
+    ];
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn what_tc_made_is_read() {
+        let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
+        assert_eq!(Tbf::parse(&MADE_BY_TC), Some((tbf, true)));
+        assert_eq!(Tbf::parse(&MADE_BY_TC[..20]), None);
+        assert_eq!(Tbf::parse(&[]), None);
+    }
+
+    #[test]
+    fn the_kernel_shows_what_was_set_from_64_kbit_to_1_pbit() {
+        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        for rate_bits_per_sec in [
+            1_000,
+            64_000,
+            1_000_000,
+            10_000_000,
+            33_333_333,
+            100_000_000,
+            1_000_000_000,
+            5_000_000_000,
+            40_000_000_000,
+            34_359_738_360,
+            400_000_000_000,
+            1_000_000_000_000_000,
+        ] {
+            let rate_bytes_per_sec = rate_bits_per_sec / 8;
+            for burst_bytes in [1_514, 65_536, 16_777_216, u32::MAX] {
+                let burst_bytes = burst_bytes.min(Tbf::max_burst_bytes(rate_bytes_per_sec));
+                for limit_bytes in [burst_bytes, u32::MAX] {
+                    let set = Tbf { rate_bytes_per_sec, burst_bytes, limit_bytes };
+                    rtnetlink.set_root_tbf(veth.index, &set).unwrap();
+                    let seen = rtnetlink.root_qdisc(veth.index).unwrap().unwrap().tbf.unwrap();
+                    assert_eq!(
+                        (seen.rate_bytes_per_sec, seen.limit_bytes),
+                        (set.rate_bytes_per_sec, set.limit_bytes)
+                    );
+                    assert!(set.allows_burst(seen.burst_bytes), "set {set:?}, seen {seen:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_burst_is_told_apart() {
+        let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
+        assert!(tbf.allows_burst(3_028) && tbf.allows_burst(3_027));
+        assert!(!tbf.allows_burst(3_000) && !tbf.allows_burst(3_200) && !tbf.allows_burst(21_474_835));
+    }
+
+    #[test]
+    fn a_root_qdisc_can_be_removed_twice() {
+        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
+        rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
+        rtnetlink.delete_root_qdisc(veth.index).unwrap();
+        rtnetlink.delete_root_qdisc(veth.index).unwrap();
+        rtnetlink.delete_root_qdisc(4711).unwrap();
+        let left = rtnetlink.root_qdisc(veth.index).unwrap();
+        assert!(left.is_none_or(|qdisc| qdisc.tbf.is_none()));
+    }
+
+    #[test]
+    fn a_burst_of_nothing_is_refused_and_no_missing_feature() {
+        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 0, limit_bytes: 15_140 };
+        assert_eq!(rtnetlink.set_root_tbf(veth.index, &tbf).unwrap_err().errno(), Some(Errno::EINVAL));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_wraps_and_what_was_read_is_within_a_tick(
+            rate_bytes_per_sec in 1..=u64::MAX, ticks: u32, shown: u32,
+        ) {
+            let burst_bytes = bytes_of_ticks(rate_bytes_per_sec, ticks);
+            let tbf = Tbf { rate_bytes_per_sec, burst_bytes, limit_bytes: 0 };
+            prop_assert!(burst_bytes <= Tbf::max_burst_bytes(rate_bytes_per_sec).saturating_add(1));
+            prop_assert!(tbf.allows_burst(burst_bytes));
+            let _ = tbf.allows_burst(shown);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Virtual Ethernet pairs between the host and a pod's namespace.
+
+use std::os::fd::AsRawFd;
+
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+
+use crate::error::{Error, Feature, Result};
+use crate::link::{BridgePort, IMPOSSIBLE_NAME, Link, alias_attribute};
+use crate::mac::Mac;
+use crate::namespace::Namespace;
+use crate::rtnetlink::Rtnetlink;
+
+/// A pair to be made.
+pub struct VethPair<'a> {
+    /// Name of the host's end, at most 15 bytes.
+    pub host_name: &'a str,
+    /// Hardware address of the host's end.
+    pub host_mac: Mac,
+    /// Name of the pod's end, at most 15 bytes.
+    pub pod_name: &'a str,
+    /// Hardware address of the pod's end.
+    pub pod_mac: Mac,
+    /// Largest packet in bytes for both ends; the kernel's default (1500) when absent.
+    pub mtu: Option<u32>,
+    /// Bridge that the host's end becomes a port of.
+    pub bridge: u32,
+}
+
+impl Rtnetlink {
+    /// Creates a pair whose peer is born in the pod's namespace under its final name, the host's end up
+    /// and in the bridge, all in one request. The returned link is the host's end; its `peer` is the
+    /// index of the pod's end.
+    ///
+    /// As `ip link add HOST address MAC mtu N master BRIDGE up type veth peer POD address MAC mtu N netns
+    /// PATH`. The peer cannot be created up: the kernel opens it before the ends are joined (`ENOTCONN`).
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] without veth in the kernel; `EEXIST` when either name is taken; `EXFULL`
+    /// when the bridge has its 1,024 ports.
+    pub fn create_veth(&mut self, pair: &VethPair<'_>, pod: &Namespace) -> Result<Link> {
+        let mut peer = LinkMessage::default();
+        peer.attributes.push(LinkAttribute::IfName(pair.pod_name.to_owned()));
+        peer.attributes.push(LinkAttribute::Address(pair.pod_mac.0.to_vec()));
+        peer.attributes.push(LinkAttribute::NetNsFd(pod.as_raw_fd()));
+        peer.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
+
+        let mut host = LinkMessage::default();
+        host.header.flags = LinkFlags::Up;
+        host.header.change_mask = LinkFlags::Up;
+        host.attributes.push(LinkAttribute::IfName(pair.host_name.to_owned()));
+        host.attributes.push(LinkAttribute::Address(pair.host_mac.0.to_vec()));
+        host.attributes.push(LinkAttribute::Controller(pair.bridge));
+        host.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
+        host.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        let link = self
+            .create_link(host, pair.host_name)
+            .map_err(|error| error.or_missing(Feature::Veth, &[Errno::EOPNOTSUPP]))?;
+        if link.peer.is_some() {
+            return Ok(link);
+        }
+        self.link_by_index(link.index)?.filter(|link| link.peer.is_some()).ok_or_else(|| {
+            Error::IncompleteReply {
+                operation: format!("create link {}", pair.host_name),
+                lacks: "the index of the other end",
+            }
+        })
+    }
+
+    /// Says on the host's end what it is for, and sets its port flags, in one request: the kernel ignores
+    /// both in the request that creates a link.
+    ///
+    /// As `ip link set dev NAME alias TEXT type bridge_slave hairpin on isolated on`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn describe_port(&mut self, host: &Link, alias: &str, port: BridgePort) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = host.index;
+        message.attributes.push(alias_attribute(alias));
+        if port != BridgePort::default() {
+            message.attributes.push(LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bridge),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                    InfoBridgePort::HairpinMode(port.hairpin),
+                    InfoBridgePort::Isolated(port.isolated),
+                ])),
+            ]));
+        }
+        self.change_link(message, format_args!("set alias and port flags of link {}", host.name))
+    }
+
+    /// Whether the kernel has veth pairs; nothing is made.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`].
+    pub fn probe_veth(&mut self) -> Result<()> {
+        // The peer is made first: its name, not ours, must be the impossible one.
+        let mut peer = LinkMessage::default();
+        peer.attributes.push(LinkAttribute::IfName(IMPOSSIBLE_NAME.to_owned()));
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        self.probe_kind(message, Feature::Veth)
+    }
+}

@@ -1,0 +1,148 @@
+//! What can go wrong, and the code that a runtime gets for it.
+
+use cni::{Failure, code};
+use linux::Feature;
+
+/// Result of a verb.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The call or its config is wrong.
+    #[error(transparent)]
+    Protocol(#[from] cni::Error),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] linux::Error),
+    /// `CNI_NETNS` cannot be used.
+    #[error("CNI_NETNS: {0}")]
+    Namespace(linux::Error),
+    /// There is no main plugin before this one.
+    #[error(
+        "must be called as chained plugin: the config has no prevResult of a plugin that made the interface"
+    )]
+    NotChained,
+    /// A rate without a burst, or a burst without a rate.
+    #[error(
+        "invalid network config: {key} is {value} but {other} is not set; set both, or neither for no limit"
+    )]
+    LonelyKey {
+        /// The key that is set.
+        key: String,
+        /// Its value.
+        value: u64,
+        /// The key that is 0 or absent.
+        other: String,
+    },
+    /// The interface to be shaped does not exist.
+    #[error("no interface {interface} in network namespace {netns}: the plugin before did not make it")]
+    NoInterface {
+        /// `CNI_IFNAME`.
+        interface: String,
+        /// `CNI_NETNS`.
+        netns: String,
+    },
+    /// The interface is no end of a veth pair.
+    #[error(
+        "cannot shape {interface} in network namespace {netns}: it is a {kind} device; supported are veth pairs, as bridge, ptp and Calico make them"
+    )]
+    NotVeth {
+        /// `CNI_IFNAME`.
+        interface: String,
+        /// `CNI_NETNS`.
+        netns: String,
+        /// The kernel's driver.
+        kind: String,
+    },
+    /// The other end of the veth pair is somewhere else.
+    #[error(
+        "cannot shape {interface} in network namespace {netns}: the other end of its veth pair is not in the host's network namespace"
+    )]
+    NoHostEnd {
+        /// `CNI_IFNAME`.
+        interface: String,
+        /// `CNI_NETNS`.
+        netns: String,
+    },
+    /// CHECK: an interface has no token bucket filter.
+    #[error("{interface} is not shaped: its root qdisc is {found}, ADD had made a token bucket filter (tbf)")]
+    NotShaped {
+        /// The host's end or the ifb.
+        interface: String,
+        /// Kind of the qdisc that is there.
+        found: String,
+    },
+    /// CHECK: an interface has another token bucket filter.
+    #[error("{interface} is shaped differently: its {what} is {shown} {unit}, ADD would program {want}")]
+    Differs {
+        /// The host's end or the ifb.
+        interface: String,
+        /// Which of the filter's numbers.
+        what: &'static str,
+        /// Its unit.
+        unit: &'static str,
+        /// What the kernel shows.
+        shown: u64,
+        /// What ADD would program.
+        want: u64,
+    },
+    /// CHECK: the device that shapes what the pod sends is gone.
+    #[error("what the pod sends is not shaped: there is no ifb device {names}")]
+    NoIfb {
+        /// The names that it can have.
+        names: String,
+    },
+    /// CHECK: the device that shapes what the pod sends is down.
+    #[error("what the pod sends is dropped: ifb device {ifb} is down")]
+    IfbDown {
+        /// Its name.
+        ifb: String,
+    },
+    /// CHECK: the pod's packets do not go through the device that shapes them.
+    #[error(
+        "what the pod sends is not shaped: no filter at the ingress hook of {host_end} redirects to {ifb}"
+    )]
+    NoRedirect {
+        /// The host's end.
+        host_end: String,
+        /// The ifb.
+        ifb: String,
+    },
+    /// GC: some devices could not be removed.
+    #[error("{}", list(.0, "; "))]
+    Remains(Vec<linux::Error>),
+    /// STATUS: the kernel cannot be asked.
+    #[error("cannot tell whether this kernel can shape pods: {0}")]
+    Probe(linux::Error),
+    /// STATUS: the kernel lacks something.
+    #[error("this kernel cannot shape pods: it has no {}", list(.0, ", no "))]
+    KernelLacks(Vec<Feature>),
+}
+
+fn list(items: &[impl ToString], separator: &str) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
+impl From<Error> for Failure {
+    /// The one place that gives this plugin's errors their codes.
+    fn from(error: Error) -> Self {
+        let code = match error {
+            Error::Protocol(error) => return error.into(),
+            Error::Namespace(_) => code::INVALID_ENVIRONMENT,
+            Error::NotChained | Error::LonelyKey { .. } => code::INVALID_CONFIG,
+            Error::Probe(_) | Error::KernelLacks(_) => code::NOT_AVAILABLE,
+            Error::Kernel(_)
+            | Error::NoInterface { .. }
+            | Error::NotVeth { .. }
+            | Error::NoHostEnd { .. }
+            | Error::NotShaped { .. }
+            | Error::Differs { .. }
+            | Error::NoIfb { .. }
+            | Error::IfbDown { .. }
+            | Error::NoRedirect { .. }
+            | Error::Remains(_) => code::INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}

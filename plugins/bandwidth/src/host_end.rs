@@ -1,0 +1,33 @@
+//! The host's end of a pod's veth pair, found from the pod's end: whoever made the pair, whatever its name.
+
+use cni::Request;
+use linux::{Link, Namespace, Rtnetlink};
+
+use crate::error::{Error, Result};
+
+const VETH: &str = "veth";
+
+/// Looks `CNI_IFNAME` up in `CNI_NETNS` and follows it to its other end in this namespace.
+///
+/// # Errors
+/// When there is no such interface, it is no veth, or its other end is not in this namespace.
+pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Link> {
+    let netns = request.netns().unwrap_or_default();
+    let interface = request.interface();
+    let mut pod = Namespace::open(netns).and_then(|netns| netns.rtnetlink()).map_err(Error::Namespace)?;
+    let end = pod
+        .link_by_name(interface)?
+        .ok_or_else(|| Error::NoInterface { interface: interface.to_owned(), netns: netns.to_owned() })?;
+    if !end.is(VETH) {
+        return Err(Error::NotVeth {
+            interface: interface.to_owned(),
+            netns: netns.to_owned(),
+            kind: end.kind.unwrap_or_else(|| "physical or loopback".to_owned()),
+        });
+    }
+    // An index only counts in its own namespace: the link that has it here must lead back.
+    let other = end.peer.map(|index| host.link_by_index(index)).transpose()?.flatten();
+    other
+        .filter(|other| other.is(VETH) && other.peer == Some(end.index))
+        .ok_or_else(|| Error::NoHostEnd { interface: interface.to_owned(), netns: netns.to_owned() })
+}

@@ -1,0 +1,253 @@
+//! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
+
+use cni::{AddResult, Delegate, Dns, Interface, IpConfig, Request};
+use linux::{Link, Mac, Namespace, Nftables, Owner, Rtnetlink, VethPair, sysctl};
+
+use crate::addressing::Addressing;
+use crate::config::Config;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::host_end::{CANDIDATES, HostEnd};
+use crate::pod_end::PodEnd;
+
+pub(crate) fn add(request: &Request) -> Result<AddResult> {
+    let config = Config::read(request)?;
+    let netns = request.netns().unwrap_or_default();
+    let namespace = Namespace::open(netns).map_err(Error::Namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
+    if pod.link_by_name(request.interface())?.is_some() {
+        return Err(interface_taken(request));
+    }
+    let mut host = Rtnetlink::open()?;
+    let bridge = device::find(&mut host, &config.bridge)?;
+    let ipam = config.ipam.as_deref().map(|name| request.delegate(name)).transpose()?;
+
+    let mut addition = Addition {
+        request,
+        config: &config,
+        host,
+        pod,
+        namespace,
+        ipam,
+        addressed: false,
+        host_end: None,
+        masqueraded: false,
+    };
+    let outcome = addition.make(bridge);
+    if outcome.is_err() {
+        addition.undo();
+    }
+    outcome
+}
+
+/// One ADD: what it works with, and what it has made so far.
+struct Addition<'a> {
+    request: &'a Request,
+    config: &'a Config,
+    host: Rtnetlink,
+    pod: Rtnetlink,
+    namespace: Namespace,
+    ipam: Option<Delegate<'a>>,
+    addressed: bool,
+    host_end: Option<u32>,
+    masqueraded: bool,
+}
+
+impl Addition<'_> {
+    fn make(&mut self, bridge: Option<Link>) -> Result<AddResult> {
+        let (addressing, ipam_dns) = self.addressing()?;
+        let bridge = device::ensure(&mut self.host, self.config, bridge)?;
+        device::ensure_gateways(
+            &mut self.host,
+            &bridge,
+            &addressing.gateways,
+            self.config.force_address,
+        )?;
+        enable_forwarding(&addressing)?;
+
+        let pod_mac = self.config.mac.map_or_else(Mac::random, Ok)?;
+        let host_end = self.create_pair(&bridge, pod_mac)?;
+        self.host_end = Some(host_end.index);
+        let alias = self.request.attachment().to_string();
+        self.host.describe_port(&host_end, &alias, self.config.port)?;
+        if !self.config.disable_container_interface {
+            let index = host_end.peer.unwrap_or_default();
+            PodEnd {
+                namespace: &self.namespace,
+                rtnetlink: &mut self.pod,
+                index,
+                name: self.request.interface(),
+            }
+            .configure(&addressing, self.config.dad)?;
+        }
+        if self.config.ip_masq && !addressing.ips.is_empty() {
+            Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
+            self.masqueraded = true;
+        }
+        Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac))
+    }
+
+    fn addressing(&mut self) -> Result<(Addressing, Dns)> {
+        let Some(ipam) = &self.ipam else { return Ok((Addressing::default(), Dns::default())) };
+        let answer = ipam.add()?;
+        self.addressed = true;
+        if answer.ips.is_empty() {
+            let ipam = self.config.ipam.clone().unwrap_or_default();
+            return Err(Error::NoAddress { ipam });
+        }
+        Ok((Addressing::new(&answer, self.config.roles)?, answer.dns))
+    }
+
+    fn create_pair(&mut self, bridge: &Link, pod_mac: Mac) -> Result<Link> {
+        let attachment = self.request.attachment();
+        let mut tried = String::new();
+        for attempt in 0..CANDIDATES {
+            let candidate = HostEnd::candidate(&attachment, attempt);
+            let pair = VethPair {
+                host_name: &candidate.name,
+                host_mac: candidate.mac,
+                pod_name: self.request.interface(),
+                pod_mac,
+                mtu: self.config.mtu,
+                bridge: bridge.index,
+            };
+            match self.host.create_veth(&pair, &self.namespace) {
+                Ok(link) => return Ok(link),
+                Err(error) if error.is_full() => {
+                    return Err(Error::BridgeFull { bridge: bridge.name.clone() });
+                }
+                Err(error) if error.is_taken() => match self.host.link_by_name(&candidate.name)? {
+                    None => return Err(interface_taken(self.request)),
+                    Some(link) if candidate.is(&link, &attachment) => {
+                        return Err(Error::AlreadyAttached {
+                            host: candidate.name,
+                            container_id: attachment.container_id,
+                            interface: attachment.interface,
+                        });
+                    }
+                    Some(_) => tried = candidate.name,
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let cni::Attachment { container_id, interface, .. } = attachment;
+        Err(Error::NoHostName { container_id, interface, tried })
+    }
+
+    /// Bridge, host's end and container's end, in the reference's order; what earlier plugins of the chain
+    /// made comes after them, so that the indices of our addresses stay.
+    fn result(&self, addressing: Addressing, ipam_dns: Dns, host: [Link; 2], pod_mac: Mac) -> AddResult {
+        const CONTAINER_END: usize = 2;
+        let netns = self.request.netns().unwrap_or_default();
+        let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let mut interfaces: Vec<_> = host
+            .into_iter()
+            .map(|link| Interface { mac: mac(link.mac), name: link.name, ..Interface::default() })
+            .collect();
+        interfaces.push(Interface {
+            name: self.request.interface().to_owned(),
+            mac: pod_mac.to_string(),
+            sandbox: netns.to_owned(),
+            ..Interface::default()
+        });
+        let ips =
+            addressing.ips.into_iter().map(|ip| IpConfig { interface: Some(CONTAINER_END), ..ip }).collect();
+        let dns = if self.config.dns.is_empty() { ipam_dns } else { self.config.dns.clone() };
+        let mut result = AddResult { interfaces, ips, routes: addressing.routes, dns };
+        if let Some(previous) = &self.request.prev_result {
+            append(&mut result, previous);
+        }
+        result
+    }
+
+    /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
+    /// that is reported.
+    fn undo(&mut self) {
+        let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
+        let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));
+        let ipam = match &self.ipam {
+            Some(ipam) if self.addressed => ipam.del().map_err(Error::from),
+            _ => Ok(()),
+        };
+        for error in [masquerade, link, ipam].into_iter().filter_map(Result::err) {
+            let container = self.request.container_id();
+            eprintln!("bridge: while undoing a failed ADD of container {container}: {error}");
+        }
+    }
+}
+
+fn remove_masquerade(request: &Request) -> Result<()> {
+    Ok(Nftables::open()?.remove_masquerade(&owner(request))?)
+}
+
+/// Whom the masquerade entries of this attachment belong to.
+pub(crate) fn owner(request: &Request) -> Owner<'_> {
+    Owner {
+        network: &request.network,
+        container_id: request.container_id(),
+        interface: request.interface(),
+    }
+}
+
+fn interface_taken(request: &Request) -> Error {
+    Error::InterfaceTaken {
+        container_id: request.container_id().to_owned(),
+        interface: request.interface().to_owned(),
+        netns: request.netns().unwrap_or_default().to_owned(),
+    }
+}
+
+fn enable_forwarding(addressing: &Addressing) -> Result<()> {
+    if addressing.gateways.iter().any(ipnetwork::IpNetwork::is_ipv4) {
+        sysctl::ensure("net/ipv4/ip_forward", "1")?;
+    }
+    if addressing.gateways.iter().any(ipnetwork::IpNetwork::is_ipv6) {
+        sysctl::ensure("net/ipv6/conf/all/forwarding", "1")?;
+    }
+    Ok(())
+}
+
+/// Passes on what earlier plugins of the chain made (Nomad and buildkit run `loopback` first). Loopback
+/// addresses stay behind: the plugins after us take every address of the result for the pod's.
+fn append(result: &mut AddResult, previous: &AddResult) {
+    let offset = result.interfaces.len();
+    result.interfaces.extend(previous.interfaces.iter().cloned());
+    let passed = previous.ips.iter().filter(|ip| !ip.address.ip().is_loopback());
+    result.ips.extend(passed.map(|ip| IpConfig {
+        interface: ip.interface.map(|index| index + offset),
+        ..ip.clone()
+    }));
+    result.routes.extend(previous.routes.iter().cloned());
+    if result.dns.is_empty() {
+        result.dns = previous.dns.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_loopback_made_comes_after_ours_and_without_its_addresses() {
+        let interface = |name: &str| Interface { name: name.into(), ..Interface::default() };
+        let ip = |address: &str, interface| IpConfig {
+            interface: Some(interface),
+            address: address.parse().unwrap(),
+            gateway: None,
+        };
+        let mut result = AddResult {
+            interfaces: ["cni0", "veth1", "eth0"].map(interface).to_vec(),
+            ips: vec![ip("10.1.2.7/24", 2)],
+            ..AddResult::default()
+        };
+        let previous = AddResult {
+            interfaces: ["lo", "net1"].map(interface).to_vec(),
+            ips: vec![ip("127.0.0.1/8", 0), ip("192.168.7.2/24", 1)],
+            ..AddResult::default()
+        };
+        append(&mut result, &previous);
+        let names: Vec<_> = result.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        assert_eq!(names, ["cni0", "veth1", "eth0", "lo", "net1"]);
+        assert_eq!(result.ips, [ip("10.1.2.7/24", 2), ip("192.168.7.2/24", 4)]);
+    }
+}

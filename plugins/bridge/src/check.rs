@@ -1,0 +1,163 @@
+//! CHECK: everything that ADD made is still there.
+//!
+//! Later plugins of the chain may have added routes and addresses, and changed the MTU; what they changed
+//! of the hardware address stands in `prevResult` (specification, section 5, "CHECK").
+
+use cni::{AddResult, Request};
+use ipnetwork::IpNetwork;
+use linux::{Family, Link, LinkAddress, Namespace, Nftables, Route, Rtnetlink};
+
+use crate::add::owner;
+use crate::config::Config;
+use crate::device;
+use crate::error::{Difference, Error, Result};
+
+pub(crate) fn check(request: &Request) -> Result<()> {
+    let config = Config::read(request)?;
+    let previous = request.prev_result.as_ref().ok_or(Error::NoPrevResult)?;
+    if let Some(ipam) = &config.ipam {
+        request.delegate(ipam)?.check()?;
+    }
+    let expected = Expected::new(request, previous);
+    let mut host = Rtnetlink::open()?;
+    let bridge = device::find(&mut host, &config.bridge)?
+        .ok_or_else(|| Error::Differs(Difference::BridgeGone(config.bridge.clone())))?;
+    let namespace = Namespace::open(expected.netns).map_err(Error::Namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
+
+    let interface = check_pod_end(&mut pod, &expected, &config)?;
+    check_port(&mut host, &interface, &bridge)?;
+    if config.disable_container_interface {
+        return Ok(());
+    }
+    check_addresses(&pod.addresses(interface.index)?, &expected)?;
+    check_routes(&mut pod, &interface, &expected)?;
+    if config.roles.is_gateway {
+        check_gateways(&host.addresses(bridge.index)?, &bridge, &expected)?;
+    }
+    if config.ip_masq && !expected.addresses.is_empty() {
+        let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
+        if let Some(fault) = fault {
+            return Err(Error::Differs(Difference::Masquerade(fault.to_string())));
+        }
+    }
+    Ok(())
+}
+
+/// What `prevResult` says of our interface.
+struct Expected<'a> {
+    netns: &'a str,
+    interface: &'a str,
+    mac: &'a str,
+    addresses: Vec<&'a cni::IpConfig>,
+    routes: &'a [cni::Route],
+}
+
+impl<'a> Expected<'a> {
+    fn new(request: &'a Request, previous: &'a AddResult) -> Self {
+        let interface = request.interface();
+        let index = previous
+            .interfaces
+            .iter()
+            .position(|candidate| candidate.name == interface && !candidate.sandbox.is_empty());
+        Self {
+            netns: request.netns().unwrap_or_default(),
+            interface,
+            mac: index.map_or("", |index| &previous.interfaces[index].mac),
+            addresses: previous.ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == index).collect(),
+            routes: &previous.routes,
+        }
+    }
+
+    fn addresses(&self) -> Vec<IpNetwork> {
+        self.addresses.iter().map(|ip| ip.address).collect()
+    }
+}
+
+fn differs<T>(difference: Difference) -> Result<T> {
+    Err(Error::Differs(difference))
+}
+
+fn check_pod_end(pod: &mut Rtnetlink, expected: &Expected<'_>, config: &Config) -> Result<Link> {
+    let (interface, netns) = (expected.interface.to_owned(), expected.netns.to_owned());
+    let Some(link) = pod.link_by_name(expected.interface)? else {
+        return differs(Difference::InterfaceGone { interface, netns });
+    };
+    if !link.is("veth") {
+        return differs(Difference::NotVeth { interface, netns });
+    }
+    if !link.up && !config.disable_container_interface {
+        return differs(Difference::Down { interface, netns });
+    }
+    let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+    if !expected.mac.is_empty() && !expected.mac.eq_ignore_ascii_case(&found) {
+        let wanted = expected.mac.to_owned();
+        return differs(Difference::Mac { interface, netns, found, wanted });
+    }
+    Ok(link)
+}
+
+fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<()> {
+    let host_end = interface.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
+    match host_end {
+        Some(link) if link.is("veth") && link.master == Some(bridge.index) => Ok(()),
+        _ => differs(Difference::NotAPort {
+            interface: interface.name.clone(),
+            bridge: bridge.name.clone(),
+        }),
+    }
+}
+
+fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<()> {
+    let gone = expected
+        .addresses
+        .iter()
+        .find(|wanted| !present.iter().any(|address| address.network == wanted.address));
+    match gone {
+        None => Ok(()),
+        Some(gone) => differs(Difference::AddressGone {
+            address: gone.address,
+            interface: expected.interface.to_owned(),
+            netns: expected.netns.to_owned(),
+        }),
+    }
+}
+
+/// A route without a next hop in the result may have gone by the gateway: only its destination counts.
+fn check_routes(pod: &mut Rtnetlink, interface: &Link, expected: &Expected<'_>) -> Result<()> {
+    let mut present = Vec::new();
+    for (family, is_ipv4) in [(Family::V4, true), (Family::V6, false)] {
+        if expected.routes.iter().any(|route| route.dst.is_ipv4() == is_ipv4) {
+            present.extend(pod.routes(interface.index, family)?);
+        }
+    }
+    let is_there = |wanted: &cni::Route| {
+        present.iter().any(|route: &Route| {
+            route.destination.network() == wanted.dst.network()
+                && route.destination.prefix() == wanted.dst.prefix()
+                && (wanted.gw.is_none() || route.gateway == wanted.gw)
+        })
+    };
+    match expected.routes.iter().find(|wanted| !is_there(wanted)) {
+        None => Ok(()),
+        Some(gone) => differs(Difference::RouteGone {
+            destination: gone.dst,
+            gateway: gone.gw,
+            netns: expected.netns.to_owned(),
+        }),
+    }
+}
+
+fn check_gateways(present: &[LinkAddress], bridge: &Link, expected: &Expected<'_>) -> Result<()> {
+    for ip in &expected.addresses {
+        let Some(gateway) = ip.gateway else { continue };
+        let is_there = present
+            .iter()
+            .any(|address| address.network.ip() == gateway && address.network.prefix() == ip.address.prefix());
+        if !is_there {
+            let address = IpNetwork::new(gateway, ip.address.prefix()).unwrap_or_else(|_| gateway.into());
+            return differs(Difference::GatewayGone { address, bridge: bridge.name.clone() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The keys of a `bridge` config.
+
+use cni::{Dns, Request};
+use linux::{BridgePort, DuplicateDetection, Mac};
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+const DEFAULT_BRIDGE: &str = "cni0";
+/// Smallest MTU that the kernel takes for Ethernet (`ETH_MIN_MTU` in uapi/linux/if_ether.h).
+const SMALLEST_MTU: u32 = 68;
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    bridge: String,
+    is_gateway: bool,
+    is_default_gateway: bool,
+    force_address: bool,
+    ip_masq: bool,
+    ip_masq_backend: String,
+    mtu: u32,
+    hairpin_mode: bool,
+    promisc_mode: bool,
+    enabledad: bool,
+    disable_container_interface: bool,
+    port_isolation: bool,
+    vlan: u32,
+    vlan_trunk: Vec<VlanTrunk>,
+    macspoofchk: bool,
+    dns: Dns,
+    ipam: Ipam,
+    args: Arguments,
+    runtime_config: RuntimeConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ipam {
+    r#type: String,
+}
+
+#[derive(Deserialize)]
+struct VlanTrunk {}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Arguments {
+    cni: CniArguments,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CniArguments {
+    mac: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RuntimeConfig {
+    mac: String,
+}
+
+/// What the bridge is for the pods.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roles {
+    /// The bridge has the gateways' addresses.
+    pub is_gateway: bool,
+    /// A default route by the gateway is added for each family.
+    pub is_default_gateway: bool,
+}
+
+/// A checked config.
+pub(crate) struct Config {
+    /// Name of the bridge.
+    pub bridge: String,
+    /// What the bridge is for the pods.
+    pub roles: Roles,
+    /// Another address of the bridge is replaced.
+    pub force_address: bool,
+    /// What leaves the subnet gets the host's address.
+    pub ip_masq: bool,
+    /// Largest packet in bytes; the kernel's choice when absent.
+    pub mtu: Option<u32>,
+    /// Hairpin mode and isolation of the port.
+    pub port: BridgePort,
+    /// The bridge receives everything.
+    pub promiscuous: bool,
+    /// Whether the pod's IPv6 addresses are probed first.
+    pub dad: DuplicateDetection,
+    /// The container's interface stays down and without addresses.
+    pub disable_container_interface: bool,
+    /// Resolver settings that replace the IPAM plugin's.
+    pub dns: Dns,
+    /// The IPAM plugin; without one the attachment is layer 2 only.
+    pub ipam: Option<String>,
+    /// Hardware address of the container's interface that someone asked for.
+    pub mac: Option<Mac>,
+}
+
+impl Config {
+    pub fn read(request: &Request) -> Result<Self> {
+        let keys: Keys = request.config()?;
+        refuse_unsupported(&keys)?;
+        if keys.hairpin_mode && keys.promisc_mode {
+            return Err(Error::HairpinAndPromiscuous);
+        }
+        if keys.mtu != 0 && keys.mtu < SMALLEST_MTU {
+            return Err(Error::Mtu { mtu: keys.mtu, smallest: SMALLEST_MTU });
+        }
+        let ipam = Some(keys.ipam.r#type).filter(|name| !name.is_empty());
+        if keys.disable_container_interface && ipam.is_some() {
+            return Err(Error::IpamWithoutContainerInterface);
+        }
+        let bridge = if keys.bridge.is_empty() { DEFAULT_BRIDGE.to_owned() } else { keys.bridge };
+        if bridge.len() > 15 || bridge.contains(['/', ':', ' ']) || bridge == "." || bridge == ".." {
+            return Err(Error::BridgeName { name: bridge });
+        }
+        if keys.ip_masq && keys.ip_masq_backend == "iptables" {
+            eprintln!("bridge: ipMasqBackend \"iptables\": weir masquerades with nf_tables in any case");
+        }
+        Ok(Self {
+            bridge,
+            roles: Roles {
+                is_gateway: keys.is_gateway || keys.is_default_gateway,
+                is_default_gateway: keys.is_default_gateway,
+            },
+            force_address: keys.force_address,
+            ip_masq: keys.ip_masq,
+            mtu: Some(keys.mtu).filter(|mtu| *mtu != 0),
+            port: BridgePort { hairpin: keys.hairpin_mode, isolated: keys.port_isolation },
+            promiscuous: keys.promisc_mode,
+            dad: if keys.enabledad { DuplicateDetection::Run } else { DuplicateDetection::Skip },
+            disable_container_interface: keys.disable_container_interface,
+            dns: keys.dns,
+            ipam,
+            mac: requested_mac(request, &keys.args.cni.mac, &keys.runtime_config.mac)?,
+        })
+    }
+}
+
+fn refuse_unsupported(keys: &Keys) -> Result<()> {
+    let unsupported = |key, value: String| Err(Error::UnsupportedKey { key, value });
+    if keys.vlan != 0 {
+        return unsupported("vlan", keys.vlan.to_string());
+    }
+    if !keys.vlan_trunk.is_empty() {
+        return unsupported("vlanTrunk", format!("a list of {}", keys.vlan_trunk.len()));
+    }
+    if keys.macspoofchk {
+        return unsupported("macspoofchk", "true".to_owned());
+    }
+    Ok(())
+}
+
+/// The last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` wins, as in the reference.
+fn requested_mac(request: &Request, args: &str, runtime: &str) -> Result<Option<Mac>> {
+    let environment = request.environment.arguments.get("MAC").unwrap_or_default();
+    let asked = [("runtimeConfig.mac", runtime), ("args.cni.mac", args), ("MAC in CNI_ARGS", environment)];
+    let Some((key, text)) = asked.into_iter().find(|(_, text)| !text.is_empty()) else { return Ok(None) };
+    match text.parse::<Mac>() {
+        Ok(mac) if mac.is_assignable() => Ok(Some(mac)),
+        Ok(_) => Err(Error::MacNotAssignable { key, value: text.to_owned() }),
+        Err(reason) => Err(Error::Mac { key, value: text.to_owned(), reason }),
+    }
+}
+
+/// What DEL and GC need of a config: they must not fail for a key that is none of their business.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Remains {
+    ipam: Ipam,
+}
+
+/// The IPAM plugin that the config names, for the verbs that never refuse because of a config.
+pub(crate) fn ipam_of(request: &Request) -> Option<String> {
+    match request.config::<Remains>() {
+        Ok(remains) => Some(remains.ipam.r#type).filter(|name| !name.is_empty()),
+        Err(error) => {
+            eprintln!("bridge: going on without the IPAM plugin: {error}");
+            None
+        }
+    }
+}

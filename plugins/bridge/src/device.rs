@@ -1,0 +1,110 @@
+//! The bridge itself: made when it is missing, given the gateway's addresses.
+
+use ipnetwork::IpNetwork;
+use linux::{DuplicateDetection, Link, Mac, Rtnetlink, sysctl};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// The bridge, if it exists; a link of its name that is something else is an error.
+pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
+    match host.link_by_name(name)? {
+        Some(link) if !link.is("bridge") => Err(Error::NotABridge {
+            name: name.to_owned(),
+            kind: link.kind.unwrap_or_else(|| "a physical or special device".to_owned()),
+        }),
+        link => Ok(link),
+    }
+}
+
+/// The bridge, up; made when it is missing.
+///
+/// It is made with an address of its own: a bridge without one takes its lowest port's, and every pod
+/// loses its gateway for the time of an ARP cache entry when that port goes.
+pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>) -> Result<Link> {
+    let bridge = match found {
+        Some(bridge) => bridge,
+        None => match host.create_bridge(&config.bridge, Mac::random()?, config.mtu) {
+            Ok(bridge) => {
+                // The bridge routes for its pods; what they announce must not become a route of the host.
+                sysctl::set_if_present(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0")?;
+                bridge
+            }
+            // Another ADD made it a moment ago.
+            Err(error) if error.is_taken() => find(host, &config.bridge)?.ok_or(error)?,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if !bridge.up {
+        host.set_up(bridge.index)?;
+    }
+    if config.promiscuous {
+        host.set_promiscuous(bridge.index)?;
+    }
+    Ok(bridge)
+}
+
+/// Gives the bridge the gateways' addresses.
+///
+/// A bridge has one IPv4 address, and any number of IPv6 addresses whose subnets do not overlap. Another
+/// one is an error, or goes if `forceAddress` says so.
+pub(crate) fn ensure_gateways(
+    host: &mut Rtnetlink,
+    bridge: &Link,
+    gateways: &[IpNetwork],
+    force: bool,
+) -> Result<()> {
+    if gateways.is_empty() {
+        return Ok(());
+    }
+    let present: Vec<_> = host.addresses(bridge.index)?.into_iter().map(|address| address.network).collect();
+    let mut added = false;
+    for wanted in gateways.iter().filter(|wanted| !present.contains(wanted)) {
+        for found in present.iter().filter(|found| !gateways.contains(found) && excludes(**found, *wanted)) {
+            if !force {
+                let bridge = bridge.name.clone();
+                return Err(Error::OtherAddress { bridge, wanted: *wanted, found: *found });
+            }
+            host.delete_address(bridge.index, *found)?;
+        }
+        added |= host.add_address(bridge.index, *wanted, DuplicateDetection::Skip)?;
+    }
+    if added {
+        pin_mac(host, bridge)?;
+    }
+    Ok(())
+}
+
+/// Whether a bridge cannot have both addresses.
+fn excludes(found: IpNetwork, wanted: IpNetwork) -> bool {
+    match (found, wanted) {
+        (IpNetwork::V4(_), IpNetwork::V4(_)) => true,
+        (IpNetwork::V6(_), IpNetwork::V6(_)) => found.contains(wanted.ip()) || wanted.contains(found.ip()),
+        _ => false,
+    }
+}
+
+/// Sets a bridge's address to the one that it has, which makes it the administrator's: a bridge that
+/// somebody else made may still follow its ports.
+fn pin_mac(host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
+    let mac = match bridge.mac {
+        Some(mac) if !mac.is_zero() => mac,
+        _ => Mac::random()?,
+    };
+    Ok(host.set_mac(bridge.index, mac)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_has_one_ipv4_address_and_many_disjoint_ipv6_ones() {
+        let excludes = |found: &str, wanted: &str| excludes(found.parse().unwrap(), wanted.parse().unwrap());
+        assert!(excludes("10.1.0.1/24", "10.2.0.1/24"));
+        assert!(excludes("2001:db8::1/64", "2001:db8::2/64"));
+        assert!(!excludes("2001:db8:1::1/64", "2001:db8:2::1/64"));
+        assert!(!excludes("fe80::1/64", "2001:db8::1/64"));
+        assert!(!excludes("10.1.0.1/24", "2001:db8::1/64"));
+    }
+}

@@ -1,0 +1,262 @@
+//! What can go wrong, and the code that a runtime gets for it.
+
+use std::net::IpAddr;
+
+use cni::{Failure, code};
+use ipnetwork::IpNetwork;
+use linux::ParseMacError;
+
+/// Result of a verb.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The call or its config is wrong, or the IPAM plugin failed.
+    #[error(transparent)]
+    Protocol(#[from] cni::Error),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] linux::Error),
+    /// `CNI_NETNS` cannot be used.
+    #[error("CNI_NETNS: {0}")]
+    Namespace(linux::Error),
+    /// A key that this version does not serve.
+    #[error("{key}: {value} is not supported by this version of weir")]
+    UnsupportedKey {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Two keys exclude each other.
+    #[error("hairpinMode and promiscMode: both are true; set only one, a frame would be received twice")]
+    HairpinAndPromiscuous,
+    /// The MTU is too small for Ethernet.
+    #[error("mtu: {mtu} is too small, the kernel wants at least {smallest}")]
+    Mtu {
+        /// The value.
+        mtu: u32,
+        /// The least that is allowed.
+        smallest: u32,
+    },
+    /// An IPAM plugin would assign addresses to nobody.
+    #[error("disableContainerInterface: true cannot be combined with ipam.type")]
+    IpamWithoutContainerInterface,
+    /// The bridge's name is no name for an interface.
+    #[error("bridge: {name:?} is no name for an interface (1 to 15 bytes, none of them / : or space)")]
+    BridgeName {
+        /// The value.
+        name: String,
+    },
+    /// A hardware address cannot be read.
+    #[error("{key}: {value:?} is no hardware address: {reason}")]
+    Mac {
+        /// Where it stands.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        reason: ParseMacError,
+    },
+    /// A hardware address that no interface can have.
+    #[error("{key}: {value:?} is a multicast or zero address; an interface needs a unicast one")]
+    MacNotAssignable {
+        /// Where it stands.
+        key: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A link of the bridge's name is something else.
+    #[error("bridge: {name:?} already exists but is not a bridge (it is {kind}); choose another name")]
+    NotABridge {
+        /// The name.
+        name: String,
+        /// What it is.
+        kind: String,
+    },
+    /// The container has an interface of that name already.
+    #[error("CNI_IFNAME: container {container_id} already has an interface {interface:?} in {netns}; call DEL first")]
+    InterfaceTaken {
+        /// The container.
+        container_id: String,
+        /// The name.
+        interface: String,
+        /// The container's namespace.
+        netns: String,
+    },
+    /// The host's end of this attachment is there already.
+    #[error("{host} on the host already belongs to container {container_id}, interface {interface:?}; call DEL first")]
+    AlreadyAttached {
+        /// The host's end.
+        host: String,
+        /// The container.
+        container_id: String,
+        /// The interface.
+        interface: String,
+    },
+    /// Every name for the host's end is taken by somebody else.
+    #[error("no free name for the host's end of container {container_id}, interface {interface:?}: {tried} is taken by another link")]
+    NoHostName {
+        /// The container.
+        container_id: String,
+        /// The interface.
+        interface: String,
+        /// The last name that was tried.
+        tried: String,
+    },
+    /// The bridge has no free port.
+    #[error("bridge: {bridge:?} has no free port (the kernel allows 1023 on one bridge); use another bridge for more pods")]
+    BridgeFull {
+        /// The bridge.
+        bridge: String,
+    },
+    /// The IPAM plugin returned no address.
+    #[error("IPAM plugin {ipam:?} returned missing IP config: want at least one address")]
+    NoAddress {
+        /// The plugin.
+        ipam: String,
+    },
+    /// A gateway cannot be derived.
+    #[error("isGateway: no gateway for {address}: the IPAM plugin names none and the subnet has no first address")]
+    NoGateway {
+        /// The pod's address.
+        address: IpNetwork,
+    },
+    /// The bridge has another address of the same subnet or family.
+    #[error("{bridge:?} already has an IP address different from {wanted}: {found}; remove it or set forceAddress")]
+    OtherAddress {
+        /// The bridge.
+        bridge: String,
+        /// The address that the config wants.
+        wanted: IpNetwork,
+        /// The address that is there.
+        found: IpNetwork,
+    },
+    /// CHECK needs the result of ADD.
+    #[error("prevResult is missing: CHECK needs the result of ADD")]
+    NoPrevResult,
+    /// CHECK: something is not as ADD left it.
+    #[error("{0}")]
+    Differs(Difference),
+    /// DEL or GC could not remove everything.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<Error>),
+    /// STATUS: the kernel lacks something.
+    #[error("bridge cannot attach containers: {0}")]
+    NotReady(linux::Error),
+}
+
+/// What CHECK found to be different.
+#[derive(Debug, thiserror::Error)]
+pub enum Difference {
+    /// The bridge is gone.
+    #[error("bridge {0:?} does not exist any more")]
+    BridgeGone(String),
+    /// The container's interface is gone.
+    #[error("interface {interface:?} does not exist any more in {netns}")]
+    InterfaceGone {
+        /// The interface.
+        interface: String,
+        /// The container's namespace.
+        netns: String,
+    },
+    /// The container's interface is not ours.
+    #[error("interface {interface:?} in {netns} is no veth device any more")]
+    NotVeth {
+        /// The interface.
+        interface: String,
+        /// The container's namespace.
+        netns: String,
+    },
+    /// The container's interface is down.
+    #[error("interface {interface:?} in {netns} is down")]
+    Down {
+        /// The interface.
+        interface: String,
+        /// The container's namespace.
+        netns: String,
+    },
+    /// The host's end is gone from the bridge.
+    #[error("the host's end of {interface:?} is not a port of bridge {bridge:?} any more")]
+    NotAPort {
+        /// The interface.
+        interface: String,
+        /// The bridge.
+        bridge: String,
+    },
+    /// The hardware address changed.
+    #[error("interface {interface:?} in {netns} has hardware address {found}, the result says {wanted}")]
+    Mac {
+        /// The interface.
+        interface: String,
+        /// The container's namespace.
+        netns: String,
+        /// The address it has.
+        found: String,
+        /// The address in the result.
+        wanted: String,
+    },
+    /// An address is gone.
+    #[error("address {address} is gone from interface {interface:?} in {netns}")]
+    AddressGone {
+        /// The address.
+        address: IpNetwork,
+        /// The interface.
+        interface: String,
+        /// The container's namespace.
+        netns: String,
+    },
+    /// A route is gone.
+    #[error("the route to {destination}{} is gone from {netns}", gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default())]
+    RouteGone {
+        /// Its destination.
+        destination: IpNetwork,
+        /// Its next hop.
+        gateway: Option<IpAddr>,
+        /// The container's namespace.
+        netns: String,
+    },
+    /// The bridge lost the gateway's address.
+    #[error("gateway address {address} is gone from bridge {bridge:?}")]
+    GatewayGone {
+        /// The address.
+        address: IpNetwork,
+        /// The bridge.
+        bridge: String,
+    },
+    /// Masquerading is not in force.
+    #[error("masquerading: {0}")]
+    Masquerade(String),
+}
+
+impl From<Error> for Failure {
+    /// The one place that gives this plugin's errors their codes.
+    fn from(error: Error) -> Self {
+        let msg = error.to_string();
+        match error {
+            Error::Protocol(error) => error.into(),
+            Error::Namespace(_) | Error::InterfaceTaken { .. } => Self::new(code::INVALID_ENVIRONMENT, msg),
+            Error::UnsupportedKey { .. } => Self::new(code::UNSUPPORTED_FIELD, msg),
+            Error::HairpinAndPromiscuous
+            | Error::Mtu { .. }
+            | Error::IpamWithoutContainerInterface
+            | Error::BridgeName { .. }
+            | Error::Mac { .. }
+            | Error::MacNotAssignable { .. }
+            | Error::NotABridge { .. }
+            | Error::NoPrevResult => Self::new(code::INVALID_CONFIG, msg),
+            Error::NotReady(_) => Self::new(code::NOT_AVAILABLE, msg),
+            Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
+            Error::Kernel(_)
+            | Error::AlreadyAttached { .. }
+            | Error::NoHostName { .. }
+            | Error::BridgeFull { .. }
+            | Error::NoAddress { .. }
+            | Error::NoGateway { .. }
+            | Error::OtherAddress { .. }
+            | Error::Differs(_)
+            | Error::Several(_) => Self::new(code::INTERNAL, msg),
+        }
+    }
+}

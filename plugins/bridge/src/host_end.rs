@@ -1,0 +1,110 @@
+//! The host's end of an attachment: its name, its address, how it is found again.
+
+use cni::Attachment;
+use linux::{Link, Mac, Rtnetlink};
+use sha2::{Digest, Sha512};
+
+use crate::error::Result;
+
+/// So many names are tried before ADD gives up. Two attachments share a name once in 2^32.
+pub(crate) const CANDIDATES: u8 = 8;
+
+/// What the host's end is called and which hardware address it has. Both follow from the attachment, so
+/// that DEL finds the link without a namespace, without `prevResult` and without a search, also when ADD
+/// was killed before it could write the alias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostEnd {
+    /// `veth` and eight hexadecimal digits, as the reference shapes it.
+    pub name: String,
+    /// A local unicast address.
+    pub mac: Mac,
+}
+
+impl HostEnd {
+    /// The name and address to use when the first `attempt` names are taken by others.
+    pub fn candidate(attachment: &Attachment, attempt: u8) -> Self {
+        let mut hash = Sha512::new();
+        for part in [&attachment.network, &attachment.container_id, &attachment.interface] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        hash.update([attempt]);
+        let digest = hash.finalize();
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&digest[4..10]);
+        let [a, b, c, d] = [digest[0], digest[1], digest[2], digest[3]];
+        Self { name: format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"), mac: Mac::local(mac) }
+    }
+
+    /// Whether `link`, which has this name, is the attachment's: its alias says so, or it has no alias
+    /// yet and the hardware address that only this attachment gives.
+    pub fn is(&self, link: &Link, attachment: &Attachment) -> bool {
+        link.is("veth")
+            && match &link.alias {
+                Some(alias) => attachment.is_named_by(alias),
+                None => link.mac == Some(self.mac),
+            }
+    }
+}
+
+/// The host's end of `attachment`, if it exists.
+pub(crate) fn find(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Option<Link>> {
+    for attempt in 0..CANDIDATES {
+        let candidate = HostEnd::candidate(attachment, attempt);
+        match host.link_by_name(&candidate.name)? {
+            None => return Ok(None),
+            Some(link) if candidate.is(&link, attachment) => return Ok(Some(link)),
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(interface: &str) -> Attachment {
+        Attachment { network: "n".into(), container_id: "c".into(), interface: interface.into(), pod: None }
+    }
+
+    fn link(name: &str, alias: Option<String>, mac: Mac) -> Link {
+        Link {
+            index: 7,
+            name: name.into(),
+            up: true,
+            mac: Some(mac),
+            mtu: 1500,
+            master: None,
+            peer: Some(2),
+            kind: Some("veth".into()),
+            alias,
+            port: linux::BridgePort::default(),
+        }
+    }
+
+    #[test]
+    fn the_name_is_shaped_as_the_references() {
+        let name = HostEnd::candidate(&attachment("eth0"), 0).name;
+        assert_eq!(name.len(), 12);
+        assert!(name.strip_prefix("veth").unwrap().bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn two_interfaces_of_a_container_have_different_names() {
+        let (one, other) = (HostEnd::candidate(&attachment("eth0"), 0), HostEnd::candidate(&attachment("eth1"), 0));
+        assert_ne!(one.name, other.name);
+        assert_ne!(one, HostEnd::candidate(&attachment("eth0"), 1));
+    }
+
+    #[test]
+    fn a_link_of_the_same_name_that_is_anothers_is_not_taken_for_ours() {
+        let end = HostEnd::candidate(&attachment("eth0"), 0);
+        let ours = Some(attachment("eth0").to_string());
+        let theirs = Some(attachment("eth1").to_string());
+        assert!(end.is(&link(&end.name, ours, Mac([2; 6])), &attachment("eth0")));
+        assert!(end.is(&link(&end.name, None, end.mac), &attachment("eth0")));
+        assert!(!end.is(&link(&end.name, None, Mac([2; 6])), &attachment("eth0")));
+        assert!(!end.is(&link(&end.name, theirs, end.mac), &attachment("eth0")));
+    }
+}

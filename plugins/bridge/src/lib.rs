@@ -1,0 +1,47 @@
+//! `bridge`: attaches a container to a bridge on the host by a veth pair.
+//!
+//! Addresses come from the IPAM plugin that the config names; without one the attachment is layer 2 only.
+
+mod add;
+mod addressing;
+mod check;
+mod config;
+mod del;
+mod device;
+mod error;
+mod gc;
+mod host_end;
+mod pod_end;
+mod status;
+
+pub use error::{Error, Result};
+
+use cni::{AddResult, Plugin, Request};
+
+/// The plugin.
+pub struct Bridge;
+
+impl Plugin for Bridge {
+    const NAME: &'static str = "bridge";
+    type Error = Error;
+
+    fn add(request: &Request) -> Result<AddResult> {
+        add::add(request)
+    }
+
+    fn check(request: &Request) -> Result<()> {
+        check::check(request)
+    }
+
+    fn del(request: &Request) -> Result<()> {
+        del::del(request)
+    }
+
+    fn gc(request: &Request) -> Result<()> {
+        gc::gc(request)
+    }
+
+    fn status(request: &Request) -> Result<()> {
+        status::status(request)
+    }
+}

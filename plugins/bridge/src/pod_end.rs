@@ -1,0 +1,64 @@
+//! The pod's end of an attachment: kernel parameters, addresses, routes.
+
+use std::time::Duration;
+
+use linux::{AddressEvents, DuplicateDetection, Namespace, Rtnetlink, sysctl};
+
+use crate::addressing::Addressing;
+use crate::error::Result;
+
+/// How long duplicate address detection may take. The kernel probes for about two seconds; a runtime
+/// gives a plugin minutes.
+const DAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pod's interface, as it was made.
+pub(crate) struct PodEnd<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a Namespace,
+    /// A socket in it.
+    pub rtnetlink: &'a mut Rtnetlink,
+    /// Index of the interface.
+    pub index: u32,
+    /// Name of the interface.
+    pub name: &'a str,
+}
+
+impl PodEnd<'_> {
+    /// Brings the interface up with its addresses and routes. When this returns, all of them are usable.
+    ///
+    /// The addresses come before the link is up, so that the kernel announces them (`arp_notify`,
+    /// `ndisc_notify`) and neighbours forget who had them before.
+    pub fn configure(&mut self, addressing: &Addressing, dad: DuplicateDetection) -> Result<()> {
+        let has_ipv6 = addressing.has_family(false);
+        let mut events = self.namespace.enter(|| {
+            self.set_parameters(addressing, dad)?;
+            has_ipv6.then(AddressEvents::open).transpose()
+        })?;
+        for ip in &addressing.ips {
+            self.rtnetlink.add_address(self.index, ip.address, dad)?;
+        }
+        self.rtnetlink.set_up(self.index)?;
+        for route in addressing.kernel_routes() {
+            self.rtnetlink.add_route(self.index, &route)?;
+        }
+        if let Some(events) = &mut events {
+            events.until_usable(self.rtnetlink, self.index, self.name, DAD_PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    fn set_parameters(&self, addressing: &Addressing, dad: DuplicateDetection) -> linux::Result<()> {
+        let name = self.name;
+        if dad == DuplicateDetection::Skip {
+            sysctl::set_if_present(&format!("net/ipv6/conf/{name}/accept_dad"), "0")?;
+        }
+        if addressing.has_family(true) {
+            sysctl::set_if_present(&format!("net/ipv4/conf/{name}/arp_notify"), "1")?;
+        }
+        if addressing.has_family(false) {
+            sysctl::set_if_present(&format!("net/ipv6/conf/{name}/ndisc_notify"), "1")?;
+            sysctl::set_if_present(&format!("net/ipv6/conf/{name}/disable_ipv6"), "0")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! STATUS: the kernel has what ADD needs, and so says the IPAM plugin.
+
+use cni::Request;
+use linux::{Nftables, Rtnetlink};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+pub(crate) fn status(request: &Request) -> Result<()> {
+    let config = Config::read(request)?;
+    let mut host = Rtnetlink::open()?;
+    host.probe_bridge().map_err(Error::NotReady)?;
+    host.probe_veth().map_err(Error::NotReady)?;
+    if config.ip_masq {
+        Nftables::open().and_then(|mut nftables| nftables.probe()).map_err(Error::NotReady)?;
+    }
+    match &config.ipam {
+        Some(ipam) => Ok(request.delegate(ipam)?.status()?),
+        None => Ok(()),
+    }
+}

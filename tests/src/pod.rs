@@ -1,0 +1,69 @@
+//! A container's network namespace.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+/// A network namespace that lives as long as this value: nothing is mounted, so nothing is left when the
+/// test process is killed.
+pub struct Pod {
+    id: String,
+    namespace: File,
+}
+
+impl Pod {
+    /// A new, empty namespace for the container called `id`.
+    ///
+    /// # Panics
+    /// Without root.
+    pub fn new(id: &str) -> Self {
+        let namespace = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("tests run as root");
+            File::open("/proc/thread-self/ns/net").expect("a thread has a namespace")
+        });
+        Self { id: id.to_owned(), namespace: namespace.join().expect("a namespace can be made") }
+    }
+
+    /// The container's ID.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A path that opens the namespace.
+    pub fn netns(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd())
+    }
+
+    /// Runs a witness in the namespace and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn shell(&self, command: &str) -> String {
+        crate::run(&mut self.command(command))
+    }
+
+    /// As [`Pod::shell`], for what prints JSON.
+    ///
+    /// # Panics
+    /// When it fails or prints no JSON.
+    pub fn json(&self, command: &str) -> Value {
+        let text = self.shell(command);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command}: {error}: {text}"))
+    }
+
+    /// A shell command in the namespace, to be started by the caller.
+    pub fn command(&self, command: &str) -> Command {
+        let mut process = Command::new("nsenter");
+        process.arg(format!("--net={}", self.netns())).args(["sh", "-ec", command]);
+        process
+    }
+
+    /// Whether packets of `bytes` payload get through to `address` and back.
+    pub fn reaches(&self, address: &str, bytes: u32) -> bool {
+        let ping = format!("ping -n -c 1 -W 2 -s {bytes} {address}");
+        self.command(&ping).output().is_ok_and(|output| output.status.success())
+    }
+}

@@ -1,0 +1,65 @@
+//! `loopback`: what containerd runs beside the first network of each pod.
+
+use serde_json::{Value, json};
+use tests::{Node, Pod, with_prev_result};
+
+fn config() -> Value {
+    json!({"cniVersion": "0.4.0", "name": "cni-loopback", "type": "loopback"})
+}
+
+fn is_up(pod: &Pod) -> bool {
+    pod.json("ip -j link show lo")[0]["flags"].as_array().unwrap().iter().any(|flag| flag == "UP")
+}
+
+#[test]
+fn add_brings_lo_up_and_reports_its_addresses() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let result = node.call("loopback", &pod).with("CNI_IFNAME", "lo").add(&config());
+    assert!(is_up(&pod));
+    assert_eq!(
+        result,
+        json!({
+            "cniVersion": "0.4.0",
+            "interfaces": [{"name": "lo", "mac": "00:00:00:00:00:00", "sandbox": pod.netns()}],
+            "ips": [
+                {"version": "4", "interface": 0, "address": "127.0.0.1/8"},
+                {"version": "6", "interface": 0, "address": "::1/128"},
+            ],
+            "dns": {},
+        })
+    );
+}
+
+#[test]
+fn check_says_when_lo_is_down_and_del_takes_it_down() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let call = node.call("loopback", &pod).with("CNI_IFNAME", "lo");
+    let result = call.add(&config());
+    call.check(&config(), &result);
+    call.del(&config());
+    assert!(!is_up(&pod));
+    let failure = call.verb("CHECK", &with_prev_result(&config(), &result)).unwrap_err();
+    assert!(failure.message.contains("lo") && failure.message.contains("down"), "{failure:?}");
+    call.del(&config());
+}
+
+#[test]
+fn del_succeeds_without_a_namespace_and_with_one_that_is_gone() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let call = node.call("loopback", &pod);
+    call.with("CNI_NETNS", "").del(&config());
+    node.call("loopback", &pod).with("CNI_NETNS", "/run/netns/gone").del(&config());
+}
+
+#[test]
+fn the_result_of_an_earlier_plugin_is_passed_on() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let previous = json!({
+        "cniVersion": "0.4.0",
+        "interfaces": [{"name": "eth0", "sandbox": pod.netns()}],
+        "ips": [{"version": "4", "interface": 0, "address": "10.1.2.7/24"}],
+        "dns": {},
+    });
+    let result = node.call("loopback", &pod).add(&with_prev_result(&config(), &previous));
+    assert_eq!(result, previous);
+}

@@ -1,0 +1,102 @@
+//! The operator's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::runtime::{self, Attaching};
+use crate::{PLUGINS, install};
+
+/// CNI plugins in one executable.
+///
+/// Called by the name of a plugin (loopback, bridge, host-local, bandwidth, or anything that ends in -NAME)
+/// it is that plugin, driven by environment and standard input as the CNI specification says. Under its
+/// own name it has the commands below.
+#[derive(Parser)]
+#[command(name = "weir", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Put this executable into a folder under the names of all plugins.
+    ///
+    /// A runtime that executes a plugin at that moment sees the old file or the new one, never a part.
+    Install {
+        /// The folder, such as /opt/cni/bin; made when it is missing.
+        folder: PathBuf,
+    },
+    /// Attach a network namespace by a conflist, as a container runtime does, and print the result.
+    Attach(AttachmentOptions),
+    /// Check an attachment that `attach` made.
+    Check(AttachmentOptions),
+    /// Detach what `attach` attached.
+    Detach(AttachmentOptions),
+}
+
+#[derive(Args)]
+struct AttachmentOptions {
+    /// The network configuration list, a JSON file (*.conflist, or *.conf with a single plugin).
+    #[arg(long, value_name = "FILE")]
+    conflist: PathBuf,
+    /// The network namespace, such as /var/run/netns/pod1; detach works without it.
+    #[arg(long, value_name = "PATH", default_value = "")]
+    netns: String,
+    /// The container's ID.
+    #[arg(long, value_name = "ID")]
+    container_id: String,
+    /// Name of the interface in the container.
+    #[arg(long, value_name = "NAME", default_value = "eth0")]
+    ifname: String,
+    /// A pod annotation, such as kubernetes.io/egress-bandwidth=10M; may be given several times.
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<String>,
+    /// A pair for CNI_ARGS, such as K8S_POD_NAME=web-0; may be given several times.
+    #[arg(long = "arg", value_name = "KEY=VALUE")]
+    arguments: Vec<String>,
+    /// A capability with its value, such as 'ips=["10.1.2.7"]'; may be given several times.
+    #[arg(long = "cap", value_name = "KEY=JSON")]
+    capabilities: Vec<String>,
+    /// Folders with plugins, separated by colons; CNI_PATH or else the folder of this executable when absent.
+    #[arg(long, value_name = "FOLDERS")]
+    cni_path: Option<String>,
+    /// Where results are kept between attach and detach.
+    #[arg(long, value_name = "FOLDER", default_value = runtime::CACHE)]
+    cache: PathBuf,
+}
+
+impl From<AttachmentOptions> for Attaching {
+    fn from(options: AttachmentOptions) -> Self {
+        Self {
+            conflist: options.conflist,
+            netns: options.netns,
+            container_id: options.container_id,
+            interface: options.ifname,
+            annotations: options.annotations,
+            arguments: options.arguments,
+            capabilities: options.capabilities,
+            path: options.cni_path,
+            cache: options.cache,
+        }
+    }
+}
+
+/// Runs the command that the operator gave.
+pub(crate) fn run() -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Install { folder } => install::install(&folder, PLUGINS).map_err(|error| error.to_string()),
+        Command::Attach(options) => runtime::attach(options.into()).map_err(|error| error.to_string()),
+        Command::Check(options) => runtime::check(options.into()).map_err(|error| error.to_string()),
+        Command::Detach(options) => runtime::detach(options.into()).map_err(|error| error.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("weir: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

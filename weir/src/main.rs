@@ -1,0 +1,28 @@
+//! `weir`: every plugin under its own name, the operator's tool under `weir`.
+
+mod command;
+mod install;
+mod runtime;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use cni::Entry;
+
+/// The plugins of this executable; each is installed under its name.
+static PLUGINS: &[Entry] = &[
+    Entry::of::<loopback::Loopback>(),
+    Entry::of::<bridge::Bridge>(),
+    Entry::of::<host_local::HostLocal>(),
+    Entry::of::<bandwidth::Bandwidth>(),
+];
+
+fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&called).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    match Entry::called(PLUGINS, name) {
+        Some(plugin) => cni::main(plugin, PLUGINS),
+        None => command::run(),
+    }
+}

@@ -1,0 +1,55 @@
+//! Pod annotations as containerd turns them into capabilities (`internal/cri/server/sandbox_run.go`).
+
+use serde_json::{Map, Value, json};
+
+use super::error::Error;
+
+const INGRESS: &str = "kubernetes.io/ingress-bandwidth";
+const EGRESS: &str = "kubernetes.io/egress-bandwidth";
+/// containerd's burst in bits, which means that nobody chose one (`math.MaxUint32`).
+const UNCHOSEN_BURST: u64 = u32::MAX as u64;
+/// Kubernetes' bounds for a bandwidth in bits per second (`pkg/util/bandwidth`): 1k to 1P.
+const LEAST: u64 = 1_000;
+const MOST: u64 = 1_000_000_000_000_000;
+
+/// Takes `KEY=VALUE` pairs apart.
+pub(crate) fn parse(pairs: &[String]) -> Result<Map<String, Value>, Error> {
+    pairs
+        .iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), json!(value))),
+            None => Err(Error::pair("--annotation", pair)),
+        })
+        .collect()
+}
+
+/// The capabilities that containerd offers for a pod with these annotations. The keys of the bandwidth are
+/// capitalised because go-cni's are.
+pub(crate) fn capabilities(annotations: &Map<String, Value>) -> Result<Map<String, Value>, Error> {
+    let mut capabilities = Map::new();
+    capabilities.insert("io.kubernetes.cri.pod-annotations".to_owned(), json!(annotations));
+    let (ingress, egress) = (rate(annotations, INGRESS)?, rate(annotations, EGRESS)?);
+    if ingress.is_some() || egress.is_some() {
+        let burst = |rate: Option<u64>| rate.map_or(0, |_| UNCHOSEN_BURST);
+        capabilities.insert(
+            "bandwidth".to_owned(),
+            json!({
+                "IngressRate": ingress.unwrap_or(0),
+                "IngressBurst": burst(ingress),
+                "EgressRate": egress.unwrap_or(0),
+                "EgressBurst": burst(egress),
+            }),
+        );
+    }
+    Ok(capabilities)
+}
+
+fn rate(annotations: &Map<String, Value>, key: &str) -> Result<Option<u64>, Error> {
+    let Some(value) = annotations.get(key).and_then(Value::as_str) else { return Ok(None) };
+    let bad = |problem: String| Error::Annotation { key: key.to_owned(), value: value.to_owned(), problem };
+    let rate = bandwidth::quantity(value).map_err(|error| bad(error.to_string()))?;
+    match u64::try_from(rate) {
+        Ok(rate @ LEAST..=MOST) => Ok(Some(rate)),
+        _ => Err(bad("a bandwidth is between 1k and 1P bits per second".to_owned())),
+    }
+}

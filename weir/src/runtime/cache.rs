@@ -1,0 +1,62 @@
+//! The result of an attachment, kept until it is detached.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::error::Error;
+use super::execute::Execution;
+
+/// What CHECK and DEL need of ADD.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Cached {
+    /// The last plugin's result.
+    pub result: Value,
+    /// The capabilities that were offered.
+    pub offers: Map<String, Value>,
+}
+
+impl Cached {
+    /// Keeps it, whole or not at all.
+    pub fn write(&self, folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
+        let path = file(folder, network, execution);
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let text = serde_json::to_vec(self).map_err(Error::Print)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .and_then(|()| fs::write(&temporary, text))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|source| Error::Write { path, source })
+    }
+
+    /// What was kept, if anything.
+    pub fn read(folder: &Path, network: &str, execution: &Execution) -> Result<Option<Self>, Error> {
+        let path = file(folder, network, execution);
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|source| Error::NotJson { path, source }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Read { path, source }),
+        }
+    }
+
+    /// Keeps it no longer.
+    pub fn forget(folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
+        let path = file(folder, network, execution);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::Write { path, source: error }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn file(folder: &Path, network: &str, execution: &Execution) -> PathBuf {
+    folder.join(format!("{network}-{}-{}", execution.container_id, execution.interface))
+}

@@ -1,0 +1,41 @@
+//! What can go wrong between a conflist and its plugins.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why an attachment was not made, checked or removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} is no JSON: {source}", path.display())]
+    NotJson { path: PathBuf, source: serde_json::Error },
+    #[error("{} is no network configuration: {problem}", path.display())]
+    Conflist { path: PathBuf, problem: String },
+    #[error("{option} {pair:?}: want KEY=VALUE")]
+    Pair { option: &'static str, pair: String },
+    #[error("--cap {key}: the value is no JSON: {source}")]
+    Capability { key: String, source: serde_json::Error },
+    #[error("annotation {key}: {problem} (got {value:?})")]
+    Annotation { key: String, value: String, problem: String },
+    #[error("cannot find out where this executable lies: {0}")]
+    OwnPath(io::Error),
+    #[error("cannot print the result: {0}")]
+    Print(serde_json::Error),
+    #[error("failed to find plugin {plugin:?} in path [{path}]")]
+    PluginMissing { plugin: String, path: String },
+    #[error("cannot execute {}: {source}", path.display())]
+    Execute { path: PathBuf, source: io::Error },
+    #[error("plugin {plugin} failed ({verb}): {message}")]
+    Plugin { plugin: String, verb: &'static str, message: String },
+    #[error("container {container} is not attached to network {network} (by weir attach)")]
+    NotAttached { network: String, container: String },
+}
+
+impl Error {
+    pub(crate) fn pair(option: &'static str, pair: &str) -> Self {
+        Self::Pair { option, pair: pair.to_owned() }
+    }
+}
