@@ -14,6 +14,7 @@ mod error;
 mod gc;
 mod holder;
 mod listing;
+mod lock;
 mod range;
 mod range_set;
 mod requested;

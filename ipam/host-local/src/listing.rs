@@ -63,7 +63,7 @@ pub(crate) fn holder_at(path: &Path) -> Holder {
 }
 
 /// Reads a file that is mostly shorter than the buffer in three system calls.
-fn read_short(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut text = vec![0; 512];
     let length = file.read(&mut text)?;

@@ -1,17 +1,17 @@
 //! The directory of a network's reservations, under its lock.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::holder::Holder;
-use crate::listing::{Listing, UNFINISHED, holder_at};
+use crate::listing::{Listing, UNFINISHED, holder_at, read_short};
+use crate::lock::Lock;
 
-const LOCK: &str = "lock";
 const LAST_RESERVED: &str = "last_reserved_ip.";
 
 /// The reservations of a network, locked as long as this exists. A process that is killed loses its lock.
@@ -19,7 +19,7 @@ pub struct Store {
     directory: PathBuf,
     /// Read once, until this store changes something.
     listing: Option<Listing>,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// The attachment that an address is held for.
@@ -37,7 +37,7 @@ impl Store {
     /// # Errors
     /// [`Error::CreateDirectory`], [`Error::OpenLock`], [`Error::Lock`].
     pub fn create(directory: &Path) -> Result<Self> {
-        Self::locked(directory, create_lock_file(directory)?)
+        Ok(Self::locked(directory, Lock::create(directory)?))
     }
 
     /// Opens the store in `directory`, if there is one, and waits for its lock.
@@ -45,35 +45,11 @@ impl Store {
     /// # Errors
     /// [`Error::OpenLock`], [`Error::Lock`].
     pub fn open(directory: &Path) -> Result<Option<Self>> {
-        match open_lock_file(directory) {
-            Ok(lock) => Self::locked(directory, lock).map(Some),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(None)
-            }
-            Err(source) => Err(Error::OpenLock { path: directory.join(LOCK), source }),
-        }
+        Ok(Lock::open(directory)?.map(|lock| Self::locked(directory, lock)))
     }
 
-    /// Tells whether the store in `directory` can be used, without waiting for whoever uses it now.
-    ///
-    /// # Errors
-    /// As [`Store::create`].
-    pub fn probe(directory: &Path) -> Result<()> {
-        match create_lock_file(directory)?.try_lock() {
-            Ok(()) | Err(fs::TryLockError::WouldBlock) => Ok(()),
-            Err(fs::TryLockError::Error(source)) => Err(Error::Lock { path: directory.join(LOCK), source }),
-        }
-    }
-
-    fn locked(directory: &Path, lock: File) -> Result<Self> {
-        loop {
-            match lock.lock() {
-                Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(Error::Lock { path: directory.join(LOCK), source }),
-            }
-        }
-        Ok(Self { directory: directory.to_owned(), listing: None, _lock: lock })
+    fn locked(directory: &Path, lock: Lock) -> Self {
+        Self { directory: directory.to_owned(), listing: None, _lock: lock }
     }
 
     /// The addresses that have a file. Some may turn out to be [`Store::torn`].
@@ -179,7 +155,8 @@ impl Store {
     /// The address that range set `set` handed out last. What cannot be read only costs the round robin
     /// its place.
     pub fn last_reserved(&self, set: usize) -> Option<IpAddr> {
-        fs::read_to_string(self.last_reserved_path(set)).ok()?.trim().parse().ok()
+        let text = read_short(&self.last_reserved_path(set)).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
     /// Notes the address that range set `set` handed out last.
@@ -190,11 +167,12 @@ impl Store {
         let path = self.last_reserved_path(set);
         let text = address.to_string();
         // Not truncated first: that would leave it empty when we are killed, and have ext4 write it to the
-        // disk at once.
+        // disk when it is closed, which costs more than the rest of an ADD.
         (OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path))
             .and_then(|mut file| {
                 file.write_all(text.as_bytes())?;
-                file.set_len(text.len() as u64)
+                let length = text.len() as u64;
+                if file.metadata()?.len() == length { Ok(()) } else { file.set_len(length) }
             })
             .map_err(|source| Error::Write { path, source })
     }
@@ -241,31 +219,6 @@ impl Owner<'_> {
     fn is_of(&self, holder: &Holder) -> bool {
         matches!(holder, Holder::Container { container_id } if container_id == self.container_id)
     }
-}
-
-fn create_lock_file(directory: &Path) -> Result<File> {
-    match open_lock_file(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(directory)
-                .map_err(|source| Error::CreateDirectory { path: directory.to_owned(), source })?;
-            open_lock_file(directory)
-        }
-        opened => opened,
-    }
-    .map_err(|source| Error::OpenLock { path: directory.join(LOCK), source })
-}
-
-fn open_lock_file(directory: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(directory.join(LOCK))
 }
 
 /// Writes a file that must not be the one that a killed writer left: that one may have got its second name

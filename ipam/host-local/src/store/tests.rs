@@ -132,31 +132,6 @@ fn a_shorter_last_address_replaces_a_longer_one() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_not_made_to_look_into_it() {
-    let (parent, directory) = fresh();
-    assert!(Store::open(&directory).unwrap().is_none());
-    assert!(names(parent.path()).is_empty());
-    fs::write(parent.path().join("file"), "").unwrap();
-    assert!(Store::open(&parent.path().join("file")).unwrap().is_none());
-}
-
-#[test]
-fn a_directory_that_cannot_be_made_is_named() {
-    let (parent, _) = fresh();
-    let file = parent.path().join("file");
-    fs::write(&file, "").unwrap();
-    let error = Store::probe(&file.join("net1")).unwrap_err().to_string();
-    assert!(error.starts_with("ipam.dataDir: ") && error.contains("file/net1"), "{error}");
-}
-
-#[test]
-fn probing_does_not_wait_for_the_lock() {
-    let (_parent, directory) = fresh();
-    let _store = Store::create(&directory).unwrap();
-    Store::probe(&directory).unwrap();
-}
-
-#[test]
 fn a_directory_in_a_reservations_place_stops_nobody() {
     let (_parent, directory) = fresh();
     let mut store = Store::create(&directory).unwrap();
