@@ -41,13 +41,21 @@ impl Attachment {
         Some(attachment)
     }
 
+    /// The text of an alias that says more than whose the object is: `notes` are pairs `KEY=VALUE`,
+    /// separated by spaces. They stand before the pod's name, which is what the kernel cuts off.
+    pub fn with_notes(&self, notes: &str) -> String {
+        let without_pod = Self { pod: None, ..self.clone() };
+        let pod = self.pod.as_ref().map(|pod| format!(" pod={pod}")).unwrap_or_default();
+        format!("{without_pod} {notes}{pod}")
+    }
+
     /// Whether `alias` names this attachment. The pod does not count: not every call tells it. What the
     /// kernel cut off does not count either.
     pub fn is_named_by(&self, alias: &str) -> bool {
         let without_pod = Self { pod: None, ..self.clone() }.to_string();
         let identity = &without_pod[..without_pod.floor_char_boundary(ALIAS_MAX)];
         match alias.strip_prefix(identity) {
-            Some(rest) => rest.is_empty() || rest.starts_with(" pod=") || alias.len() >= ALIAS_MAX,
+            Some(rest) => rest.is_empty() || rest.starts_with(' ') || alias.len() >= ALIAS_MAX,
             None => false,
         }
     }
@@ -98,6 +106,17 @@ mod tests {
         let alias = attachment(Some("shop/web-0")).to_string();
         assert!(attachment(None).is_named_by(&alias));
         assert!(attachment(Some("shop/web-0")).is_named_by(&attachment(None).to_string()));
+    }
+
+    #[test]
+    fn notes_in_an_alias_change_nothing_of_whom_it_names() {
+        let alias = attachment(Some("shop/web-0")).with_notes("ingress=none egress=5000/8");
+        assert_eq!(
+            alias,
+            "weir container=c1 interface=eth0 network=cbr0 ingress=none egress=5000/8 pod=shop/web-0"
+        );
+        assert!(attachment(None).is_named_by(&alias));
+        assert_eq!(Attachment::parse(&alias), Some(attachment(Some("shop/web-0"))));
     }
 
     #[test]

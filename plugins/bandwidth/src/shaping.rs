@@ -1,16 +1,29 @@
 //! From a rate and a burst to the numbers of a token bucket filter.
 //!
-//! A filter that is exact needs three things. The burst must cover what passes while the kernel's timer
-//! sleeps, and one packet. The queue must hold what a TCP sender sends while it does not know yet that it is
-//! too fast: with a queue of a few packets too small the rate is missed. And it must not hold more, for what
-//! waits is latency.
+//! A filter that is exact needs three things. The burst must cover what could have passed while the CPU was
+//! somewhere else, and one packet. The queue must hold what a TCP sender sends while it does not know yet that
+//! it is too fast: with a queue of a few packets too small the rate is missed. And it must not hold more, for
+//! what waits is latency.
 //!
-//! When nobody chose a burst: 5 ms of the rate, at least two full packets, and a queue of another 25 ms, at
-//! least ten full packets. Measured with these numbers and an MTU of 1,500, one TCP flow (cubic) for ten
-//! seconds with pings beside it, on two cores with Linux 6.18; what is received is in parts of rate x
-//! 1448 / 1514, which is what is left of an Ethernet frame for TCP's payload:
+//! When nobody chose a burst: 20 ms of the rate, at least two full packets; and a queue of 25 ms more, at least
+//! ten full packets, or what passes in 125 ms if that is less, but four packets always. Measured with pods
+//! made by this plugin with containerd's burst: one TCP flow (cubic, MTU 1,500) for ten seconds and twenty pings
+//! a second beside it, on a virtual machine of two cores that was not idle, Linux 6.18. What was received is in
+//! parts of rate x 1448 / 1514, which is what is left of an Ethernet frame for TCP's payload.
 //!
-//! MEASUREMENTS
+//! | rate       | burst        | queue        | ten seconds, in / out | first second, in / out | ping ms, mean / worst |
+//! |------------|--------------|--------------|-----------------------|------------------------|-----------------------|
+//! | 64 kbit/s  | 3,028 B      | 6,056 B      | 0.81 / 0.77           | 1.14 / 0.76            | 450 / 735             |
+//! | 1 Mbit/s   | 3,028 B      | 15,140 B     | 0.987 / 0.986         | 1.01 / 1.01            | 72 / 109              |
+//! | 10 Mbit/s  | 25,000 B     | 56,250 B     | 0.995 / 0.995         | 1.01 / 1.01            | 26 / 45               |
+//! | 100 Mbit/s | 250,000 B    | 562,500 B    | 0.980 / 0.995         | 1.01 / 1.02            | 8 / 37                |
+//! | 1 Gbit/s   | 2,500,000 B  | 5,625,000 B  | 0.994 / 1.000         | 1.02 / 1.02            | 4 / 25                |
+//! | 5 Gbit/s   | 12,500,000 B | 28,125,000 B | 1.001 / 1.001         | 1.02 / 1.01            | 1.3 / 7               |
+//!
+//! At 10 Mbit/s, out, it is the median of four runs, of which the machine interrupted one (0.93, a ping of 93 ms).
+//! At 64 kbit/s and 1 Mbit/s the missing part is the pings' own: at 64 kbit/s they are a quarter of the rate.
+//! With a burst of 5 ms the same machine, when others used its cores, received 0.92 (median) at 5 Gbit/s where
+//! 20 ms received 0.99, and 0.985 at 10 Mbit/s where 20 ms received 0.995.
 
 use linux::Tbf;
 
@@ -22,10 +35,15 @@ const ETHERNET_HEADER: u64 = 14;
 /// What may wait beyond the burst: the reference's latency.
 const QUEUE_MILLISECONDS: u64 = 25;
 /// An own choice of burst.
-const BURST_MILLISECONDS: u64 = 5;
+const BURST_MILLISECONDS: u64 = 20;
 const BURST_LEAST_PACKETS: u64 = 2;
-/// The initial window of a TCP sender (RFC 6928).
-const QUEUE_LEAST_PACKETS: u64 = 10;
+/// An own choice of queue holds the initial window of a TCP sender (RFC 6928), as long as that takes no longer
+/// than so many milliseconds ...
+const QUEUE_PACKETS: u64 = 10;
+const QUEUE_PACKETS_MOST_MILLISECONDS: u64 = 125;
+/// ... and at the slowest rates what a sender must have under way to notice a loss by duplicate
+/// acknowledgements (RFC 5681).
+const QUEUE_LEAST_PACKETS: u64 = 4;
 
 /// The filter for one direction of a link whose packets have at most `mtu` bytes.
 ///
@@ -39,7 +57,8 @@ pub(crate) fn tbf(limit: &Limit, mtu: u32) -> Tbf {
         Burst::Chosen { bits } => ((bits / 8).max(packet), 0),
         Burst::NotChosen => {
             let burst = milliseconds(rate, BURST_MILLISECONDS).max(BURST_LEAST_PACKETS * packet);
-            (burst, QUEUE_LEAST_PACKETS * packet)
+            let most = milliseconds(rate, QUEUE_PACKETS_MOST_MILLISECONDS).max(QUEUE_LEAST_PACKETS * packet);
+            (burst, most.min(QUEUE_PACKETS * packet))
         }
     };
     let burst_bytes = clamp(burst).min(Tbf::max_burst_bytes(rate));
@@ -106,13 +125,14 @@ mod tests {
     #[test]
     fn an_own_choice_is_the_table_that_was_measured() {
         for (rate_bits_per_sec, burst_bytes, limit_bytes) in [
-            (64_000, 3_028, 15_140),
+            (64_000, 3_028, 6_056),
+            (256_000, 3_028, 6_056),
             (1_000_000, 3_028, 15_140),
-            (10_000_000, 6_250, 37_500),
-            (100_000_000, 62_500, 375_000),
-            (1_000_000_000, 625_000, 3_750_000),
-            (5_000_000_000, 3_125_000, 18_750_000),
-            (40_000_000_000, 25_000_000, 150_000_000),
+            (10_000_000, 25_000, 56_250),
+            (100_000_000, 250_000, 562_500),
+            (1_000_000_000, 2_500_000, 5_625_000),
+            (5_000_000_000, 12_500_000, 28_125_000),
+            (40_000_000_000, 100_000_000, 225_000_000),
         ] {
             assert_eq!(
                 numbers(rate_bits_per_sec, Burst::NotChosen),
@@ -159,7 +179,7 @@ mod tests {
             let rate_bits_per_sec = 10f64.powf(exponent) as u64;
             let tbf = tbf(&Limit { rate_bits_per_sec, burst: Burst::NotChosen }, MTU);
             let milliseconds = u64::from(tbf.limit_bytes) * 1000 / tbf.rate_bytes_per_sec;
-            prop_assert!(milliseconds <= 30, "{milliseconds} ms");
+            prop_assert!(milliseconds <= 45, "{milliseconds} ms");
         }
     }
 }

@@ -89,8 +89,10 @@ impl Addition<'_> {
 
     fn addressing(&mut self) -> Result<(Addressing, Dns)> {
         let Some(ipam) = &self.ipam else { return Ok((Addressing::default(), Dns::default())) };
-        let answer = ipam.add()?;
-        self.addressed = true;
+        let answer = ipam.add();
+        // One whose answer cannot be read may have assigned addresses; one that said that it failed has not.
+        self.addressed = matches!(answer, Ok(_) | Err(cni::Error::DelegateAnswer { .. }));
+        let answer = answer?;
         if answer.ips.is_empty() {
             let ipam = self.config.ipam.clone().unwrap_or_default();
             return Err(Error::NoAddress { ipam });
