@@ -173,7 +173,8 @@ fn validate_container_id(container_id: &str) -> Result<()> {
     Err(Error::InvalidContainerId { container_id: container_id.to_owned() })
 }
 
-/// The kernel's rule (`dev_valid_name` in net/core/dev.c), with the reference's sentences.
+/// The kernel's rules (`dev_valid_name` and `dev_prep_valid_name` in net/core/dev.c), with the reference's
+/// sentences.
 fn validate_interface_name(name: &str) -> Result<()> {
     const IFNAMSIZ: usize = 16;
     let problem = if name.len() >= IFNAMSIZ {
@@ -182,6 +183,8 @@ fn validate_interface_name(name: &str) -> Result<()> {
         "interface name is . or .."
     } else if name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
         "interface name contains / or : or whitespace characters"
+    } else if name.contains('%') {
+        "interface name contains %, in whose place the kernel puts a number"
     } else {
         return Ok(());
     };
@@ -240,7 +243,7 @@ mod tests {
             let outcome = Variables { container_id: container_id.into(), ..add() }.validate();
             assert_eq!(outcome.is_ok(), valid, "{container_id}");
         }
-        for interface in ["sixteen-bytes-xy", ".", "..", "a/b", "a:b", "a b"] {
+        for interface in ["sixteen-bytes-xy", ".", "..", "a/b", "a:b", "a b", "eth%d"] {
             let failure = failure(Variables { interface: interface.into(), ..add() });
             assert_eq!(failure.code, code::INVALID_ENVIRONMENT);
             assert!(failure.details.contains(interface), "{failure}");

@@ -42,10 +42,12 @@ pub struct LinkAddress {
 }
 
 impl LinkAddress {
-    fn parse(reply: &Reply<'_>, link: u32) -> Option<Self> {
-        if reply.kind != RTM_NEWADDR || read_u32(reply.payload.get(4..)?)? != link {
+    /// The index of the link, and the address.
+    fn parse(reply: &Reply<'_>) -> Option<(u32, Self)> {
+        if reply.kind != RTM_NEWADDR {
             return None;
         }
+        let link = read_u32(reply.payload.get(4..)?)?;
         let prefix = *reply.payload.get(1)?;
         let mut flags = u32::from(*reply.payload.get(2)?);
         let (mut address, mut local) = (None, None);
@@ -57,11 +59,12 @@ impl LinkAddress {
                 _ => {}
             }
         }
-        Some(Self {
+        let address = Self {
             network: IpNetwork::new(local.or(address)?, prefix).ok()?,
             tentative: flags & IFA_F_TENTATIVE != 0,
             duplicate: flags & IFA_F_DADFAILED != 0,
-        })
+        };
+        Some((link, address))
     }
 }
 
@@ -127,7 +130,25 @@ impl Rtnetlink {
             RouteNetlinkMessage::GetAddress(message),
             NLM_F_DUMP,
             format_args!("list the addresses of link {link}"),
-            |reply| found.extend(LinkAddress::parse(&reply, link)),
+            |reply| {
+                let parsed = LinkAddress::parse(&reply).filter(|(index, _)| *index == link);
+                found.extend(parsed.map(|(_, address)| address));
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// The addresses of every link with the link's index. As `ip address show`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn all_addresses(&mut self) -> Result<Vec<(u32, LinkAddress)>> {
+        let mut found = Vec::new();
+        self.query(
+            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+            NLM_F_DUMP,
+            format_args!("list the addresses of all links"),
+            |reply| found.extend(LinkAddress::parse(&reply)),
         )?;
         Ok(found)
     }

@@ -100,7 +100,9 @@ pub enum Error {
         interface: String,
     },
     /// What was read changed again before it could be acted on, time after time.
-    #[error("cannot {operation}: {object} is incomplete or was changed by others each time, {attempts} times")]
+    #[error(
+        "cannot {operation}: {object} is incomplete or was changed by others each time, {attempts} times"
+    )]
     Unsettled {
         /// What was to be done, as "verb object".
         operation: String,

@@ -1,6 +1,6 @@
 //! Links: what the kernel says of one, and the changes that every kind of link knows.
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
@@ -339,8 +339,10 @@ pub(crate) const IMPOSSIBLE_NAME: &str = ".";
 /// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, with the closing zero).
 const ALIAS_MAX: usize = 255;
 
+/// Without a closing zero, as `ip` sends it: with one, the kernel refuses the longest alias.
 pub(crate) fn alias_attribute(alias: &str) -> LinkAttribute {
-    LinkAttribute::IfAlias(alias[..alias.floor_char_boundary(ALIAS_MAX)].to_owned())
+    let alias = &alias[..alias.floor_char_boundary(ALIAS_MAX)];
+    LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.as_bytes().to_vec()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use nix::sched::{CloneFlags, unshare};

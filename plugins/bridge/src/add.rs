@@ -57,12 +57,7 @@ impl Addition<'_> {
     fn make(&mut self, bridge: Option<Link>) -> Result<AddResult> {
         let (addressing, ipam_dns) = self.addressing()?;
         let bridge = device::ensure(&mut self.host, self.config, bridge)?;
-        device::ensure_gateways(
-            &mut self.host,
-            &bridge,
-            &addressing.gateways,
-            self.config.force_address,
-        )?;
+        device::ensure_gateways(&mut self.host, &bridge, &addressing.gateways, self.config.force_address)?;
         enable_forwarding(&addressing)?;
 
         let pod_mac = self.config.mac.map_or_else(Mac::random, Ok)?;
@@ -184,11 +179,7 @@ fn remove_masquerade(request: &Request) -> Result<()> {
 
 /// Whom the masquerade entries of this attachment belong to.
 pub(crate) fn owner(request: &Request) -> Owner<'_> {
-    Owner {
-        network: &request.network,
-        container_id: request.container_id(),
-        interface: request.interface(),
-    }
+    Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
 }
 
 fn interface_taken(request: &Request) -> Error {
@@ -215,10 +206,9 @@ fn append(result: &mut AddResult, previous: &AddResult) {
     let offset = result.interfaces.len();
     result.interfaces.extend(previous.interfaces.iter().cloned());
     let passed = previous.ips.iter().filter(|ip| !ip.address.ip().is_loopback());
-    result.ips.extend(passed.map(|ip| IpConfig {
-        interface: ip.interface.map(|index| index + offset),
-        ..ip.clone()
-    }));
+    result.ips.extend(
+        passed.map(|ip| IpConfig { interface: ip.interface.map(|index| index + offset), ..ip.clone() }),
+    );
     result.routes.extend(previous.routes.iter().cloned());
     if result.dns.is_empty() {
         result.dns = previous.dns.clone();

@@ -25,7 +25,8 @@ pub(crate) struct Addressing {
 
 impl Addressing {
     pub fn new(ipam: &AddResult, roles: Roles) -> Result<Self> {
-        let mut addressing = Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };
+        let mut addressing =
+            Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };
         for ip in &mut addressing.ips {
             if ip.gateway.is_none() && roles.is_gateway {
                 let first = first_address(ip.address).ok_or(Error::NoGateway { address: ip.address })?;

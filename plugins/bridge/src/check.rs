@@ -64,7 +64,11 @@ impl<'a> Expected<'a> {
             netns: request.netns().unwrap_or_default(),
             interface,
             mac: index.map_or("", |index| &previous.interfaces[index].mac),
-            addresses: previous.ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == index).collect(),
+            addresses: previous
+                .ips
+                .iter()
+                .filter(|ip| ip.interface.is_none() || ip.interface == index)
+                .collect(),
             routes: &previous.routes,
         }
     }
@@ -101,10 +105,7 @@ fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<(
     let host_end = interface.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
     match host_end {
         Some(link) if link.is("veth") && link.master == Some(bridge.index) => Ok(()),
-        _ => differs(Difference::NotAPort {
-            interface: interface.name.clone(),
-            bridge: bridge.name.clone(),
-        }),
+        _ => differs(Difference::NotAPort { interface: interface.name.clone(), bridge: bridge.name.clone() }),
     }
 }
 
@@ -151,9 +152,9 @@ fn check_routes(pod: &mut Rtnetlink, interface: &Link, expected: &Expected<'_>) 
 fn check_gateways(present: &[LinkAddress], bridge: &Link, expected: &Expected<'_>) -> Result<()> {
     for ip in &expected.addresses {
         let Some(gateway) = ip.gateway else { continue };
-        let is_there = present
-            .iter()
-            .any(|address| address.network.ip() == gateway && address.network.prefix() == ip.address.prefix());
+        let is_there = present.iter().any(|address| {
+            address.network.ip() == gateway && address.network.prefix() == ip.address.prefix()
+        });
         if !is_there {
             let address = IpNetwork::new(gateway, ip.address.prefix()).unwrap_or_else(|_| gateway.into());
             return differs(Difference::GatewayGone { address, bridge: bridge.name.clone() });

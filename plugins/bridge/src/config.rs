@@ -113,7 +113,9 @@ impl Config {
             return Err(Error::IpamWithoutContainerInterface);
         }
         let bridge = if keys.bridge.is_empty() { DEFAULT_BRIDGE.to_owned() } else { keys.bridge };
-        if bridge.len() > 15 || bridge.contains(['/', ':', ' ']) || bridge == "." || bridge == ".." {
+        // The kernel puts a number in the place of "%d": each ADD would make another bridge.
+        let is_odd = |character: char| matches!(character, '/' | ':' | '%') || character.is_whitespace();
+        if bridge.len() > 15 || bridge.contains(is_odd) || bridge == "." || bridge == ".." {
             return Err(Error::BridgeName { name: bridge });
         }
         if keys.ip_masq && keys.ip_masq_backend == "iptables" {

@@ -44,7 +44,7 @@ pub enum Error {
     #[error("disableContainerInterface: true cannot be combined with ipam.type")]
     IpamWithoutContainerInterface,
     /// The bridge's name is no name for an interface.
-    #[error("bridge: {name:?} is no name for an interface (1 to 15 bytes, none of them / : or space)")]
+    #[error("bridge: {name:?} is no name for an interface (1 to 15 bytes, none of them / : % or space)")]
     BridgeName {
         /// The value.
         name: String,
@@ -76,7 +76,9 @@ pub enum Error {
         kind: String,
     },
     /// The container has an interface of that name already.
-    #[error("CNI_IFNAME: container {container_id} already has an interface {interface:?} in {netns}; call DEL first")]
+    #[error(
+        "CNI_IFNAME: container {container_id} already has an interface {interface:?} in {netns}; call DEL first"
+    )]
     InterfaceTaken {
         /// The container.
         container_id: String,
@@ -86,7 +88,9 @@ pub enum Error {
         netns: String,
     },
     /// The host's end of this attachment is there already.
-    #[error("{host} on the host already belongs to container {container_id}, interface {interface:?}; call DEL first")]
+    #[error(
+        "{host} on the host already belongs to container {container_id}, interface {interface:?}; call DEL first"
+    )]
     AlreadyAttached {
         /// The host's end.
         host: String,
@@ -96,7 +100,9 @@ pub enum Error {
         interface: String,
     },
     /// Every name for the host's end is taken by somebody else.
-    #[error("no free name for the host's end of container {container_id}, interface {interface:?}: {tried} is taken by another link")]
+    #[error(
+        "no free name for the host's end of container {container_id}, interface {interface:?}: {tried} is taken by another link"
+    )]
     NoHostName {
         /// The container.
         container_id: String,
@@ -106,7 +112,9 @@ pub enum Error {
         tried: String,
     },
     /// The bridge has no free port.
-    #[error("bridge: {bridge:?} has no free port (the kernel allows 1023 on one bridge); use another bridge for more pods")]
+    #[error(
+        "bridge: {bridge:?} has no free port (the kernel allows 1023 on one bridge); use another bridge for more pods"
+    )]
     BridgeFull {
         /// The bridge.
         bridge: String,
@@ -118,13 +126,17 @@ pub enum Error {
         ipam: String,
     },
     /// A gateway cannot be derived.
-    #[error("isGateway: no gateway for {address}: the IPAM plugin names none and the subnet has no first address")]
+    #[error(
+        "isGateway: no gateway for {address}: the IPAM plugin names none and the subnet has no first address"
+    )]
     NoGateway {
         /// The pod's address.
         address: IpNetwork,
     },
     /// The bridge has another address of the same subnet or family.
-    #[error("{bridge:?} already has an IP address different from {wanted}: {found}; remove it or set forceAddress")]
+    #[error(
+        "{bridge:?} already has an IP address different from {wanted}: {found}; remove it or set forceAddress"
+    )]
     OtherAddress {
         /// The bridge.
         bridge: String,

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn two_interfaces_of_a_container_have_different_names() {
-        let (one, other) = (HostEnd::candidate(&attachment("eth0"), 0), HostEnd::candidate(&attachment("eth1"), 0));
+        let (one, other) =
+            (HostEnd::candidate(&attachment("eth0"), 0), HostEnd::candidate(&attachment("eth1"), 0));
         assert_ne!(one.name, other.name);
         assert_ne!(one, HostEnd::candidate(&attachment("eth0"), 1));
     }

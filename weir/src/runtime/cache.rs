@@ -39,9 +39,9 @@ impl Cached {
     pub fn read(folder: &Path, network: &str, execution: &Execution) -> Result<Option<Self>, Error> {
         let path = file(folder, network, execution);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|source| Error::NotJson { path, source }),
+            Ok(text) => {
+                serde_json::from_slice(&text).map(Some).map_err(|source| Error::NotJson { path, source })
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Read { path, source }),
         }

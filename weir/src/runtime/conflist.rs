@@ -20,8 +20,7 @@ pub(crate) struct Conflist {
 impl Conflist {
     /// Reads a list, or a single plugin's config, which is a list of one.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let value = serde_json::from_slice(&text)
             .map_err(|source| Error::NotJson { path: path.to_owned(), source })?;
         Self::parse(value).map_err(|problem| Error::Conflist { path: path.to_owned(), problem })
@@ -38,7 +37,9 @@ impl Conflist {
             None => vec![list],
             Some(Value::Array(plugins)) => plugins
                 .iter()
-                .map(|plugin| plugin.as_object().cloned().ok_or(format!("plugins: want objects (got {plugin})")))
+                .map(|plugin| {
+                    plugin.as_object().cloned().ok_or(format!("plugins: want objects (got {plugin})"))
+                })
                 .collect::<Result<_, _>>()?,
             Some(other) => return Err(format!("plugins: want a list (got {other})")),
         };

@@ -60,8 +60,7 @@ impl Execution {
         }
         let output = child.wait_with_output().map_err(failed)?;
         let answer = output.stdout.trim_ascii();
-        let plugin_error =
-            |message| Error::Plugin { plugin: name.to_owned(), verb, message };
+        let plugin_error = |message| Error::Plugin { plugin: name.to_owned(), verb, message };
         if !output.status.success() {
             let failure: Result<cni::Failure, _> = serde_json::from_slice(answer);
             return Err(plugin_error(match failure {

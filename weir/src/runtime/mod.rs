@@ -113,8 +113,9 @@ pub(crate) fn attach(attaching: Attaching) -> Result<(), Error> {
 pub(crate) fn check(attaching: Attaching) -> Result<(), Error> {
     let conflist = Conflist::read(&attaching.conflist)?;
     let execution = attaching.execution()?;
-    let cached = Cached::read(&attaching.cache, &conflist.name, &execution)?
-        .ok_or_else(|| Error::NotAttached { network: conflist.name.clone(), container: execution.container_id.clone() })?;
+    let cached = Cached::read(&attaching.cache, &conflist.name, &execution)?.ok_or_else(|| {
+        Error::NotAttached { network: conflist.name.clone(), container: execution.container_id.clone() }
+    })?;
     for plugin in &conflist.plugins {
         let config = conflist.config_of(plugin, &cached.offers, Some(&cached.result));
         execution.run("CHECK", plugin, &config)?;
