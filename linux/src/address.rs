@@ -96,8 +96,8 @@ impl Rtnetlink {
         match self.attempt(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
             Ok(()) => Ok(true),
             Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(failure) => Err(failure
-                .during(format_args!("add address {address} to link {link}"))
+            Err(failure) => Err(self
+                .failed(failure, link, |name| format!("add address {address} to {name}"))
                 .or_missing(Feature::Ipv6, if address.is_ipv6() { &[Errno::EOPNOTSUPP] } else { &[] })),
         }
     }
@@ -110,8 +110,9 @@ impl Rtnetlink {
         let message = address_message(link, address);
         match self.attempt(RouteNetlinkMessage::DelAddress(message), 0, |_| {}) {
             Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),
-            outcome => outcome
-                .map_err(|failure| failure.during(format_args!("delete address {address} from link {link}"))),
+            outcome => outcome.map_err(|failure| {
+                self.failed(failure, link, |name| format!("delete address {address} from {name}"))
+            }),
         }
     }
 

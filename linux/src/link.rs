@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
-use crate::netlink::{Reply, attributes, read_u32};
+use crate::netlink::{Failure, Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 /// `struct ifinfomsg` (uapi/linux/rtnetlink.h).
@@ -213,13 +213,30 @@ impl Rtnetlink {
         }
     }
 
-    /// Changes the link that `message`'s header names.
+    /// Changes the link that `message`'s header names; `operation` gets its name and completes "cannot …".
     pub(crate) fn change_link(
         &mut self,
         message: LinkMessage,
-        operation: std::fmt::Arguments<'_>,
+        operation: impl FnOnce(&str) -> String,
     ) -> Result<()> {
-        self.execute(RouteNetlinkMessage::NewLink(message), 0, operation)
+        let link = message.header.index;
+        let outcome = self.attempt(RouteNetlinkMessage::NewLink(message), 0, |_| {});
+        outcome.map_err(|failure| self.failed(failure, link, operation))
+    }
+
+    /// The error for a failed operation on a link. The kernel is asked for the link's name, which says more
+    /// to people than its index.
+    pub(crate) fn failed(
+        &mut self,
+        failure: Failure,
+        link: u32,
+        operation: impl FnOnce(&str) -> String,
+    ) -> Error {
+        let name = match self.link_by_index(link) {
+            Ok(Some(link)) => link.name,
+            Ok(None) | Err(_) => format!("link {link}"),
+        };
+        failure.during(format_args!("{}", operation(&name)))
     }
 
     /// As `ip link set dev NAME up`.
@@ -254,7 +271,7 @@ impl Rtnetlink {
             message.header.flags = flag;
         }
         let state = if on { "on" } else { "off" };
-        self.change_link(message, format_args!("switch {flag:?} {state} for link {link}"))
+        self.change_link(message, |name| format!("switch {flag:?} {state} for {name}"))
     }
 
     /// As `ip link set dev NAME address MAC`.
@@ -265,7 +282,7 @@ impl Rtnetlink {
         let mut message = LinkMessage::default();
         message.header.index = link;
         message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
-        self.change_link(message, format_args!("set the hardware address of link {link} to {mac}"))
+        self.change_link(message, |name| format!("set the hardware address of {name} to {mac}"))
     }
 
     /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
@@ -276,7 +293,7 @@ impl Rtnetlink {
         let mut message = LinkMessage::default();
         message.header.index = link;
         message.attributes.push(alias_attribute(alias));
-        self.change_link(message, format_args!("set the alias of link {link}"))
+        self.change_link(message, |name| format!("set the alias of {name}"))
     }
 
     /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.
@@ -290,7 +307,7 @@ impl Rtnetlink {
         message.header.index = link;
         match self.attempt(RouteNetlinkMessage::DelLink(message), 0, |_| {}) {
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(()),
-            outcome => outcome.map_err(|failure| failure.during(format_args!("delete link {link}"))),
+            outcome => outcome.map_err(|failure| self.failed(failure, link, |name| format!("delete {name}"))),
         }
     }
 }

@@ -138,7 +138,7 @@ impl Rtnetlink {
         match self.attempt(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
             Ok(()) => Ok(true),
             Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(failure) => Err(failure.during(format_args!("add {route} on link {link}"))),
+            Err(failure) => Err(self.failed(failure, link, |name| format!("add {route} to {name}"))),
         }
     }
 

@@ -93,7 +93,7 @@ impl Rtnetlink {
                 ])),
             ]));
         }
-        self.change_link(message, format_args!("set alias and port flags of link {}", host.name))
+        self.change_link(message, |name| format!("set alias and port flags of {name}"))
     }
 
     /// Whether the kernel has veth pairs; nothing is made.

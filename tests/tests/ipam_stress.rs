@@ -2,6 +2,8 @@
 //!
 //! `WEIR_STRESS_SECONDS` says for how long; 20 when absent.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{Read, Write};

@@ -104,7 +104,12 @@ fn check_pod_end(pod: &mut Rtnetlink, expected: &Expected<'_>, config: &Config) 
 fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<()> {
     let host_end = interface.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
     match host_end {
-        Some(link) if link.is("veth") && link.master == Some(bridge.index) => Ok(()),
+        Some(link) if link.is("veth") && link.master == Some(bridge.index) => {
+            match [&link, bridge].into_iter().find(|link| !link.up) {
+                None => Ok(()),
+                Some(down) => differs(Difference::HostLinkDown(down.name.clone())),
+            }
+        }
         _ => differs(Difference::NotAPort { interface: interface.name.clone(), bridge: bridge.name.clone() }),
     }
 }

@@ -192,6 +192,9 @@ pub enum Difference {
         /// The container's namespace.
         netns: String,
     },
+    /// The host's end or the bridge is down.
+    #[error("{0:?} on the host is down")]
+    HostLinkDown(String),
     /// The host's end is gone from the bridge.
     #[error("the host's end of {interface:?} is not a port of bridge {bridge:?} any more")]
     NotAPort {

@@ -60,6 +60,16 @@ fn a_host_end_that_left_the_bridge_is_found() {
 }
 
 #[test]
+fn a_host_end_or_a_bridge_that_is_down_is_found() {
+    let attached = Attached::new();
+    let veth = attached.veth();
+    attached.node.look(&format!("ip link set {veth} down"));
+    attached.is_faulty(&[&veth, "down"]);
+    attached.node.look(&format!("ip link set {veth} up; ip link set cni0 down"));
+    attached.is_faulty(&["cni0", "down"]);
+}
+
+#[test]
 fn a_host_end_in_another_bridge_is_found() {
     let attached = Attached::new();
     attached
