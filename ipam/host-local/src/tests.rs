@@ -14,6 +14,7 @@ use super::*;
 static PLUGINS: [Entry; 1] = [Entry::of::<HostLocal>()];
 
 mod keys;
+mod model;
 
 struct Node {
     parent: tempfile::TempDir,
