@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
@@ -126,17 +126,10 @@ impl Rtnetlink {
     pub fn addresses(&mut self, link: u32) -> Result<Vec<LinkAddress>> {
         let mut message = AddressMessage::default();
         message.header.index = link;
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetAddress(message),
-            NLM_F_DUMP,
-            format_args!("list the addresses of link {link}"),
-            |reply| {
-                let parsed = LinkAddress::parse(&reply).filter(|(index, _)| *index == link);
-                found.extend(parsed.map(|(_, address)| address));
-            },
-        )?;
-        Ok(found)
+        let operation = format_args!("list the addresses of link {link}");
+        self.dump(RouteNetlinkMessage::GetAddress(message), operation, |reply| {
+            LinkAddress::parse(reply).filter(|(index, _)| *index == link).map(|(_, address)| address)
+        })
     }
 
     /// The addresses of every link with the link's index. As `ip address show`.
@@ -144,14 +137,8 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn all_addresses(&mut self) -> Result<Vec<(u32, LinkAddress)>> {
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
-            NLM_F_DUMP,
-            format_args!("list the addresses of all links"),
-            |reply| found.extend(LinkAddress::parse(&reply)),
-        )?;
-        Ok(found)
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump(request, format_args!("list the addresses of all links"), LinkAddress::parse)
     }
 }
 

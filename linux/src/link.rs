@@ -1,6 +1,6 @@
 //! Links: what the kernel says of one, and the changes that every kind of link knows.
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
@@ -157,14 +157,9 @@ impl Rtnetlink {
             .attributes
             .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetLink(message),
-            NLM_F_DUMP,
-            format_args!("list {kind} links"),
-            |reply| found.extend(Link::parse(&reply).filter(|link| link.is(kind))),
-        )?;
-        Ok(found)
+        self.dump(RouteNetlinkMessage::GetLink(message), format_args!("list {kind} links"), |reply| {
+            Link::parse(reply).filter(|link| link.is(kind))
+        })
     }
 
     /// Asks the kernel for a link that it must refuse, to learn whether it knows the kind at all: an

@@ -64,9 +64,9 @@ impl<'a> Allocator<'a> {
             None => self.reserve_next(number, set)?,
         };
         if let Err(error) = self.store.set_last_reserved(number, address) {
-            eprintln!(
+            cni::note(format_args!(
                 "weir: the next address of range set {number} will not be the one after {address}: {error}"
-            );
+            ));
         }
         let address = IpNetwork::new(address, range.subnet.prefix()).unwrap_or_else(|_| address.into());
         Ok(IpConfig { interface: None, address, gateway: Some(range.gateway) })
@@ -138,7 +138,7 @@ impl<'a> Allocator<'a> {
     pub(crate) fn undo(&mut self, reserved: &[IpConfig]) {
         for config in reserved {
             if let Err(error) = self.store.release(config.address.ip()) {
-                eprintln!("weir: an address of an ADD that failed stays reserved: {error}");
+                cni::note(format_args!("weir: an address of an ADD that failed stays reserved: {error}"));
             }
         }
     }

@@ -70,14 +70,16 @@ pub(crate) fn reclaim(store: &mut Store, set: &RangeSet) -> Result<usize> {
 
 fn reclaim_known_gone(store: &mut Store, old: &[IpAddr], evidence: &Evidence) -> Result<usize> {
     for failure in &evidence.failures {
-        eprintln!("weir: nothing from before the last boot is taken back: {failure}");
+        cni::note(format_args!("weir: nothing from before the last boot is taken back: {failure}"));
     }
     let mut count = 0;
     for &address in old {
         let holder = holder_at(&store.directory().join(address.to_string()));
         if evidence.knows_gone(address, &holder) {
             store.release(address)?;
-            eprintln!("weir: took back {address}, held since before the last boot for {holder}");
+            cni::note(format_args!(
+                "weir: took back {address}, held since before the last boot for {holder}"
+            ));
             count += 1;
         }
     }

@@ -184,7 +184,7 @@ pub(crate) fn place_of_any(request: &Request) -> (PathBuf, Options) {
     place(request).unwrap_or_else(|error| {
         let keys: Under<DirectoryKeys> = request.config().unwrap_or_default();
         let directory = directory_in(&keys.ipam.data_dir, &request.network);
-        eprintln!("weir: going on with {}: {error}", directory.display());
+        cni::note(format_args!("weir: going on with {}: {error}", directory.display()));
         (directory, Options::default())
     })
 }

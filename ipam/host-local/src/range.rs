@@ -38,7 +38,10 @@ impl Range {
             return Err(Error::TooSmall { key: key(), subnet });
         }
         if subnet != given {
-            eprintln!("weir: {}.subnet: {given} has host bits set; going on with {subnet}", key());
+            cni::note(format_args!(
+                "weir: {}.subnet: {given} has host bits set; going on with {subnet}",
+                key()
+            ));
         }
         let inside = |name: &str, address: Option<IpAddr>| match address.map(|address| address.to_canonical())
         {

@@ -302,7 +302,9 @@ impl Drop for Store {
         if !self.options.reuse_delay.is_zero() && !self.released.is_empty() {
             let noted = released::note(&self.directory, &self.released, SystemTime::now());
             if let Err(error) = noted {
-                eprintln!("weir: addresses that were given back may be handed out at once: {error}");
+                cni::note(format_args!(
+                    "weir: addresses that were given back may be handed out at once: {error}"
+                ));
             }
         }
         if let Some(index) = self.index.as_mut().filter(|index| index.is_changed)

@@ -32,13 +32,15 @@ pub enum Error {
     /// Two keys exclude each other.
     #[error("hairpinMode and promiscMode: both are true; set only one, a frame would be received twice")]
     HairpinAndPromiscuous,
-    /// The MTU is too small for Ethernet.
-    #[error("mtu: {mtu} is too small, the kernel wants at least {smallest}")]
+    /// The MTU is none for Ethernet.
+    #[error("mtu: {mtu} is not between {smallest} and {largest}, which is what the kernel takes")]
     Mtu {
         /// The value.
         mtu: u32,
         /// The least that is allowed.
         smallest: u32,
+        /// The most that is allowed.
+        largest: u32,
     },
     /// An IPAM plugin would assign addresses to nobody.
     #[error("disableContainerInterface: true cannot be combined with ipam.type")]

@@ -47,7 +47,7 @@ fn of_config(file: &Path, config: &Value) -> Vec<Network> {
     let network = |plugin: &Value| match Network::of_config(name, plugin) {
         Ok(network) => Some(network),
         Err(error) => {
-            eprintln!("weir: leaving {} out: {error}", file.display());
+            cni::note(format_args!("weir: leaving {} out: {error}", file.display()));
             None
         }
     };

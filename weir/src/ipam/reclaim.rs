@@ -9,7 +9,9 @@ pub(super) fn reclaim(scope: &Scope, dry_run: bool) -> Result<(), Error> {
     let networks = scope.networks()?;
     let evidence = Evidence::gather();
     for failure in &evidence.failures {
-        eprintln!("weir: nothing is called leaked, because not everything could be looked at: {failure}");
+        cni::note(format_args!(
+            "weir: nothing is called leaked, because not everything could be looked at: {failure}"
+        ));
     }
     for network in &networks {
         let failed = |source| Error::Store { network: network.name.clone(), source: Box::new(source) };
