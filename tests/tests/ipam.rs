@@ -403,7 +403,7 @@ mod delegation {
         {
             let call = node.call("bridge", &pod).with("CNI_PATH", &path);
             let failure = call.verb("ADD", &bridge(json!({"ipam": {"type": name}}))).unwrap_err();
-            let named = format!("failed to find plugin {name:?} in path {path:?}");
+            let named = format!("failed to find plugin {name:?} in path [{path}]");
             assert!(failure.message.contains(&named), "{failure:?}");
         }
         assert!(node.links().is_empty() && pod.links().is_empty());
@@ -436,6 +436,30 @@ mod delegation {
         assert!(pod.links().is_empty() && host_ends(&node).is_empty());
         let failure = node.call("bridge", &pod).verb("DEL", &theirs(json!({}))).unwrap_err();
         assert_eq!((failure.code, failure.message.as_str()), (11, "the pool is moving; in a minute"));
+    }
+
+    #[test]
+    fn an_answer_says_its_version_and_an_error_may_be_spelled_as_go_does() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let node =
+            node.with_script("theirs", r#"echo '{"cniVersion": "0.2.0", "ip4": {"ip": "10.9.0.7/24"}}'"#);
+        node.call("bridge", &pod).add(&theirs(json!({})));
+        assert_eq!(pod.addresses("eth0"), ["10.9.0.7/24"]);
+        let error = r#"echo '{"Code": 100, "Msg": "pool exhausted", "Details": null}'; exit 1"#;
+        let (node, pod) = (node.with_script("theirs", error), Pod::new("c2"));
+        let failure = node.call("bridge", &pod).verb("ADD", &theirs(json!({}))).unwrap_err();
+        assert_eq!((failure.code, failure.message.as_str()), (100, "pool exhausted"));
+    }
+
+    #[test]
+    fn a_plugin_is_not_its_own_address_manager() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let config = bridge(json!({"ipam": {"type": "bridge"}}));
+        for verb in ["ADD", "DEL"] {
+            let failure = node.call("bridge", &pod).verb(verb, &config).unwrap_err();
+            assert_eq!(failure.code, 7, "{verb}: {failure:?}");
+            assert!(failure.message.contains("ipam.type"), "{failure:?}");
+        }
     }
 
     #[test]

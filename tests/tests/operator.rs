@@ -329,6 +329,38 @@ mod attaching {
     }
 
     #[test]
+    fn what_is_attached_is_not_attached_again_and_not_harmed() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let options = options(&node, &pod, "1.0.0", json!([ours()]));
+        assert!(node.weir(&format!("attach {options}")).status.success());
+        let refusal = refusal(&node.weir(&format!("attach {options}")));
+        assert!(refusal.contains("c1") && refusal.contains("already"), "{refusal}");
+        assert!(node.weir(&format!("check {options}")).status.success());
+        assert_eq!(pod.addresses("eth0"), ["10.244.0.2/24"]);
+    }
+
+    #[test]
+    fn a_plugin_that_is_missing_is_noticed_before_the_first_one_runs() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let options = options(&node, &pod, "1.0.0", json!([ours(), {"type": "absent"}]));
+        let refusal = refusal(&node.weir(&format!("attach {options}")));
+        assert!(refusal.contains("absent"), "{refusal}");
+        assert!(pod.links().is_empty());
+        assert_eq!(node.look("find /var/lib -name '10.244.0.*'"), "");
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_kept_is_no_attachment() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let options = options(&node, &pod, "1.0.0", json!([ours()]));
+        let file = node.file("no-folder", "");
+        let refusal = refusal(&node.weir(&format!("attach {options} --cache {}/x", file.display())));
+        assert!(refusal.contains("no-folder"), "{refusal}");
+        assert!(pod.links().is_empty());
+        assert_eq!(node.look("find /var/lib -name '10.244.0.*'"), "");
+    }
+
+    #[test]
     fn the_first_error_stops_and_takes_back_what_was_made() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let node = node.with_script("failing", FAILING).with_script("noting", NOTING);

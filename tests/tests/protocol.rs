@@ -381,3 +381,23 @@ fn broken_cni_args_do_not_stop_a_del() {
     node.call("bridge", &pod).with("CNI_ARGS", "IgnoreUnknown;;=").del(&bridge(json!({})));
     assert!(pod.links().is_empty());
 }
+
+#[test]
+fn a_full_standard_error_keeps_no_plugin_from_its_work() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bridge(json!({"ipMasq": true, "ipMasqBackend": "iptables"}));
+    let call = |verb: &str| {
+        let file = node.file("config.json", &config.to_string());
+        let command = format!(
+            "CNI_COMMAND={verb} CNI_CONTAINERID=c1 CNI_NETNS={} CNI_IFNAME=eth0 CNI_PATH={} {}/bridge < {} 2> /dev/full",
+            pod.netns(),
+            node.path(),
+            node.bin().display(),
+            file.display()
+        );
+        node.look(&command)
+    };
+    assert!(call("ADD").contains("\"eth0\""));
+    call("DEL");
+    assert!(pod.links().is_empty());
+}

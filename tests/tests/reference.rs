@@ -327,3 +327,16 @@ fn a_call_that_breaks_the_protocol_gets_the_same_code_and_message() {
         assert_eq!(ours, reference, "{what}");
     }
 }
+
+/// The reference masquerades with iptables, which its DEL removes; our CHECK, which CRI-O calls for every pod
+/// when it starts, must not miss our own entry there.
+#[test]
+fn our_check_accepts_a_pod_that_the_reference_masquerades() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let [ours, theirs] = Set::both(&node);
+    let config = bridge(json!({"isGateway": true, "ipMasq": true}));
+    let call = theirs.call(&node, "bridge", &pod).with("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let result = call.add(&config);
+    ours.call(&node, "bridge", &pod).check(&config, &result);
+    call.del(&with_prev_result(&config, &result));
+}

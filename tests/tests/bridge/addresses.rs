@@ -184,3 +184,55 @@ fn two_subnets_of_one_family_have_a_gateway_each() {
     }
     assert_eq!(node.addresses("cni0"), ["10.1.0.1/24", "10.2.0.1/24"]);
 }
+
+#[test]
+fn a_route_with_another_next_hop_stands_beside_the_one_that_is_there() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let mut ipam = host_local(&["10.244.0.0/24"]);
+    ipam["routes"] = json!([
+        {"dst": "10.244.0.0/24", "gw": "10.244.0.1"},
+        {"dst": "0.0.0.0/0", "gw": "10.244.0.1"},
+        {"dst": "0.0.0.0/0", "gw": "10.244.0.9"},
+    ]);
+    let config = bridge(json!({"isGateway": true, "ipam": ipam}));
+    let call = node.call("bridge", &pod);
+    let result = call.add(&config);
+    let mut shown = routes(&pod, "-4");
+    shown.sort();
+    assert_eq!(
+        shown,
+        [
+            "10.244.0.0/24 via 10.244.0.1 dev eth0",
+            "default via 10.244.0.1 dev eth0",
+            "default via 10.244.0.9 dev eth0"
+        ]
+    );
+    call.check(&config, &result);
+}
+
+#[test]
+fn a_read_only_proc_sys_keeps_nobody_from_a_network() {
+    let node = Node::new();
+    node.look("sysctl -q -w net.ipv4.ip_forward=1; mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys");
+    for name in ["c1", "c2"] {
+        let pod = Pod::new(name);
+        node.call("bridge", &pod).add(&bridge(json!({"isGateway": true})));
+        assert!(pod.reaches("10.244.0.1", 56));
+    }
+}
+
+#[test]
+fn an_interface_that_vanishes_during_duplicate_detection_is_no_success() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bridge(json!({"enabledad": true, "ipam": host_local(&["fd00:244::/64"])}));
+    let before = node.fingerprint();
+    let running = node.call("bridge", &pod).start("ADD", &config);
+    tests::eventually("the address is there", || {
+        pod.look("ip -o -6 addr show dev eth0 2>/dev/null || true").contains("fd00:244::2")
+    });
+    pod.look("ip link delete eth0");
+    let failure = running.answer().unwrap_err();
+    assert!(failure.message.contains("address"), "{failure:?}");
+    assert_eq!(node.look("find /var/lib -name 'fd00*'"), "");
+    assert_eq!(node.ports("cni0"), Vec::<String>::new(), "{before}");
+}

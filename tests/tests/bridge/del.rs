@@ -157,3 +157,25 @@ fn the_longest_names_that_kubernetes_has_are_found_again() {
     call().verb("GC", &changed(&config, json!({"cni.dev/valid-attachments": []}))).unwrap();
     assert_eq!(node.fingerprint(), before);
 }
+
+#[test]
+fn del_without_a_namespace_finds_a_pair_whose_alias_somebody_changed() {
+    let (node, before) = used(&config());
+    let pod = Pod::new("c1");
+    node.call("bridge", &pod).add(&config());
+    let veth = node.ports("cni0").remove(0);
+    node.look(&format!("ip link set {veth} alias 'port of the shop'"));
+    node.call("bridge", &pod).with("CNI_NETNS", "").del(&config());
+    assert_eq!(node.fingerprint(), before);
+    assert!(pod.links().is_empty());
+}
+
+#[test]
+fn del_says_in_the_end_that_it_could_not_read_whom_to_ask_for_the_addresses() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.call("bridge", &pod).add(&config());
+    let failure =
+        node.call("bridge", &pod).verb("DEL", &changed(&config(), json!({"ipam": {"type": 7}}))).unwrap_err();
+    assert!(failure.message.contains("ipam.type") && failure.message.contains('7'), "{failure:?}");
+    assert!(pod.links().is_empty());
+}
