@@ -4,6 +4,7 @@ use cni::{AddResult, Interface, Request};
 use linux::{Ifb, Link, Mac, Rtnetlink, Tbf};
 
 use crate::burst::Burst;
+use crate::choice::Choice;
 use crate::config::{Limit, Limits};
 use crate::error::{Error, Result};
 use crate::{host_end, ifb, shaping};
@@ -17,10 +18,10 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let mut host = Rtnetlink::open()?;
     let host_end = host_end::find(request, &mut host)?;
     if let Some(limit) = limits.ingress {
-        host.set_root_tbf(host_end.index, &numbers("ingress", &limit, host_end.mtu))?;
+        host.set_root_tbf(host_end.index, &numbers("ingress", &limit, host_end.mtu, &limits.choice))?;
     }
     if let Some(limit) = limits.egress {
-        let ifb = shape_egress(request, &mut host, &host_end, &limit).inspect_err(|_| {
+        let ifb = shape_egress(request, &mut host, &host_end, &limit, &limits.choice).inspect_err(|_| {
             if limits.ingress.is_some() {
                 undo(host.delete_root_qdisc(host_end.index));
             }
@@ -36,14 +37,20 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
 }
 
 /// Makes the ifb, shapes it, and only then sends the pod's packets through it: none of them is lost.
-fn shape_egress(request: &Request, host: &mut Rtnetlink, host_end: &Link, limit: &Limit) -> Result<Link> {
+fn shape_egress(
+    request: &Request,
+    host: &mut Rtnetlink,
+    host_end: &Link,
+    limit: &Limit,
+    choice: &Choice,
+) -> Result<Link> {
     let attachment = request.attachment();
     let name = ifb::claim_name(host, &attachment)?;
     let alias = attachment.to_string();
     let mac = Mac::random()?;
     let ifb = host.create_ifb(&Ifb { name: &name, mac, mtu: host_end.mtu, alias: &alias })?;
     let shaped = host
-        .set_root_tbf(ifb.index, &numbers("egress", limit, host_end.mtu))
+        .set_root_tbf(ifb.index, &numbers("egress", limit, host_end.mtu, choice))
         .and_then(|()| host.redirect_ingress(host_end.index, ifb.index));
     match shaped {
         Ok(()) => Ok(ifb),
@@ -63,8 +70,8 @@ fn undo(outcome: linux::Result<()>) {
 }
 
 /// The filter's numbers; says so when a burst that was chosen cannot be had.
-fn numbers(direction: &str, limit: &Limit, mtu: u32) -> Tbf {
-    let tbf = shaping::tbf(limit, mtu);
+fn numbers(direction: &str, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
+    let tbf = shaping::tbf(limit, mtu, choice);
     if let Burst::Chosen { bits } = limit.burst {
         let (asked, used) = (bits / 8, tbf.burst_bytes);
         if asked < used.into() {

@@ -3,6 +3,7 @@
 use cni::Request;
 use linux::{Link, Rtnetlink};
 
+use crate::choice::Choice;
 use crate::config::{Limit, Limits};
 use crate::error::{Error, Result};
 use crate::{host_end, ifb, shaping};
@@ -18,7 +19,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let host_end = host_end::find(request, &mut host)?;
     if let Some(limit) = limits.ingress {
-        check_filter(&mut host, &host_end, &limit, host_end.mtu)?;
+        check_filter(&mut host, &host_end, &limit, host_end.mtu, &limits.choice)?;
     }
     if let Some(limit) = limits.egress {
         let attachment = request.attachment();
@@ -27,7 +28,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
         if !ifb.up {
             return Err(Error::IfbDown { ifb: ifb.name });
         }
-        check_filter(&mut host, &ifb, &limit, host_end.mtu)?;
+        check_filter(&mut host, &ifb, &limit, host_end.mtu, &limits.choice)?;
         let redirects = host.redirects(host_end.index)?;
         if !redirects.iter().any(|redirect| redirect.to == ifb.index) {
             return Err(Error::NoRedirect { host_end: host_end.name, ifb: ifb.name });
@@ -39,14 +40,14 @@ pub(crate) fn check(request: &Request) -> Result<()> {
 /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits for
 /// the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known by the
 /// link layer, which the reference does not tell the kernel.
-fn check_filter(host: &mut Rtnetlink, link: &Link, limit: &Limit, mtu: u32) -> Result<()> {
+fn check_filter(host: &mut Rtnetlink, link: &Link, limit: &Limit, mtu: u32, choice: &Choice) -> Result<()> {
     let qdisc = host.root_qdisc(link.index)?;
     let found = || qdisc.as_ref().map_or("none", |qdisc| qdisc.kind.as_str()).to_owned();
     let Some((shown, ours)) = qdisc.as_ref().and_then(|qdisc| Some((qdisc.tbf?, qdisc.tells_ethernet)))
     else {
         return Err(Error::NotShaped { interface: link.name.clone(), found: found() });
     };
-    let want = shaping::tbf(limit, mtu);
+    let want = shaping::tbf(limit, mtu, choice);
     let differs = |what, unit, shown: u64, want: u64| {
         Err(Error::Differs { interface: link.name.clone(), what, unit, shown, want })
     };

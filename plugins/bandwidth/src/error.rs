@@ -35,6 +35,48 @@ pub enum Error {
         /// The key that is 0 or absent.
         other: String,
     },
+    /// A key whose value is not allowed.
+    #[error("invalid network config: {key} is {value}; allowed is {allowed}")]
+    InvalidKey {
+        /// The key, with those that it stands in.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What it can be.
+        allowed: String,
+    },
+    /// A pod's annotation that cannot be read.
+    #[error("annotation {key} of the pod is {value:?}: {problem}")]
+    Annotation {
+        /// The annotation.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        problem: String,
+    },
+    /// A pod's annotation sets a burst, but there is no rate.
+    #[error(
+        "annotation {annotation} of the pod sets a burst, but nothing limits what it is about; set annotation kubernetes.io/{direction}-bandwidth too"
+    )]
+    BurstWithoutRate {
+        /// The annotation.
+        annotation: String,
+        /// `ingress` or `egress`.
+        direction: &'static str,
+    },
+    /// A pod asks for more or less than its namespace may.
+    #[error("{asked_by} asks for {rate_bits_per_sec} bits per second, {range} allows {allowed}")]
+    OutOfRange {
+        /// The annotation or the runtime's key.
+        asked_by: String,
+        /// What it asks for.
+        rate_bits_per_sec: u64,
+        /// The key of the range that is not met.
+        range: String,
+        /// What that allows.
+        allowed: String,
+    },
     /// The interface to be shaped does not exist.
     #[error("no interface {interface} in network namespace {netns}: the plugin before did not make it")]
     NoInterface {
@@ -130,7 +172,12 @@ impl From<Error> for Failure {
         let code = match error {
             Error::Protocol(error) => return error.into(),
             Error::Namespace(_) => code::INVALID_ENVIRONMENT,
-            Error::NotChained | Error::LonelyKey { .. } => code::INVALID_CONFIG,
+            Error::NotChained
+            | Error::LonelyKey { .. }
+            | Error::InvalidKey { .. }
+            | Error::Annotation { .. }
+            | Error::BurstWithoutRate { .. }
+            | Error::OutOfRange { .. } => code::INVALID_CONFIG,
             Error::Probe(_) | Error::KernelLacks(_) => code::NOT_AVAILABLE,
             Error::Kernel(_)
             | Error::NoInterface { .. }

@@ -9,20 +9,24 @@
 //! Names in the kernel are the reference plugin's, so that either can check and remove what the other made.
 
 mod add;
+mod annotations;
 mod burst;
 mod check;
+mod choice;
 mod config;
 mod del;
+mod direction;
 mod error;
 mod gc;
 mod host_end;
 mod ifb;
+mod limit_range;
 mod quantity;
 mod shaping;
 mod status;
 
 pub use error::{Error, Result};
-pub use quantity::{QuantityError, quantity};
+pub use quantity::{QuantityError, RateError, quantity, rate};
 
 use cni::{AddResult, Plugin, Request};
 
