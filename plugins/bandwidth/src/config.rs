@@ -13,6 +13,7 @@ use crate::choice::Choice;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::limit_range::{LimitRange, LimitRangeKeys};
+use crate::subnets::Subnets;
 
 /// What a call asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) struct Limits {
     pub egress: Option<Limit>,
     /// What becomes of a limit without a burst.
     pub choice: Choice,
+    /// Which traffic the limits are about.
+    pub subnets: Subnets,
 }
 
 /// The limit of one direction.
@@ -44,6 +47,8 @@ struct Config {
     latency_milliseconds: Option<u64>,
     runtime_burst: Option<String>,
     limit_range: LimitRangeKeys,
+    shaped_subnets: Vec<String>,
+    unshaped_subnets: Vec<String>,
     runtime_config: RuntimeConfig,
 }
 
@@ -101,13 +106,14 @@ impl Limits {
     /// # Errors
     /// A key or an annotation whose value is not allowed, a rate without a burst and the other way round, a
     /// pod that asks for what its namespace's limit range does not allow.
-    pub fn of(request: &Request) -> Result<Self> {
+    pub fn of_call(request: &Request) -> Result<Self> {
         Self::from_config(request.config()?, request.environment.arguments.get("K8S_POD_NAMESPACE"))
     }
 
     fn from_config(config: Config, namespace: Option<&str>) -> Result<Self> {
         let choice = Choice::from_keys(config.burst_milliseconds, config.latency_milliseconds)?;
         let runtime_burst = RuntimeBurst::from_key(config.runtime_burst.as_deref())?;
+        let subnets = Subnets::from_keys(&config.shaped_subnets, &config.unshaped_subnets)?;
         let range = config.limit_range.for_namespace(namespace)?;
         let Config { ingress_rate, ingress_burst, egress_rate, egress_burst, .. } = config;
         let fixed = Keys { ingress_rate, ingress_burst, egress_rate, egress_burst };
@@ -119,7 +125,15 @@ impl Limits {
             let said = bandwidth.limit(RUNTIME, direction, runtime_burst)?;
             of_pod(direction, said, &annotations, &range)
         };
-        Ok(Self { ingress: limit(Direction::Ingress)?, egress: limit(Direction::Egress)?, choice })
+        Ok(Self { ingress: limit(Direction::Ingress)?, egress: limit(Direction::Egress)?, choice, subnets })
+    }
+
+    /// The limit of one direction.
+    pub fn of(&self, direction: Direction) -> Option<Limit> {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
     }
 
     /// Whether there is nothing to do.

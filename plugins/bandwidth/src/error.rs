@@ -129,27 +129,67 @@ pub enum Error {
         /// What ADD would program.
         want: u64,
     },
-    /// CHECK: the device that shapes what the pod sends is gone.
-    #[error("what the pod sends is not shaped: there is no ifb device {names}")]
+    /// CHECK: the device that shapes a direction is gone.
+    #[error("{direction} of {host_end} is not shaped: its ifb device is gone")]
     NoIfb {
-        /// The names that it can have.
-        names: String,
+        /// `ingress` (to the pod) or `egress` (from it).
+        direction: &'static str,
+        /// The host's end.
+        host_end: String,
     },
-    /// CHECK: the device that shapes what the pod sends is down.
-    #[error("what the pod sends is dropped: ifb device {ifb} is down")]
+    /// CHECK: the device that shapes a direction is down.
+    #[error("{direction} is dropped: ifb device {ifb} is down")]
     IfbDown {
+        /// `ingress` or `egress`.
+        direction: &'static str,
         /// Its name.
         ifb: String,
     },
-    /// CHECK: the pod's packets do not go through the device that shapes them.
-    #[error(
-        "what the pod sends is not shaped: no filter at the ingress hook of {host_end} redirects to {ifb}"
-    )]
+    /// CHECK: packets do not go through the device that shapes them.
+    #[error("{direction} of {host_end} is not shaped: no filter redirects it to {ifb}")]
     NoRedirect {
+        /// `ingress` or `egress`.
+        direction: &'static str,
         /// The host's end.
         host_end: String,
         /// The ifb.
         ifb: String,
+    },
+    /// CHECK: other traffic is exempt than the config says.
+    #[error(
+        "{direction} of {host_end} is shaped differently: its {shown} filters are not the {want} that shapedSubnets or unshapedSubnets ask for"
+    )]
+    RulesDiffer {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The host's end.
+        host_end: String,
+        /// How many filters of ours there are.
+        shown: usize,
+        /// How many ADD would make.
+        want: usize,
+    },
+    /// CHECK: a limit was removed live, and is there again.
+    #[error(
+        "{interface} shapes {direction} to {rate_bytes_per_sec} bytes per second, but its limit was removed by a live change"
+    )]
+    StillShaped {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The host's end or the ifb.
+        interface: String,
+        /// The rate.
+        rate_bytes_per_sec: u64,
+    },
+    /// A live change cannot be recorded, so that a CHECK would fail after it.
+    #[error(
+        "cannot record a change of {interface}: its alias is {alias:?}, where there is no room for it, and no ifb device; remove that alias first"
+    )]
+    NoPlaceForRecord {
+        /// The host's end.
+        interface: String,
+        /// What its alias says.
+        alias: String,
     },
     /// GC: some devices could not be removed.
     #[error("{}", list(.0, "; "))]
@@ -188,6 +228,9 @@ impl From<Error> for Failure {
             | Error::NoIfb { .. }
             | Error::IfbDown { .. }
             | Error::NoRedirect { .. }
+            | Error::RulesDiffer { .. }
+            | Error::StillShaped { .. }
+            | Error::NoPlaceForRecord { .. }
             | Error::Remains(_) => code::INTERNAL,
         };
         Self::new(code, error.to_string())

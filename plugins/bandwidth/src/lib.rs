@@ -22,8 +22,11 @@ mod host_end;
 mod ifb;
 mod limit_range;
 mod quantity;
+mod record;
+mod shaper;
 mod shaping;
 mod status;
+mod subnets;
 
 pub use error::{Error, Result};
 pub use quantity::{QuantityError, RateError, quantity, rate};
