@@ -21,6 +21,7 @@ mod gc;
 mod host_end;
 mod ifb;
 mod limit_range;
+mod live;
 mod quantity;
 mod record;
 mod shaper;
@@ -29,6 +30,7 @@ mod status;
 mod subnets;
 
 pub use error::{Error, Result};
+pub use live::{Change, Shaped, ShapedDirection, change, shaped};
 pub use quantity::{QuantityError, RateError, quantity, rate};
 
 use cni::{AddResult, Plugin, Request};
