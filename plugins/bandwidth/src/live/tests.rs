@@ -152,3 +152,115 @@ fn a_pod_of_nobodys_can_be_changed_too() {
     assert_eq!(found.attachment, None);
     assert_eq!(rates(&mut host), (Some(1_000_000), Some(1_000_000)));
 }
+
+/// A pair whose other end is up in a namespace of its own, and a thread there that runs `work`.
+fn pair_with<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> (Rtnetlink, Link, std::thread::JoinHandle<T>) {
+    let (mut host, _) = pair("");
+    let (tell, thread) = std::sync::mpsc::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let pod = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let path = std::fs::read_link("/proc/thread-self").unwrap();
+        tell.send(path.file_name().unwrap().to_str().unwrap().to_owned()).unwrap();
+        wait.recv().unwrap();
+        ip("ip addr add 10.9.0.2/24 dev pod0");
+        ip("ip link set pod0 up");
+        work()
+    });
+    ip("ip addr add 10.9.0.1/24 dev host0");
+    ip("ip link set host0 up");
+    ip(&format!("ip link set pod0 netns {}", thread.recv().unwrap()));
+    // The hook is there, as with any pod that was shaped in either direction.
+    ip("tc qdisc add dev host0 clsact");
+    go.send(()).unwrap();
+    while Command::new("ping")
+        .args(["-c1", "-W1", "-q", "10.9.0.2"])
+        .output()
+        .is_ok_and(|o| !o.status.success())
+    {}
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    (host, link, pod)
+}
+
+#[test]
+fn no_packet_is_lost_through_adding_changing_and_removing() {
+    use std::net::UdpSocket;
+    use std::time::{Duration, Instant};
+    let (mut host, _, pod) = pair_with(|| {
+        let socket = UdpSocket::bind("10.9.0.2:7").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let (mut received, mut last) = (0u32, [0; 1400]);
+        // Each packet is sent back, so that both directions count.
+        while let Ok((length, from)) = socket.recv_from(&mut last) {
+            socket.send_to(&last[..length], from).unwrap();
+            received += 1;
+        }
+        received
+    });
+    let socket = UdpSocket::bind("10.9.0.1:8").unwrap();
+    let echo = socket.try_clone().unwrap();
+    echo.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let back = std::thread::spawn(move || {
+        let mut packet = [0; 1400];
+        (0u32..).take_while(|_| echo.recv(&mut packet).is_ok()).count()
+    });
+    let sender = std::thread::spawn(move || {
+        let begin = Instant::now();
+        let mut sent = 0u32;
+        while begin.elapsed() < Duration::from_secs(3) {
+            socket.send_to(&[7; 1000], "10.9.0.2:7").unwrap();
+            sent += 1;
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        sent
+    });
+    for round in 0..10u64 {
+        for limit in [set(50_000_000), set(900_000_000 + round), set(40_000_000), Change::Remove] {
+            assert!(apply(&mut host, limit, limit));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let sent = sender.join().unwrap();
+    let (received, echoed) = (pod.join().unwrap(), back.join().unwrap());
+    assert!(sent > 3_000, "{sent}");
+    assert_eq!((received, u32::try_from(echoed).unwrap()), (sent, sent));
+}
+
+#[test]
+fn a_busy_flow_goes_on_when_its_limit_becomes_a_thousandth() {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+    let received = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&received);
+    let (mut host, _, pod) = pair_with(move || {
+        let (mut stream, _) = TcpListener::bind("10.9.0.2:7").unwrap().accept().unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            counted.fetch_add(length as u64, Ordering::Relaxed);
+        }
+    });
+    assert!(apply(&mut host, set(2_000_000_000), KEEP));
+    std::thread::sleep(Duration::from_millis(300));
+    let mut stream = TcpStream::connect("10.9.0.2:7").unwrap();
+    let end = Instant::now() + Duration::from_secs(6);
+    let sender =
+        std::thread::spawn(move || while Instant::now() < end && stream.write_all(&[0; 65_536]).is_ok() {});
+    for mbits in [1_000, 2, 500, 2] {
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(apply(&mut host, set(mbits * 1_000_000), KEEP));
+        std::thread::sleep(Duration::from_millis(200));
+        let before = received.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(600));
+        let got = received.load(Ordering::Relaxed) - before;
+        // at most what the rate lets through, and never nothing
+        assert!(got > 30_000 && got < 100_000 * mbits, "{mbits} Mbit/s: {got} bytes in 0.6 s");
+    }
+    assert!(apply(&mut host, Change::Remove, KEEP));
+    sender.join().unwrap();
+    pod.join().unwrap();
+}
