@@ -1,20 +1,19 @@
 //! Calling another plugin by name (specification, section 4, "Plugin Delegation").
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::environment::Command;
 use crate::error::{Error, Result};
-use crate::failure::Failure;
+use crate::execute::{execute, find};
 use crate::plugin::Entry;
 use crate::request::Request;
 use crate::result::AddResult;
 use crate::serve;
+use crate::version::Version;
 
 /// A plugin that was found on `CNI_PATH`, to be called with the same environment and config as we were.
 ///
@@ -37,22 +36,17 @@ impl Request {
     /// Finds the plugin `name` on `CNI_PATH`.
     ///
     /// # Errors
-    /// [`Error::DelegateMissing`].
+    /// [`Error::PluginMissing`], or [`Error::OwnDelegate`] when it is the plugin that is being served.
     pub fn delegate<'a>(&'a self, name: &'a str) -> Result<Delegate<'a>> {
-        let path = &self.environment.variables.path;
-        let found = path
-            .split(':')
-            .filter(|folder| !folder.is_empty() && !name.is_empty() && !name.contains('/'))
-            .map(|folder| Path::new(folder).join(name))
-            .find_map(|file| {
-                fs::metadata(&file).ok().filter(fs::Metadata::is_file).map(|found| (file, found))
-            });
-        let Some((file, found)) = found else {
-            return Err(Error::DelegateMissing { name: name.to_owned(), path: path.clone() });
+        let file = find(name, &self.environment.variables.path)?;
+        let is_this = match (fs::metadata("/proc/self/exe"), fs::metadata(&file)) {
+            (Ok(own), Ok(found)) => (own.dev(), own.ino()) == (found.dev(), found.ino()),
+            _ => false,
         };
-        let is_this = fs::metadata("/proc/self/exe")
-            .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()));
         let place = match Entry::called(self.plugins, name).filter(|_| is_this) {
+            Some(plugin) if plugin.name == self.plugin => {
+                return Err(Error::OwnDelegate { name: name.to_owned() });
+            }
             Some(plugin) => Place::Here(plugin),
             None => Place::There(file),
         };
@@ -61,15 +55,17 @@ impl Request {
 }
 
 impl Delegate<'_> {
-    /// ADD, with the delegate's result.
+    /// ADD, with the delegate's result. It says its version itself; one that does not has the config's.
     ///
     /// # Errors
-    /// [`Error::Delegate`] with what the delegate said, or why it could not be called.
+    /// [`Error::Plugin`] with what the delegate said, or why it could not be called.
     pub fn add(&self) -> Result<AddResult> {
-        let unreadable = |reason: String| Error::DelegateAnswer { name: self.name.to_owned(), reason };
+        let unreadable = |reason: String| Error::Answer { name: self.name.to_owned(), reason };
         let answer =
             self.call(Command::Add)?.ok_or_else(|| unreadable("standard output is empty".to_owned()))?;
-        AddResult::from_json(&answer, self.request.version).map_err(|error| unreadable(error.to_string()))
+        let version = answer["cniVersion"].as_str().and_then(|version| Version::of_config(version).ok());
+        AddResult::from_json(&answer, version.unwrap_or(self.request.version))
+            .map_err(|error| unreadable(error.to_string()))
     }
 
     /// CHECK.
@@ -110,41 +106,7 @@ impl Delegate<'_> {
             Place::Here(plugin) => {
                 Ok(serve::call(plugin, self.request.plugins, variables, self.request.stdin.clone())?)
             }
-            Place::There(path) => self.execute(path, &variables),
-        }
-    }
-
-    fn execute(&self, path: &Path, variables: &crate::Variables) -> Result<Option<Value>> {
-        let failed = |source| Error::DelegateExecution { path: path.to_owned(), source };
-        let mut child = Process::new(path)
-            .envs(variables.pairs())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            match stdin.write_all(&self.request.stdin) {
-                // A plugin may answer without reading what it was told.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-                outcome => outcome.map_err(failed)?,
-            }
-        }
-        let output = child.wait_with_output().map_err(failed)?;
-        let text = output.stdout.trim_ascii();
-        let unreadable = |reason: String| Error::DelegateAnswer { name: self.name.to_owned(), reason };
-        if output.status.success() {
-            if text.is_empty() {
-                return Ok(None);
-            }
-            return serde_json::from_slice(text).map(Some).map_err(|error| unreadable(error.to_string()));
-        }
-        match serde_json::from_slice::<Failure>(text) {
-            Ok(failure) => Err(Error::Delegate(failure)),
-            Err(_) => Err(unreadable(format!(
-                "{}, standard output {:?}",
-                output.status,
-                String::from_utf8_lossy(text)
-            ))),
+            Place::There(path) => execute(path, &variables, &self.request.stdin),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Variables {
     /// be valid, then what is required must be there.
     ///
     /// # Errors
-    /// Code 4, or 3 for a container ID; the message names the variable or its value.
+    /// Code 4; the message names the variable or its value.
     pub fn validate(self) -> Result<Environment> {
         let command = match self.command.as_str() {
             "" => None,

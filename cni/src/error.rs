@@ -93,33 +93,41 @@ pub enum Error {
         /// `CNI_NETNS`.
         netns: String,
     },
-    /// A plugin that is delegated to is not on `CNI_PATH`.
-    #[error("failed to find plugin {name:?} in path {path:?}")]
-    DelegateMissing {
+    /// A plugin is not on `CNI_PATH`.
+    #[error("failed to find plugin {name:?} in path [{path}]")]
+    PluginMissing {
         /// Its name.
         name: String,
         /// `CNI_PATH`.
         path: String,
     },
-    /// A plugin that is delegated to could not be executed.
+    /// A plugin names itself as its delegate.
+    #[error(
+        "{name:?} cannot be its own delegate: ipam.type must name an address manager, such as \"host-local\""
+    )]
+    OwnDelegate {
+        /// Its name.
+        name: String,
+    },
+    /// A plugin could not be executed.
     #[error("cannot execute {}: {source}", path.display())]
-    DelegateExecution {
+    Execution {
         /// The executable.
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
     },
-    /// A plugin that is delegated to answered something that cannot be read.
+    /// A plugin answered something that cannot be read.
     #[error("{name} answered something that is no CNI result: {reason}")]
-    DelegateAnswer {
+    Answer {
         /// Its name.
         name: String,
         /// What is wrong with the answer.
         reason: String,
     },
-    /// A plugin that is delegated to failed and said so.
+    /// A plugin failed and said so.
     #[error(transparent)]
-    Delegate(#[from] Failure),
+    Plugin(#[from] Failure),
 }
 
 impl From<Error> for Failure {
@@ -146,15 +154,17 @@ impl From<Error> for Failure {
             }
             Error::Stdin { .. } => (code::IO_FAILURE, String::new()),
             Error::NotJson { .. } | Error::PrevResult(_) => (code::DECODING_FAILURE, String::new()),
-            Error::Config(_) | Error::MissingNetworkName => (code::INVALID_CONFIG, String::new()),
+            Error::Config(_) | Error::MissingNetworkName | Error::OwnDelegate { .. } => {
+                (code::INVALID_CONFIG, String::new())
+            }
             Error::InvalidNetworkName { name } => (code::INVALID_CONFIG, format!("name is {name:?}")),
             Error::OwnNamespace { netns } => {
                 (code::INVALID_NETNS, format!("CNI_NETNS is {netns:?}; CNI_NETNS_OVERRIDE=1 allows it"))
             }
-            Error::DelegateMissing { .. }
-            | Error::DelegateExecution { .. }
-            | Error::DelegateAnswer { .. } => (code::INTERNAL, String::new()),
-            Error::Delegate(failure) => return failure,
+            Error::PluginMissing { .. } | Error::Execution { .. } | Error::Answer { .. } => {
+                (code::INTERNAL, String::new())
+            }
+            Error::Plugin(failure) => return failure,
         };
         Self { code, msg, details }
     }

@@ -8,6 +8,7 @@ use crate::attachment::{Attachment, ValidAttachment};
 use crate::decode::{DecodeError, decode};
 use crate::environment::{Command, Environment, is_identifier};
 use crate::error::{Error, Result};
+use crate::note::note;
 use crate::plugin::Entry;
 use crate::result::AddResult;
 use crate::version::Version;
@@ -26,6 +27,8 @@ pub struct Request {
     pub document: Value,
     /// What stood on standard input, which is what a delegate gets.
     pub(crate) stdin: Vec<u8>,
+    /// The name of the plugin that is being served.
+    pub(crate) plugin: &'static str,
     /// The plugins of this executable.
     pub(crate) plugins: &'static [Entry],
 }
@@ -53,7 +56,12 @@ impl Request {
     ///
     /// # Errors
     /// Codes 1, 6 and 7.
-    pub(crate) fn new(environment: Environment, stdin: Vec<u8>, plugins: &'static [Entry]) -> Result<Self> {
+    pub(crate) fn new(
+        environment: Environment,
+        stdin: Vec<u8>,
+        plugin: &'static Entry,
+        plugins: &'static [Entry],
+    ) -> Result<Self> {
         let document: Value = serde_json::from_slice(&stdin).map_err(|error| Error::NotJson {
             reason: if stdin.trim_ascii().is_empty() {
                 "standard input is empty".to_owned()
@@ -75,12 +83,21 @@ impl Request {
         allow(environment.command, version)?;
         let prev_result = match common.prev_result.map(|value| AddResult::from_json(&value, version)) {
             Some(Err(error)) if environment.command == Command::Del => {
-                eprintln!("weir: going on without prevResult, which cannot be read: {error}");
+                note(format_args!("weir: going on without prevResult, which cannot be read: {error}"));
                 None
             }
             prev_result => prev_result.transpose().map_err(Error::PrevResult)?,
         };
-        Ok(Self { environment, version, network: common.name, prev_result, document, stdin, plugins })
+        Ok(Self {
+            environment,
+            version,
+            network: common.name,
+            prev_result,
+            document,
+            stdin,
+            plugin: plugin.name,
+            plugins,
+        })
     }
 
     /// Reads the config into `T`; see [`decode`] for how keys are matched.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::environment::{Command, Environment, Variables};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
+use crate::note::note;
 use crate::plugin::Entry;
 use crate::request::Request;
 use crate::version::Version;
@@ -26,8 +27,8 @@ pub fn main(plugin: &'static Entry, plugins: &'static [Entry]) -> ExitCode {
     let variables = Variables::of_process();
     if variables.command.is_empty() {
         let versions = Version::ALL.map(Version::as_str).join(", ");
-        eprintln!("CNI {} plugin v{}", plugin.name, env!("CARGO_PKG_VERSION"));
-        eprintln!("CNI protocol versions supported: {versions}");
+        note(format_args!("CNI {} plugin v{}", plugin.name, env!("CARGO_PKG_VERSION")));
+        note(format_args!("CNI protocol versions supported: {versions}"));
         return ExitCode::SUCCESS;
     }
     let read_stdin = || {
@@ -43,7 +44,7 @@ pub fn main(plugin: &'static Entry, plugins: &'static [Entry]) -> ExitCode {
     match printed {
         Ok(()) => code,
         Err(error) => {
-            eprintln!("weir: cannot write the answer to standard output: {error}");
+            note(format_args!("weir: cannot write the answer to standard output: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -72,7 +73,7 @@ fn answer(
             "supportedVersions": Version::ALL.map(Version::as_str),
         })));
     }
-    let request = Request::new(environment, read_stdin()?, plugins)?;
+    let request = Request::new(environment, read_stdin()?, plugin, plugins)?;
     refuse_own_namespace(&request.environment)?;
     match request.environment.command {
         Command::Add => {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
@@ -96,8 +96,8 @@ impl Rtnetlink {
         match self.attempt(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
             Ok(()) => Ok(true),
             Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(failure) => Err(failure
-                .during(format_args!("add address {address} to link {link}"))
+            Err(failure) => Err(self
+                .failed(failure, link, |name| format!("add address {address} to {name}"))
                 .or_missing(Feature::Ipv6, if address.is_ipv6() { &[Errno::EOPNOTSUPP] } else { &[] })),
         }
     }
@@ -110,8 +110,9 @@ impl Rtnetlink {
         let message = address_message(link, address);
         match self.attempt(RouteNetlinkMessage::DelAddress(message), 0, |_| {}) {
             Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),
-            outcome => outcome
-                .map_err(|failure| failure.during(format_args!("delete address {address} from link {link}"))),
+            outcome => outcome.map_err(|failure| {
+                self.failed(failure, link, |name| format!("delete address {address} from {name}"))
+            }),
         }
     }
 
@@ -125,17 +126,10 @@ impl Rtnetlink {
     pub fn addresses(&mut self, link: u32) -> Result<Vec<LinkAddress>> {
         let mut message = AddressMessage::default();
         message.header.index = link;
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetAddress(message),
-            NLM_F_DUMP,
-            format_args!("list the addresses of link {link}"),
-            |reply| {
-                let parsed = LinkAddress::parse(&reply).filter(|(index, _)| *index == link);
-                found.extend(parsed.map(|(_, address)| address));
-            },
-        )?;
-        Ok(found)
+        let operation = format_args!("list the addresses of link {link}");
+        self.dump(RouteNetlinkMessage::GetAddress(message), operation, |reply| {
+            LinkAddress::parse(reply).filter(|(index, _)| *index == link).map(|(_, address)| address)
+        })
     }
 
     /// The addresses of every link with the link's index. As `ip address show`.
@@ -143,14 +137,8 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn all_addresses(&mut self) -> Result<Vec<(u32, LinkAddress)>> {
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
-            NLM_F_DUMP,
-            format_args!("list the addresses of all links"),
-            |reply| found.extend(LinkAddress::parse(&reply)),
-        )?;
-        Ok(found)
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump(request, format_args!("list the addresses of all links"), LinkAddress::parse)
     }
 }
 

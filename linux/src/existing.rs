@@ -25,7 +25,9 @@ impl Namespace {
     /// Every network namespace that is mounted in `/run/netns` or `/run/docker/netns`, that a thread is in, or
     /// that a process has open. As `lsns --type net` and more.
     ///
-    /// One that is only mounted elsewhere, or in a mount namespace of its own, is not found.
+    /// One that is only mounted elsewhere, or in a mount namespace of its own, is not found; neither is one that
+    /// only a process has open which this one may not look into (`ptrace(2)`, "access mode checking"). A thread
+    /// of such a process is no failure when it is in a namespace that was found otherwise.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
@@ -33,7 +35,14 @@ impl Namespace {
         let failed = |source| Error::OpenNamespace { path: OWN.into(), source };
         // Every namespace is a file of one file system of the kernel's.
         let device = fs::metadata(OWN).map_err(failed)?.dev();
-        let mut search = Search { device, known: HashSet::new(), namespaces: Vec::new(), failures: Vec::new() };
+        let mut search = Search {
+            device,
+            known: HashSet::new(),
+            identities: HashSet::new(),
+            denied: Vec::new(),
+            namespaces: Vec::new(),
+            failures: Vec::new(),
+        };
         for path in FOLDERS.iter().flat_map(|folder| names(Path::new(folder))) {
             search.visit(path);
         }
@@ -45,13 +54,19 @@ impl Namespace {
                 continue;
             }
             for thread in names(&process.join("task")) {
-                search.visit(thread.join("ns/net"));
+                search.visit_thread(&thread);
             }
             let is_namespace = |path: &PathBuf| {
-                fs::read_link(path).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"net:["))
+                fs::read_link(path)
+                    .is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"net:["))
             };
             for open in names(&process.join("fd")).filter(is_namespace) {
                 search.visit(open);
+            }
+        }
+        for (identity, failure) in std::mem::take(&mut search.denied) {
+            if !search.identities.contains(&identity) {
+                search.failures.push(failure);
             }
         }
         Ok(Existing { namespaces: search.namespaces, failures: search.failures })
@@ -61,11 +76,28 @@ impl Namespace {
 struct Search {
     device: u64,
     known: HashSet<u64>,
+    /// What [`identity`] says of the namespaces that threads are in.
+    identities: HashSet<u64>,
+    /// Threads that may not be looked into.
+    denied: Vec<(u64, Error)>,
     namespaces: Vec<Namespace>,
     failures: Vec<Error>,
 }
 
 impl Search {
+    fn visit_thread(&mut self, thread: &Path) {
+        let path = thread.join("ns/net");
+        match (fs::metadata(&path), identity(thread)) {
+            (Err(source), Some(identity)) if source.kind() == io::ErrorKind::PermissionDenied => {
+                self.denied.push((identity, Error::OpenNamespace { path, source }));
+            }
+            (_, identity) => {
+                self.identities.extend(identity);
+                self.visit(path);
+            }
+        }
+    }
+
     fn visit(&mut self, path: PathBuf) {
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
@@ -84,6 +116,12 @@ impl Search {
             Err(error) => self.failures.push(error),
         }
     }
+}
+
+/// A number that threads of one namespace have in common, and which needs no permission: the inode of a file that
+/// the kernel shows to each namespace.
+fn identity(thread: &Path) -> Option<u64> {
+    fs::metadata(thread.join("net/dev")).ok().map(|metadata| metadata.ino())
 }
 
 /// A process that ended meanwhile is `ESRCH` in some of its files.

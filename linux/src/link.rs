@@ -1,13 +1,13 @@
 //! Links: what the kernel says of one, and the changes that every kind of link knows.
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
 
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
-use crate::netlink::{Reply, attributes, read_u32};
+use crate::netlink::{Failure, Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 /// `struct ifinfomsg` (uapi/linux/rtnetlink.h).
@@ -157,14 +157,9 @@ impl Rtnetlink {
             .attributes
             .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetLink(message),
-            NLM_F_DUMP,
-            format_args!("list {kind} links"),
-            |reply| found.extend(Link::parse(&reply).filter(|link| link.is(kind))),
-        )?;
-        Ok(found)
+        self.dump(RouteNetlinkMessage::GetLink(message), format_args!("list {kind} links"), |reply| {
+            Link::parse(reply).filter(|link| link.is(kind))
+        })
     }
 
     /// Asks the kernel for a link that it must refuse, to learn whether it knows the kind at all: an
@@ -213,13 +208,30 @@ impl Rtnetlink {
         }
     }
 
-    /// Changes the link that `message`'s header names.
+    /// Changes the link that `message`'s header names; `operation` gets its name and completes "cannot …".
     pub(crate) fn change_link(
         &mut self,
         message: LinkMessage,
-        operation: std::fmt::Arguments<'_>,
+        operation: impl FnOnce(&str) -> String,
     ) -> Result<()> {
-        self.execute(RouteNetlinkMessage::NewLink(message), 0, operation)
+        let link = message.header.index;
+        let outcome = self.attempt(RouteNetlinkMessage::NewLink(message), 0, |_| {});
+        outcome.map_err(|failure| self.failed(failure, link, operation))
+    }
+
+    /// The error for a failed operation on a link. The kernel is asked for the link's name, which says more
+    /// to people than its index.
+    pub(crate) fn failed(
+        &mut self,
+        failure: Failure,
+        link: u32,
+        operation: impl FnOnce(&str) -> String,
+    ) -> Error {
+        let name = match self.link_by_index(link) {
+            Ok(Some(link)) => link.name,
+            Ok(None) | Err(_) => format!("link {link}"),
+        };
+        failure.during(format_args!("{}", operation(&name)))
     }
 
     /// As `ip link set dev NAME up`.
@@ -254,7 +266,7 @@ impl Rtnetlink {
             message.header.flags = flag;
         }
         let state = if on { "on" } else { "off" };
-        self.change_link(message, format_args!("switch {flag:?} {state} for link {link}"))
+        self.change_link(message, |name| format!("switch {flag:?} {state} for {name}"))
     }
 
     /// As `ip link set dev NAME address MAC`.
@@ -265,7 +277,7 @@ impl Rtnetlink {
         let mut message = LinkMessage::default();
         message.header.index = link;
         message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
-        self.change_link(message, format_args!("set the hardware address of link {link} to {mac}"))
+        self.change_link(message, |name| format!("set the hardware address of {name} to {mac}"))
     }
 
     /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
@@ -276,7 +288,7 @@ impl Rtnetlink {
         let mut message = LinkMessage::default();
         message.header.index = link;
         message.attributes.push(alias_attribute(alias));
-        self.change_link(message, format_args!("set the alias of link {link}"))
+        self.change_link(message, |name| format!("set the alias of {name}"))
     }
 
     /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.
@@ -290,7 +302,7 @@ impl Rtnetlink {
         message.header.index = link;
         match self.attempt(RouteNetlinkMessage::DelLink(message), 0, |_| {}) {
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(()),
-            outcome => outcome.map_err(|failure| failure.during(format_args!("delete link {link}"))),
+            outcome => outcome.map_err(|failure| self.failed(failure, link, |name| format!("delete {name}"))),
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const HEADER_LEN: usize = 16;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+/// What was dumped changed in the middle: something may be missing or stand there twice.
+const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -142,6 +144,10 @@ impl Socket {
                 if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                     continue;
                 }
+                if message.flags & NLM_F_DUMP_INTR != 0 {
+                    let sequence = message.sequence;
+                    refusal.get_or_insert(Refusal { errno: Errno::EINTR, message: None, sequence });
+                }
                 match message.kind {
                     NLMSG_ERROR => {
                         if let Some(refused) = message.refusal() {
@@ -153,6 +159,9 @@ impl Socket {
                         }
                     }
                     NLMSG_DONE if message.sequence == last => {
+                        if let Some(refused) = message.refusal() {
+                            refusal.get_or_insert(refused);
+                        }
                         return refusal.map_or(Ok(()), |refused| Err(Failure::Refused(refused)));
                     }
                     kind => on_reply(Reply { kind, payload: message.payload }),
@@ -218,7 +227,8 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// `None` for an acknowledgement.
+    /// `None` for an acknowledgement, and for the end of a dump that went well: both begin with an error
+    /// number.
     fn refusal(&self) -> Option<Refusal> {
         let code = self.payload.first_chunk().copied().map_or(0, i32::from_ne_bytes);
         (code != 0).then(|| Refusal {
@@ -229,7 +239,7 @@ impl Message<'_> {
     }
 
     fn refusal_text(&self) -> Option<String> {
-        if self.flags & NLM_F_ACK_TLVS == 0 {
+        if self.flags & NLM_F_ACK_TLVS == 0 || self.kind != NLMSG_ERROR {
             return None;
         }
         let copied = if self.flags & NLM_F_CAPPED == 0 {
@@ -293,6 +303,16 @@ mod tests {
         assert_eq!(refusal.errno, Errno::EEXIST);
         assert_eq!(refusal.message.as_deref(), Some("taken"));
         assert_eq!(refusal.sequence, 7);
+    }
+
+    #[test]
+    fn a_dump_that_failed_in_the_end_is_no_empty_one() {
+        let refused = |code: i32| {
+            let bytes = message(NLMSG_DONE, 0, &code.to_ne_bytes());
+            Messages(&bytes).next().unwrap().refusal().map(|refusal| refusal.errno)
+        };
+        assert_eq!(refused(-19), Some(Errno::ENODEV));
+        assert_eq!(refused(0), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
     RouteType,
@@ -20,7 +20,6 @@ const RTM_NEWROUTE: u16 = 24;
 /// `struct rtmsg` (uapi/linux/rtnetlink.h).
 const RTMSG_LEN: usize = 12;
 const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_METRICS: u16 = 8;
@@ -38,7 +37,7 @@ pub enum Family {
     V6,
 }
 
-/// A route through one link.
+/// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Destination prefix; `0.0.0.0/0` or `::/0` is the default route.
@@ -58,7 +57,7 @@ pub struct Route {
 }
 
 impl Route {
-    fn parse(reply: &Reply<'_>, link: u32) -> Option<Self> {
+    fn parse(reply: &Reply<'_>) -> Option<Self> {
         let header = reply.payload.get(..RTMSG_LEN).filter(|_| reply.kind == RTM_NEWROUTE)?;
         let any = if header[0] == AF_INET { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
         let mut route = Self {
@@ -70,12 +69,10 @@ impl Route {
             table: Some(header[4].into()),
             scope: Some(header[6]),
         };
-        let mut out = None;
         for attribute in attributes(reply.payload, RTMSG_LEN) {
             let value = attribute.value();
             match attribute.kind() {
                 RTA_DST => route.destination = IpNetwork::new(ip(value)?, header[1]).ok()?,
-                RTA_OIF => out = read_u32(value),
                 RTA_GATEWAY => route.gateway = ip(value),
                 RTA_PRIORITY => route.priority = read_u32(value),
                 RTA_TABLE => route.table = read_u32(value),
@@ -91,19 +88,19 @@ impl Route {
                 _ => {}
             }
         }
-        (out == Some(link)).then_some(route)
+        Some(route)
     }
 }
 
 impl Rtnetlink {
-    /// Adds a route. Returns `false` when there is one to the same destination with the same preference
-    /// already.
+    /// Adds a route; one that is exactly the same is fine. Another next hop to a known destination is a route
+    /// of its own.
     ///
     /// As `ip route add DESTINATION [via GATEWAY] dev NAME [metric N] [table N] [mtu N] [advmss N]`.
     ///
     /// # Errors
     /// The kernel's refusal, such as "network is unreachable" for a gateway that is not on the link.
-    pub fn add_route(&mut self, link: u32, route: &Route) -> Result<bool> {
+    pub fn add_route(&mut self, link: u32, route: &Route) -> Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(route.destination.ip());
         message.header.destination_prefix_length = route.destination.prefix();
@@ -135,36 +132,27 @@ impl Rtnetlink {
         if !metrics.is_empty() {
             message.attributes.push(RouteAttribute::Metrics(metrics));
         }
-        match self.attempt(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
-            Ok(()) => Ok(true),
-            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(failure) => Err(failure.during(format_args!("add {route} on link {link}"))),
+        match self.attempt(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE, |_| {}) {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(()),
+            Err(failure) => Err(self.failed(failure, link, |name| format!("add {route} to {name}"))),
         }
     }
 
-    /// The unicast routes of one family through `link`, of every table. As
-    /// `ip [-6] route show table all type unicast dev NAME`.
+    /// The unicast routes of one family, of every table. As `ip [-6] route show table all type unicast`.
     ///
-    /// The kernel filters (strict checking, Linux 5.0), and so does this.
+    /// The kernel filters by the type (strict checking, Linux 5.0).
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn routes(&mut self, link: u32, family: Family) -> Result<Vec<Route>> {
+    pub fn routes(&mut self, family: Family) -> Result<Vec<Route>> {
         let mut message = RouteMessage::default();
         message.header.address_family = match family {
             Family::V4 => AddressFamily::Inet,
             Family::V6 => AddressFamily::Inet6,
         };
         message.header.kind = RouteType::Unicast;
-        message.attributes.push(RouteAttribute::Oif(link));
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetRoute(message),
-            NLM_F_DUMP,
-            format_args!("list the routes of link {link}"),
-            |reply| found.extend(Route::parse(&reply, link)),
-        )?;
-        Ok(found)
+        self.dump(RouteNetlinkMessage::GetRoute(message), format_args!("list the routes"), Route::parse)
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::errno::Errno;
 
 use crate::error::Result;
 use crate::netlink::{Failure, Reply, Socket, request_flags};
+
+/// How often a dump is begun before it fails; on a node where links come and go all the time, several are
+/// interrupted in a row.
+const DUMP_ATTEMPTS: u32 = 32;
 
 /// A `NETLINK_ROUTE` socket. It belongs to the namespace it was opened in; see
 /// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) for one in another namespace.
@@ -46,6 +51,27 @@ impl Rtnetlink {
         on_reply: impl FnMut(Reply<'_>),
     ) -> Result<()> {
         self.attempt(request, flags, on_reply).map_err(|failure| failure.during(operation))
+    }
+
+    /// Dumps what `parse` makes something of. A dump that the kernel interrupts, because what it shows
+    /// changed in the middle, is begun anew.
+    pub(crate) fn dump<T>(
+        &mut self,
+        request: RouteNetlinkMessage,
+        operation: fmt::Arguments<'_>,
+        mut parse: impl FnMut(&Reply<'_>) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut found = Vec::new();
+            let outcome = self.attempt(request.clone(), NLM_F_DUMP, |reply| found.extend(parse(&reply)));
+            match outcome {
+                Ok(()) => return Ok(found),
+                Err(failure) if failure.errno() == Some(Errno::EINTR) && attempts < DUMP_ATTEMPTS => {}
+                Err(failure) => return Err(failure.during(operation)),
+            }
+        }
     }
 
     /// As [`Rtnetlink::query`], for callers to whom some refusals are an answer.

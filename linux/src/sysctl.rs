@@ -22,15 +22,19 @@ pub fn ensure(key: &str, value: &str) -> Result<()> {
 /// As [`ensure`], where the parameter may be absent: a kernel without IPv6, an old one.
 ///
 /// # Errors
-/// [`Error::Sysctl`] when the parameter exists and cannot be set.
-pub fn set_if_present(key: &str, value: &str) -> Result<()> {
-    match fs::OpenOptions::new().write(true).open(path(key)) {
-        Ok(mut file) => {
-            io::Write::write_all(&mut file, value.as_bytes()).map_err(|source| failed("set", key, source))
-        }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(failed("set", key, source)),
+/// [`Error::Sysctl`] when the parameter exists, has another value and cannot be set.
+pub fn ensure_if_present(key: &str, value: &str) -> Result<()> {
+    match ensure(key, value) {
+        Err(Error::Sysctl { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
+}
+
+/// Sets `key` where that is possible: for what makes things better but not right. It stays as it is where
+/// `/proc/sys` is read-only, as in a container, or has no such parameter.
+pub fn prefer(key: &str, value: &str) {
+    // Not an error, as said above.
+    let _ = fs::write(path(key), value);
 }
 
 fn path(key: &str) -> String {

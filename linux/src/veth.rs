@@ -40,7 +40,7 @@ impl Rtnetlink {
     ///
     /// # Errors
     /// [`Error::MissingFeature`] without veth in the kernel; `EEXIST` when either name is taken; `EXFULL`
-    /// when the bridge has its 1,024 ports.
+    /// when the bridge has its 1,023 ports (`BR_MAX_PORTS` in net/bridge/br_private.h, less port 0).
     pub fn create_veth(&mut self, pair: &VethPair<'_>, pod: &Namespace) -> Result<Link> {
         let mut peer = LinkMessage::default();
         peer.attributes.push(LinkAttribute::IfName(pair.pod_name.to_owned()));
@@ -93,7 +93,7 @@ impl Rtnetlink {
                 ])),
             ]));
         }
-        self.change_link(message, format_args!("set alias and port flags of link {}", host.name))
+        self.change_link(message, |name| format!("set alias and port flags of {name}"))
     }
 
     /// Whether the kernel has veth pairs; nothing is made.

@@ -2,6 +2,7 @@
 
 mod command;
 mod install;
+mod ipam;
 mod runtime;
 
 use std::ffi::OsStr;

@@ -1,12 +1,13 @@
 //! What is in the directory.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::holder::Holder;
+use crate::stamp::changed;
 
 /// Where a reservation is written before it gets its name. There is only one writer, the owner of the
 /// lock: a file that stands here when the lock is had is what a killed one left.
@@ -17,32 +18,45 @@ pub(crate) const UNFINISHED: &str = ".reservation";
 pub(crate) struct Listing {
     /// The files that are named by an address, as the directory has them.
     pub(crate) reservations: Vec<Reservation>,
-    /// Whether somebody was killed while writing a reservation.
-    pub(crate) has_unfinished: bool,
 }
 
 /// A file that is named by an address.
 pub(crate) struct Reservation {
     pub(crate) address: IpAddr,
     name: OsString,
+    /// When the file changed last; only after [`Listing::read_with_times`].
+    pub(crate) changed: Option<i64>,
 }
 
 impl Reservation {
     pub(crate) fn path(&self, directory: &Path) -> PathBuf {
         directory.join(&self.name)
     }
+
+    /// Whether the file is named as its address is shown, so that it is found by its address.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.name.to_str() == Some(self.address.to_string().as_str())
+    }
 }
 
 impl Listing {
     /// Reads the names; opens no file.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
+        Self::read_entries(directory, |_| None)
+    }
+
+    /// Reads the names and times; opens no file.
+    pub(crate) fn read_with_times(directory: &Path) -> io::Result<Self> {
+        Self::read_entries(directory, |entry| entry.metadata().ok().map(|metadata| changed(&metadata)))
+    }
+
+    fn read_entries(directory: &Path, changed: impl Fn(&DirEntry) -> Option<i64>) -> io::Result<Self> {
         let mut listing = Self::default();
         for entry in fs::read_dir(directory)? {
-            let name = entry?.file_name();
-            if name == UNFINISHED {
-                listing.has_unfinished = true;
-            } else if let Some(address) = name.to_str().and_then(|name| name.parse().ok()) {
-                listing.reservations.push(Reservation { address, name });
+            let entry = entry?;
+            let name = entry.file_name();
+            if let Some(address) = name.to_str().and_then(|name| name.parse().ok()) {
+                listing.reservations.push(Reservation { address, name, changed: changed(&entry) });
             }
         }
         Ok(listing)
@@ -56,7 +70,7 @@ pub(crate) fn holder_at(path: &Path) -> Holder {
         Ok(text) => Holder::parse(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Holder::Nobody,
         Err(error) => {
-            eprintln!("weir: leaving {} alone, which cannot be read: {error}", path.display());
+            cni::note(format_args!("weir: leaving {} alone, which cannot be read: {error}", path.display()));
             Holder::Stranger
         }
     }
@@ -90,7 +104,6 @@ mod tests {
             listing.reservations.iter().map(|reservation| reservation.address.to_string()).collect();
         addresses.sort();
         assert_eq!(addresses, ["10.0.0.2", "fd00::2"]);
-        assert!(!listing.has_unfinished);
     }
 
     #[test]

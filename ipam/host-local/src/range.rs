@@ -27,7 +27,8 @@ impl Range {
     /// broadcast address.
     pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
         let key = || key.to_owned();
-        let given = keys.subnet.ok_or_else(|| Error::NoSubnet { key: key() })?;
+        let given =
+            keys.subnet.as_ref().map(|subnet| subnet.0).ok_or_else(|| Error::NoSubnet { key: key() })?;
         if given.ip().to_canonical().is_ipv4() != given.is_ipv4() {
             return Err(Error::MappedSubnet { key: key(), subnet: given });
         }
@@ -37,7 +38,10 @@ impl Range {
             return Err(Error::TooSmall { key: key(), subnet });
         }
         if subnet != given {
-            eprintln!("weir: {}.subnet: {given} has host bits set; going on with {subnet}", key());
+            cni::note(format_args!(
+                "weir: {}.subnet: {given} has host bits set; going on with {subnet}",
+                key()
+            ));
         }
         let inside = |name: &str, address: Option<IpAddr>| match address.map(|address| address.to_canonical())
         {
@@ -97,9 +101,10 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::subnet::Subnet;
 
     pub(crate) fn keys(subnet: &str) -> RangeKeys {
-        RangeKeys { subnet: Some(subnet.parse().unwrap()), ..RangeKeys::default() }
+        RangeKeys { subnet: Some(Subnet(subnet.parse().unwrap())), ..RangeKeys::default() }
     }
 
     fn address(text: &str) -> Option<IpAddr> {
@@ -181,7 +186,7 @@ pub(crate) mod tests {
                 IpAddr::from([octets[0], octets[1], octets[2], octets[3]])
             };
             let subnet = IpNetwork::new(ip(octets), if six { prefix } else { prefix / 4 }).unwrap();
-            let keys = RangeKeys { subnet: Some(subnet), range_start: start.map(ip), ..RangeKeys::default() };
+            let keys = RangeKeys { subnet: Some(Subnet(subnet)), range_start: start.map(ip), ..RangeKeys::default() };
             if let Ok(range) = Range::new(&keys, "ipam") {
                 prop_assert!(range.start <= range.end);
                 prop_assert!(subnet.contains(range.start) && subnet.contains(range.end));

@@ -86,7 +86,7 @@ impl Addition<'_> {
         let Some(ipam) = &self.ipam else { return Ok((Addressing::default(), Dns::default())) };
         let answer = ipam.add();
         // One whose answer cannot be read may have assigned addresses; one that said that it failed has not.
-        self.addressed = matches!(answer, Ok(_) | Err(cni::Error::DelegateAnswer { .. }));
+        self.addressed = matches!(answer, Ok(_) | Err(cni::Error::Answer { .. }));
         let answer = answer?;
         if answer.ips.is_empty() {
             let ipam = self.config.ipam.clone().unwrap_or_default();
@@ -168,7 +168,7 @@ impl Addition<'_> {
         };
         for error in [masquerade, link, ipam].into_iter().filter_map(Result::err) {
             let container = self.request.container_id();
-            eprintln!("bridge: while undoing a failed ADD of container {container}: {error}");
+            cni::note(format_args!("bridge: while undoing a failed ADD of container {container}: {error}"));
         }
     }
 }

@@ -71,8 +71,9 @@ impl Addressing {
             linux::Route {
                 destination: route.dst,
                 gateway: route.gw.or(gateway),
-                mtu: route.mtu,
-                advertised_mss: route.advmss,
+                // Go writes 0 for what is not set.
+                mtu: route.mtu.filter(|mtu| *mtu != 0),
+                advertised_mss: route.advmss.filter(|mss| *mss != 0),
                 priority: route.priority,
                 table: route.table,
                 scope: route.scope,

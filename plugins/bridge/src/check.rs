@@ -26,16 +26,18 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
 
     let interface = check_pod_end(&mut pod, &expected, &config)?;
-    check_port(&mut host, &interface, &bridge)?;
+    let host_end = check_port(&mut host, &interface, &bridge)?;
     if config.disable_container_interface {
         return Ok(());
     }
     check_addresses(&pod.addresses(interface.index)?, &expected)?;
-    check_routes(&mut pod, &interface, &expected)?;
+    check_routes(&mut pod, &expected)?;
     if config.roles.is_gateway {
         check_gateways(&host.addresses(bridge.index)?, &bridge, &expected)?;
     }
-    if config.ip_masq && !expected.addresses.is_empty() {
+    // Who made the pair made its masquerade entry: without our alias that is the reference, with iptables.
+    let is_ours = host_end.alias.as_deref().is_some_and(|alias| request.attachment().is_named_by(alias));
+    if config.ip_masq && is_ours && !expected.addresses.is_empty() {
         let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
         if let Some(fault) = fault {
             return Err(Error::Differs(Difference::Masquerade(fault.to_string())));
@@ -101,10 +103,13 @@ fn check_pod_end(pod: &mut Rtnetlink, expected: &Expected<'_>, config: &Config) 
     Ok(link)
 }
 
-fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<()> {
+fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<Link> {
     let host_end = interface.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
     match host_end {
-        Some(link) if link.is("veth") && link.master == Some(bridge.index) => Ok(()),
+        Some(link) if link.is("veth") && link.master == Some(bridge.index) => {
+            let down = [&link, bridge].into_iter().find(|link| !link.up).map(|down| down.name.clone());
+            down.map_or(Ok(link), |down| differs(Difference::HostLinkDown(down)))
+        }
         _ => differs(Difference::NotAPort { interface: interface.name.clone(), bridge: bridge.name.clone() }),
     }
 }
@@ -124,12 +129,13 @@ fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<(
     }
 }
 
-/// A route without a next hop in the result may have gone by the gateway: only its destination counts.
-fn check_routes(pod: &mut Rtnetlink, interface: &Link, expected: &Expected<'_>) -> Result<()> {
+/// A route without a next hop in the result may have gone by the gateway: only its destination counts. Through
+/// which interface it goes does not: the result also holds what other plugins of the chain made.
+fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
     let mut present = Vec::new();
     for (family, is_ipv4) in [(Family::V4, true), (Family::V6, false)] {
         if expected.routes.iter().any(|route| route.dst.is_ipv4() == is_ipv4) {
-            present.extend(pod.routes(interface.index, family)?);
+            present.extend(pod.routes(family)?);
         }
     }
     let is_there = |wanted: &cni::Route| {

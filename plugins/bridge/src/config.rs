@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 const DEFAULT_BRIDGE: &str = "cni0";
 /// Smallest MTU that the kernel takes for Ethernet (`ETH_MIN_MTU` in uapi/linux/if_ether.h).
 const SMALLEST_MTU: u32 = 68;
+/// Largest MTU that the kernel's virtual devices take (`ETH_MAX_MTU` in uapi/linux/if_ether.h).
+const LARGEST_MTU: u32 = 65_535;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -105,8 +107,8 @@ impl Config {
         if keys.hairpin_mode && keys.promisc_mode {
             return Err(Error::HairpinAndPromiscuous);
         }
-        if keys.mtu != 0 && keys.mtu < SMALLEST_MTU {
-            return Err(Error::Mtu { mtu: keys.mtu, smallest: SMALLEST_MTU });
+        if keys.mtu != 0 && !(SMALLEST_MTU..=LARGEST_MTU).contains(&keys.mtu) {
+            return Err(Error::Mtu { mtu: keys.mtu, smallest: SMALLEST_MTU, largest: LARGEST_MTU });
         }
         let ipam = Some(keys.ipam.r#type).filter(|name| !name.is_empty());
         if keys.disable_container_interface && ipam.is_some() {
@@ -119,7 +121,9 @@ impl Config {
             return Err(Error::BridgeName { name: bridge });
         }
         if keys.ip_masq && keys.ip_masq_backend == "iptables" {
-            eprintln!("bridge: ipMasqBackend \"iptables\": weir masquerades with nf_tables in any case");
+            cni::note(format_args!(
+                "bridge: ipMasqBackend \"iptables\": weir masquerades with nf_tables in any case"
+            ));
         }
         Ok(Self {
             bridge,
@@ -175,12 +179,10 @@ struct Remains {
 }
 
 /// The IPAM plugin that the config names, for the verbs that never refuse because of a config.
-pub(crate) fn ipam_of(request: &Request) -> Option<String> {
-    match request.config::<Remains>() {
-        Ok(remains) => Some(remains.ipam.r#type).filter(|name| !name.is_empty()),
-        Err(error) => {
-            eprintln!("bridge: going on without the IPAM plugin: {error}");
-            None
-        }
-    }
+///
+/// # Errors
+/// When the name cannot be read: to be reported after everything else is done.
+pub(crate) fn ipam_of(request: &Request) -> Result<Option<String>> {
+    let remains: Remains = request.config()?;
+    Ok(Some(remains.ipam.r#type).filter(|name| !name.is_empty()))
 }

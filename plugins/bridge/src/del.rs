@@ -25,10 +25,11 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     };
     errors.extend(delete_pair(request).err());
     drop(nftables);
-    if let Some(ipam) = ipam_of(request) {
-        let released = request.delegate(&ipam).and_then(|ipam| ipam.del());
-        errors.extend(released.err().map(Error::from));
-    }
+    let delegated = ipam_of(request).and_then(|ipam| match ipam {
+        Some(ipam) => Ok(request.delegate(&ipam)?.del()?),
+        None => Ok(()),
+    });
+    errors.extend(delegated.err());
     if errors.is_empty() { Ok(()) } else { Err(Error::Several(errors)) }
 }
 

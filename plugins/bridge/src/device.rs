@@ -27,7 +27,7 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
         None => match host.create_bridge(&config.bridge, Mac::random()?, config.mtu) {
             Ok(bridge) => {
                 // The bridge routes for its pods; what they announce must not become a route of the host.
-                sysctl::set_if_present(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0")?;
+                sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
                 bridge
             }
             // Another ADD made it a moment ago.

@@ -32,13 +32,15 @@ pub enum Error {
     /// Two keys exclude each other.
     #[error("hairpinMode and promiscMode: both are true; set only one, a frame would be received twice")]
     HairpinAndPromiscuous,
-    /// The MTU is too small for Ethernet.
-    #[error("mtu: {mtu} is too small, the kernel wants at least {smallest}")]
+    /// The MTU is none for Ethernet.
+    #[error("mtu: {mtu} is not between {smallest} and {largest}, which is what the kernel takes")]
     Mtu {
         /// The value.
         mtu: u32,
         /// The least that is allowed.
         smallest: u32,
+        /// The most that is allowed.
+        largest: u32,
     },
     /// An IPAM plugin would assign addresses to nobody.
     #[error("disableContainerInterface: true cannot be combined with ipam.type")]
@@ -157,6 +159,9 @@ pub enum Error {
     /// STATUS: the kernel lacks something.
     #[error("bridge cannot attach containers: {0}")]
     NotReady(linux::Error),
+    /// STATUS: the IPAM plugin is not there.
+    #[error("bridge cannot attach containers: {0}")]
+    NoIpam(cni::Error),
 }
 
 /// What CHECK found to be different.
@@ -189,6 +194,9 @@ pub enum Difference {
         /// The container's namespace.
         netns: String,
     },
+    /// The host's end or the bridge is down.
+    #[error("{0:?} on the host is down")]
+    HostLinkDown(String),
     /// The host's end is gone from the bridge.
     #[error("the host's end of {interface:?} is not a port of bridge {bridge:?} any more")]
     NotAPort {
@@ -258,7 +266,7 @@ impl From<Error> for Failure {
             | Error::MacNotAssignable { .. }
             | Error::NotABridge { .. }
             | Error::NoPrevResult => Self::new(code::INVALID_CONFIG, msg),
-            Error::NotReady(_) => Self::new(code::NOT_AVAILABLE, msg),
+            Error::NotReady(_) | Error::NoIpam(_) => Self::new(code::NOT_AVAILABLE, msg),
             Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
             Error::Kernel(_)
             | Error::AlreadyAttached { .. }

@@ -9,22 +9,25 @@ use crate::error::{Error, Result};
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     if let Some(valid) = request.valid_attachments()? {
-        errors.extend(remove_masquerades(request, &valid).err());
-        errors.extend(delete_pairs(request, &valid).err());
+        errors.extend(remove_masquerades(request, &valid).unwrap_or_else(|error| vec![error]));
+        errors.extend(delete_pairs(request, &valid).unwrap_or_else(|error| vec![error]));
     }
-    if let Some(ipam) = ipam_of(request) {
-        let collected = request.delegate(&ipam).and_then(|ipam| ipam.gc());
-        errors.extend(collected.err().map(Error::from));
-    }
+    let delegated = ipam_of(request).and_then(|ipam| match ipam {
+        Some(ipam) => Ok(request.delegate(&ipam)?.gc()?),
+        None => Ok(()),
+    });
+    errors.extend(delegated.err());
     if errors.is_empty() { Ok(()) } else { Err(Error::Several(errors)) }
 }
 
-fn remove_masquerades(request: &Request, valid: &[ValidAttachment]) -> Result<()> {
+/// Returns what could not be removed.
+fn remove_masquerades(request: &Request, valid: &[ValidAttachment]) -> Result<Vec<Error>> {
     let mut nftables = match Nftables::open() {
         // A kernel without nf_tables has no entry of ours.
-        Err(linux::Error::MissingFeature { .. }) => return Ok(()),
+        Err(linux::Error::MissingFeature { .. }) => return Ok(Vec::new()),
         nftables => nftables?,
     };
+    let mut errors = Vec::new();
     for attachment in nftables.attachments()? {
         let is_valid = valid.iter().any(|valid| {
             attachment.is_of(&linux::Owner {
@@ -34,15 +37,17 @@ fn remove_masquerades(request: &Request, valid: &[ValidAttachment]) -> Result<()
             })
         });
         if attachment.is_in(&request.network) && !is_valid {
-            nftables.remove_attachment(&attachment)?;
+            errors.extend(nftables.remove_attachment(&attachment).err().map(Error::from));
         }
     }
-    Ok(())
+    Ok(errors)
 }
 
-/// The pairs are found by their aliases, whatever bridge they are in: the config may have changed.
-fn delete_pairs(request: &Request, valid: &[ValidAttachment]) -> Result<()> {
+/// The pairs are found by their aliases, whatever bridge they are in: the config may have changed. Returns
+/// what could not be removed.
+fn delete_pairs(request: &Request, valid: &[ValidAttachment]) -> Result<Vec<Error>> {
     let mut host = Rtnetlink::open()?;
+    let mut errors = Vec::new();
     for link in host.links_of_kind("veth")? {
         let Some(alias) = &link.alias else { continue };
         let Some(attachment) = Attachment::parse(alias) else { continue };
@@ -56,8 +61,8 @@ fn delete_pairs(request: &Request, valid: &[ValidAttachment]) -> Result<()> {
             .is_named_by(alias)
         });
         if attachment.network == request.network && !is_valid {
-            host.delete_link(link.index)?;
+            errors.extend(host.delete_link(link.index).err().map(Error::from));
         }
     }
-    Ok(())
+    Ok(errors)
 }

@@ -36,13 +36,14 @@ impl HostEnd {
         Self { name: format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"), mac: Mac::local(mac) }
     }
 
-    /// Whether `link`, which has this name, is the attachment's: its alias says so, or it has no alias
-    /// yet and the hardware address that only this attachment gives.
+    /// Whether `link`, which has this name, is the attachment's: its alias says so, or the alias is none of
+    /// weir's (not written yet, or somebody's own text) and it has the hardware address that only this
+    /// attachment gives.
     pub fn is(&self, link: &Link, attachment: &Attachment) -> bool {
         link.is("veth")
             && match &link.alias {
-                Some(alias) => attachment.is_named_by(alias),
-                None => link.mac == Some(self.mac),
+                Some(alias) if Attachment::parse(alias).is_some() => attachment.is_named_by(alias),
+                _ => link.mac == Some(self.mac),
             }
     }
 }
@@ -105,6 +106,7 @@ mod tests {
         let theirs = Some(attachment("eth1").to_string());
         assert!(end.is(&link(&end.name, ours, Mac([2; 6])), &attachment("eth0")));
         assert!(end.is(&link(&end.name, None, end.mac), &attachment("eth0")));
+        assert!(end.is(&link(&end.name, Some("port 7".into()), end.mac), &attachment("eth0")));
         assert!(!end.is(&link(&end.name, None, Mac([2; 6])), &attachment("eth0")));
         assert!(!end.is(&link(&end.name, theirs, end.mac), &attachment("eth0")));
     }

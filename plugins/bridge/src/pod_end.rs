@@ -47,17 +47,22 @@ impl PodEnd<'_> {
         Ok(())
     }
 
+    /// Only what IPv6 addresses need must succeed: announcements and the link-local address of an IPv4 pod
+    /// are worth no failed ADD where `/proc/sys` is read-only.
     fn set_parameters(&self, addressing: &Addressing, dad: DuplicateDetection) -> linux::Result<()> {
-        let name = self.name;
-        if dad == DuplicateDetection::Skip {
-            sysctl::set_if_present(&format!("net/ipv6/conf/{name}/accept_dad"), "0")?;
-        }
+        let of = |family: &str, key: &str| format!("net/{family}/conf/{}/{key}", self.name);
+        let skips_dad = dad == DuplicateDetection::Skip;
         if addressing.has_family(true) {
-            sysctl::set_if_present(&format!("net/ipv4/conf/{name}/arp_notify"), "1")?;
+            sysctl::prefer(&of("ipv4", "arp_notify"), "1");
         }
         if addressing.has_family(false) {
-            sysctl::set_if_present(&format!("net/ipv6/conf/{name}/ndisc_notify"), "1")?;
-            sysctl::set_if_present(&format!("net/ipv6/conf/{name}/disable_ipv6"), "0")?;
+            sysctl::prefer(&of("ipv6", "ndisc_notify"), "1");
+            sysctl::ensure_if_present(&of("ipv6", "disable_ipv6"), "0")?;
+            if skips_dad {
+                sysctl::ensure_if_present(&of("ipv6", "accept_dad"), "0")?;
+            }
+        } else if skips_dad {
+            sysctl::prefer(&of("ipv6", "accept_dad"), "0");
         }
         Ok(())
     }

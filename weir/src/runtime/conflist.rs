@@ -13,6 +13,8 @@ pub(crate) struct Conflist {
     pub name: String,
     /// `cniVersion`; the plugins get exactly this one.
     pub version: String,
+    /// `disableCheck`, as a truth value or its text.
+    pub disables_check: bool,
     /// The plugins' objects, in order.
     pub plugins: Vec<Map<String, Value>>,
 }
@@ -33,6 +35,10 @@ impl Conflist {
         if name.is_empty() {
             return Err("name is missing".to_owned());
         }
+        let disables_check = list.get("disableCheck").is_some_and(|value| {
+            value.as_bool() == Some(true)
+                || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        });
         let plugins = match list.get("plugins") {
             None => vec![list],
             Some(Value::Array(plugins)) => plugins
@@ -49,7 +55,7 @@ impl Conflist {
         if let Some(nameless) = plugins.iter().find(|plugin| type_of(plugin).is_empty()) {
             return Err(format!("plugins: type is missing (in {})", json!(nameless)));
         }
-        Ok(Self { name, version, plugins })
+        Ok(Self { name, version, disables_check, plugins })
     }
 
     /// The config that a plugin gets: its own object, the list's name and version, what the runtime offers

@@ -24,12 +24,14 @@ pub(crate) enum Error {
     OwnPath(io::Error),
     #[error("cannot print the result: {0}")]
     Print(serde_json::Error),
-    #[error("failed to find plugin {plugin:?} in path [{path}]")]
-    PluginMissing { plugin: String, path: String },
-    #[error("cannot execute {}: {source}", path.display())]
-    Execute { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Protocol(#[from] cni::Error),
     #[error("plugin {plugin} failed ({verb}): {message}")]
     Plugin { plugin: String, verb: &'static str, message: String },
+    #[error("container {container} is attached to network {network} by {interface} already; detach it first")]
+    AlreadyAttached { network: String, container: String, interface: String },
+    #[error("plugin {plugin} printed no result")]
+    NoResult { plugin: String },
     #[error("container {container} is not attached to network {network} (by weir attach)")]
     NotAttached { network: String, container: String },
 }

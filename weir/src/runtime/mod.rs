@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 pub(crate) use error::Error;
 
 use cache::Cached;
-use conflist::Conflist;
+use conflist::{Conflist, type_of};
 use execute::Execution;
 
 /// Where results are kept between attach and detach: our own place, in libcni's layout.
@@ -77,41 +77,63 @@ impl Attaching {
 
 /// `CNI_PATH` of the environment, or else the folder of this executable.
 fn default_path() -> Result<String, Error> {
-    if let Ok(path) = std::env::var("CNI_PATH") {
+    if let Some(path) = std::env::var("CNI_PATH").ok().filter(|path| !path.is_empty()) {
         return Ok(path);
     }
     let own = std::env::current_exe().map_err(Error::OwnPath)?;
     Ok(own.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
-/// ADD of every plugin; prints the last result. When one fails, the namespace is detached again, as a
-/// runtime does, and the first error is reported.
+/// ADD of every plugin; prints the last result. When anything fails after the first ADD, the namespace is
+/// detached again, as a runtime does, and the first error is reported.
 pub(crate) fn attach(attaching: Attaching) -> Result<(), Error> {
     let conflist = Conflist::read(&attaching.conflist)?;
     let (offers, execution) = (attaching.offers()?, attaching.execution()?);
-    let mut result = None;
+    if Cached::read(&attaching.cache, &conflist.name, &execution)?.is_some() {
+        return Err(Error::AlreadyAttached {
+            network: conflist.name,
+            container: execution.container_id,
+            interface: execution.interface,
+        });
+    }
     for plugin in &conflist.plugins {
-        let config = conflist.config_of(plugin, &offers, result.as_ref());
-        match execution.run("ADD", plugin, &config) {
-            Ok(answer) => result = Some(answer.unwrap_or(Value::Null)),
-            Err(error) => {
-                if let Err(second) = remove(&conflist, &offers, &execution, None) {
-                    eprintln!("weir: while detaching after the failed attach: {second}");
-                }
-                return Err(error);
+        execution.find(plugin)?;
+    }
+    let mut cached = Cached { result: Value::Null, offers };
+    let attached = add(&conflist, &execution, &mut cached)
+        .and_then(|()| cached.write(&attaching.cache, &conflist.name, &execution));
+    if let Err(error) = attached {
+        for plugin in conflist.plugins.iter().rev() {
+            let config = conflist.config_of(plugin, &cached.offers, None);
+            if let Err(second) = execution.run("DEL", plugin, &config) {
+                cni::note(format_args!("weir: while detaching after the failed attach: {second}"));
             }
         }
+        return Err(error);
     }
-    let result = result.unwrap_or(Value::Null);
-    let text = serde_json::to_string_pretty(&result).map_err(Error::Print)?;
-    Cached { result, offers }.write(&attaching.cache, &conflist.name, &execution)?;
-    println!("{text}");
+    println!("{:#}", cached.result);
     Ok(())
 }
 
-/// CHECK of every plugin against the kept result.
+fn add(conflist: &Conflist, execution: &Execution, cached: &mut Cached) -> Result<(), Error> {
+    let mut result = None;
+    for plugin in &conflist.plugins {
+        let config = conflist.config_of(plugin, &cached.offers, result.as_ref());
+        let answer = execution.run("ADD", plugin, &config)?;
+        let answer = answer.ok_or_else(|| Error::NoResult { plugin: type_of(plugin).to_owned() })?;
+        result = Some(answer);
+    }
+    cached.result = result.unwrap_or_default();
+    Ok(())
+}
+
+/// CHECK of every plugin against the kept result; a list with `disableCheck` is not checked.
 pub(crate) fn check(attaching: Attaching) -> Result<(), Error> {
     let conflist = Conflist::read(&attaching.conflist)?;
+    if conflist.disables_check {
+        println!("{}: disableCheck is set, nothing was checked", conflist.name);
+        return Ok(());
+    }
     let execution = attaching.execution()?;
     let cached = Cached::read(&attaching.cache, &conflist.name, &execution)?.ok_or_else(|| {
         Error::NotAttached { network: conflist.name.clone(), container: execution.container_id.clone() }

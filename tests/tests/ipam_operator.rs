@@ -1,0 +1,241 @@
+//! `weir ipam`, taking back after a reboot, and a disk that is full or read-only.
+//!
+//! An audit looks into every network namespace of the machine, those of other tests among them: each test has
+//! networks and addresses that no other uses.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tests::config::bridge;
+use tests::{Node, Pod, shell};
+
+/// A network of a test's own, described where the operator's tool looks for it.
+struct Network {
+    node: Node,
+    name: &'static str,
+    config: Value,
+}
+
+impl Network {
+    /// `third` is the third number of its addresses.
+    fn new(name: &'static str, third: u8) -> Self {
+        let node = Node::new();
+        let config = bridge(json!({
+            "name": name, "ipam": {"type": "host-local", "subnet": format!("198.18.{third}.0/29")},
+        }));
+        fs::create_dir("/mnt/net.d").unwrap();
+        let conflist = json!({"cniVersion": "1.0.0", "name": name, "plugins": [config]});
+        fs::write("/mnt/net.d/10-test.conflist", conflist.to_string()).unwrap();
+        Self { node, name, config }
+    }
+
+    fn file(&self, address: &str) -> PathBuf {
+        Path::new("/var/lib/cni/networks").join(self.name).join(address)
+    }
+
+    /// A reservation of an hour ago.
+    fn reserve(&self, address: &str, text: &str) {
+        fs::write(self.file(address), text).unwrap();
+        let file = fs::File::options().append(true).open(self.file(address)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    }
+
+    fn weir(&self, arguments: &str) -> Output {
+        self.node.weir(&format!("ipam {arguments} --conf-dir /mnt/net.d"))
+    }
+
+    fn audit(&self) -> (Option<i32>, Value) {
+        let output = self.weir(&format!("audit {} --json", self.name));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report["networks"][0].clone())
+    }
+
+    fn states(&self) -> Vec<(String, String)> {
+        let (_, report) = self.audit();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let reservations = report["reservations"].as_array().unwrap();
+        reservations.iter().map(|it| (text(&it["address"]), text(&it["state"]))).collect()
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn an_audit_tells_what_is_attached_from_what_is_leaked() {
+    let network = Network::new("audited", 1);
+    let pod = Pod::new("c1");
+    let call = network.node.call("bridge", &pod);
+    call.add(&network.config);
+    let (code, report) = network.audit();
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["reservations"][0]["state"], "attached");
+    assert_eq!(report["reservations"][0]["containerID"], "c1");
+    assert!(report["reservations"][0]["carriers"][0].as_str().unwrap().starts_with("eth0 in "), "{report}");
+
+    network.reserve("198.18.1.3", "gone\r\neth0");
+    network.reserve("198.18.1.4", "");
+    network.reserve("198.18.1.5", "remembered\r\neth0");
+    fs::create_dir_all("/var/lib/cni/results").unwrap();
+    fs::write("/var/lib/cni/results/audited-remembered-eth0", "{}").unwrap();
+    let (code, report) = network.audit();
+    assert_eq!(code, Some(3), "{report}");
+    let range = &report["ranges"][0];
+    assert_eq!(range["range"], "198.18.1.1-198.18.1.6");
+    let numbers =
+        ["size", "held", "free", "leaked", "torn", "duplicated"].map(|key| range[key].as_u64().unwrap());
+    assert_eq!(numbers, [5, 3, 2, 1, 1, 0]);
+    let expected = [("2", "attached"), ("3", "leaked"), ("4", "torn"), ("5", "remembered")];
+    let expected = expected.map(|(last, state)| (format!("198.18.1.{last}"), state.to_owned()));
+    assert_eq!(network.states(), expected);
+
+    let table = said(&network.weir("audit audited"));
+    assert!(table.contains("198.18.1.3: leaked, held for eth0 of container gone since 20"), "{table}");
+    assert!(table.contains("(60 min)") && table.contains("something is wrong"), "{table}");
+    assert!(!table.contains("198.18.1.2: "), "{table}");
+}
+
+#[test]
+fn reclaim_frees_what_is_leaked_and_nothing_that_is_in_use() {
+    let network = Network::new("reclaimed", 2);
+    let pod = Pod::new("c1");
+    let call = network.node.call("bridge", &pod);
+    let result = call.add(&network.config);
+    network.reserve("198.18.2.3", "gone\r\neth0");
+    network.reserve("198.18.2.4", "");
+    // Its ADD may still be at work.
+    fs::write(network.file("198.18.2.5"), "young\r\neth0").unwrap();
+    let output = network.weir("reclaim reclaimed --dry-run");
+    assert!(said(&output).contains("would give back 2"), "{}", said(&output));
+    assert_eq!(network.states().len(), 4);
+    let output = network.weir("reclaim reclaimed");
+    assert!(output.status.success() && said(&output).contains("gave back 2"), "{}", said(&output));
+    let left: Vec<_> = network.states().into_iter().map(|(address, _)| address).collect();
+    assert_eq!(left, ["198.18.2.2", "198.18.2.5"]);
+    call.check(&network.config, &result);
+    assert!(said(&network.weir("reclaim reclaimed")).contains("gave back 0"));
+    assert_eq!(network.weir("audit reclaimed").status.code(), Some(0));
+}
+
+#[test]
+fn release_shows_first_and_does_it_when_told_and_never_to_what_is_in_use() {
+    let network = Network::new("released", 3);
+    let pod = Pod::new("c1");
+    network.node.call("bridge", &pod).add(&network.config);
+    network.reserve("198.18.3.3", "gone\r\neth0");
+    network.reserve("198.18.3.4", "gone\r\neth1");
+    for arguments in ["--address 198.18.3.2", "--container c1"] {
+        let output = network.weir(&format!("release released {arguments} --yes"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("198.18.3.2 is in use (eth0 in "), "{}", said(&output));
+    }
+    let output = network.weir("release released --container gone");
+    assert!(said(&output).contains("would give back 2: --yes does it"), "{}", said(&output));
+    assert_eq!(network.states().len(), 3);
+    let output = network.weir("release released --address 198.18.3.4 --yes");
+    assert!(said(&output).contains("gave back 1"), "{}", said(&output));
+    let output = network.weir("release released --container gone --yes");
+    assert!(said(&output).contains("gave back 1"), "{}", said(&output));
+    assert_eq!(network.states(), [("198.18.3.2".to_owned(), "attached".to_owned())]);
+    let output = network.weir("release released --container gone --yes");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("nothing is reserved for container gone"), "{}", said(&output));
+    let output = network.weir("audit nowhere");
+    assert!(said(&output).contains("no network \"nowhere\""), "{}", said(&output));
+}
+
+#[test]
+fn a_full_pool_takes_back_what_a_reboot_left_when_it_is_told_to() {
+    let network = Network::new("rebooted", 4);
+    let config = |is_on: bool| {
+        json!({"cniVersion": "1.0.0", "name": "rebooted", "type": "host-local", "ipam": {
+            "type": "host-local", "subnet": "198.18.4.0/29", "reclaimAfterReboot": is_on,
+        }})
+    };
+    let add =
+        |id: &str, is_on: bool| network.node.call("host-local", &Pod::new(id)).verb("ADD", &config(is_on));
+    add("c2", true).unwrap();
+    // What was there when another boot was noted for the last time.
+    let boot = network.file(".boot");
+    let text = fs::read_to_string(&boot).unwrap();
+    fs::write(&boot, text.replacen(char::is_alphanumeric, "x", 1)).unwrap();
+    network.reserve("198.18.4.3", "c3\r\neth0");
+    network.reserve("198.18.4.4", "c4\r\neth0");
+    network.reserve("198.18.4.5", "kept for the printer");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for last in 2..=5 {
+        let file = fs::File::options().append(true).open(network.file(&format!("198.18.4.{last}"))).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    add("c6", true).unwrap();
+    // No runtime keeps results here: nothing is known of any container.
+    assert!(add("c7", true).unwrap_err().msg.contains("no IP addresses available"));
+    fs::create_dir_all("/var/lib/cni/results").unwrap();
+    fs::write("/var/lib/cni/results/other-c4-eth0", "{}").unwrap();
+    assert!(add("c7", false).unwrap_err().msg.contains("no IP addresses available"));
+
+    let start = network.node.call("host-local", &Pod::new("c7")).raw("ADD", &config(true).to_string());
+    assert!(start.status.success(), "{start:?}");
+    let stderr = String::from_utf8_lossy(&start.stderr);
+    for (address, id) in [("198.18.4.2", "c2"), ("198.18.4.3", "c3")] {
+        let sentence =
+            format!("took back {address}, held since before the last boot for eth0 of container {id}");
+        assert!(stderr.contains(&sentence), "{stderr}");
+    }
+    assert!(!stderr.contains("198.18.4.4") && !stderr.contains("198.18.4.5"), "{stderr}");
+    add("c8", true).unwrap();
+    assert!(add("c9", true).unwrap_err().msg.contains("no IP addresses available"));
+    assert_eq!(fs::read(network.file("198.18.4.4")).unwrap(), b"c4\r\neth0");
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_named_and_loses_nothing() {
+    let node = Node::new();
+    shell("mkdir /mnt/small; mount -t tmpfs -o size=400k none /mnt/small");
+    let config = json!({"cniVersion": "1.1.0", "name": "small", "type": "host-local", "ipam": {
+        "type": "host-local", "subnet": "198.18.5.0/29", "dataDir": "/mnt/small",
+    }});
+    let call = |id: &str| node.call("host-local", &Pod::new(id));
+    let held = || {
+        fs::read_dir("/mnt/small/small")
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("198."))
+            .count()
+    };
+    for id in ["c1", "c2"] {
+        call(id).add(&config);
+    }
+    shell("dd if=/dev/zero of=/mnt/small/rest bs=4k 2>/dev/null || true");
+    for verb in ["ADD", "STATUS"] {
+        let failure = call("c3").verb(verb, &config).unwrap_err();
+        assert_eq!(failure.code, if verb == "ADD" { 5 } else { 50 }, "{failure:?}");
+        assert!(
+            failure.msg.contains("/mnt/small/small/.reservation: No space left on device"),
+            "{failure:?}"
+        );
+    }
+    assert_eq!(held(), 2);
+    call("c1").del(&config);
+    assert_eq!(held(), 1);
+    shell("rm /mnt/small/rest");
+    call("c3").add(&config);
+
+    shell("mount -o remount,ro /mnt/small");
+    for (verb, code) in [("ADD", 5), ("STATUS", 50), ("DEL", 5)] {
+        let failure = call("c2").verb(verb, &config).unwrap_err();
+        assert_eq!(failure.code, code, "{failure:?}");
+        assert!(failure.msg.contains("Read-only file system"), "{failure:?}");
+    }
+    shell("mount -o remount,rw /mnt/small");
+    assert_eq!(held(), 2);
+    for id in ["c2", "c3"] {
+        call(id).del(&config);
+    }
+    assert_eq!(held(), 0);
+}
