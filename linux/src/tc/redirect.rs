@@ -1,6 +1,6 @@
 //! The ingress hook of a link: our filter, which sends what arrives through another device.
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{
     TcAction, TcActionAttribute, TcActionMessage, TcActionMessageAttribute, TcActionMirror,
@@ -240,14 +240,11 @@ impl Rtnetlink {
     }
 
     fn list_redirects(&mut self, link: u32, message: TcMessage) -> Result<Vec<Redirect>> {
-        let mut found = Vec::new();
-        self.query(
+        self.dump(
             RouteNetlinkMessage::GetTrafficFilter(message),
-            NLM_F_DUMP,
-            format_args!("list the filters at the ingress hook of link {link}"),
-            |reply| found.extend(Redirect::parse(&reply)),
-        )?;
-        Ok(found)
+            format_args!("list the filters at a hook of link {link}"),
+            Redirect::parse,
+        )
     }
 
     /// Removes our filter from the ingress hook of `link`, and nothing else; without one, or without the

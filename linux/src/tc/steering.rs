@@ -7,7 +7,7 @@
 //! of both hooks alike.
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{
     TcAttribute, TcFilterU32, TcFilterU32Option, TcHandle, TcMessage, TcOption, TcU32Key, TcU32Selector,
@@ -305,18 +305,15 @@ impl Rtnetlink {
     }
 
     fn installed_rules(&mut self, link: u32, hook: Hook) -> Result<Vec<Installed>> {
-        let mut found = Vec::new();
         // An `ingress` qdisc would answer for the hook that it has.
         if hook == Hook::Egress && self.hook_kind(link)?.as_deref() != Some(CLSACT) {
-            return Ok(found);
+            return Ok(Vec::new());
         }
-        self.query(
+        self.dump(
             RouteNetlinkMessage::GetTrafficFilter(request(link, hook.parent(), None)),
-            NLM_F_DUMP,
             format_args!("list the filters at the {hook:?} hook of link {link}"),
-            |reply| found.extend(Installed::parse(&reply, hook)),
-        )?;
-        Ok(found)
+            |reply| Installed::parse(reply, hook),
+        )
     }
 
     /// Removes our rules from a hook of `link`, and nothing else; without any, or without the link, there is

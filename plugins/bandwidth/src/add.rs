@@ -46,7 +46,10 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
         }
     }
     if let Err(error) = record::identify(&mut host, &host_end, &attachment) {
-        eprintln!("bandwidth: {} is shaped, but does not say whose it is: {error}", host_end.name);
+        cni::note(format_args!(
+            "bandwidth: {} is shaped, but does not say whose it is: {error}",
+            host_end.name
+        ));
     }
     // At the end: addresses refer to the interfaces before by their place.
     result.interfaces.extend(made.into_iter().map(interface));
@@ -67,11 +70,13 @@ fn numbers(direction: Direction, limit: &Limit, mtu: u32, limits: &Limits) -> Tb
     if let Burst::Chosen { bits } = limit.burst {
         let (asked, used) = (bits / 8, tbf.burst_bytes);
         if asked < used.into() {
-            eprintln!("bandwidth: {direction}Burst of {asked} bytes is less than a packet; using {used}");
+            cni::note(format_args!(
+                "bandwidth: {direction}Burst of {asked} bytes is less than a packet; using {used}"
+            ));
         } else if asked > used.into() {
-            eprintln!(
+            cni::note(format_args!(
                 "bandwidth: {direction}Burst of {asked} bytes is more than the kernel holds; using {used}"
-            );
+            ));
         }
     }
     tbf

@@ -165,7 +165,7 @@ impl LimitRange {
             return Err(error);
         }
         let rate = rate_bits_per_sec.clamp(least, most);
-        eprintln!("bandwidth: {error}; the pod gets {rate}");
+        cni::note(format_args!("bandwidth: {error}; the pod gets {rate}"));
         Ok(rate)
     }
 

@@ -88,6 +88,6 @@ pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Directi
 /// The first error is the one that a runtime is told; what cannot be undone is for the log.
 pub(crate) fn undo(outcome: linux::Result<()>) {
     if let Err(error) = outcome {
-        eprintln!("bandwidth: undoing what failed: {error}");
+        cni::note(format_args!("bandwidth: undoing what failed: {error}"));
     }
 }

@@ -89,7 +89,9 @@ fn a_bad_value_fails_add_and_names_annotation_value_and_what_is_allowed() {
         let message = setting.refused(annotated(json!({key: value})));
         assert!(message.contains(key) && message.contains(value) && message.contains(allowed), "{message}");
     }
-    for (key, value) in [("burstMilliseconds", json!(0)), ("latencyMilliseconds", json!(5000)), ("runtimeBurst", json!("x"))] {
+    for (key, value) in
+        [("burstMilliseconds", json!(0)), ("latencyMilliseconds", json!(5000)), ("runtimeBurst", json!("x"))]
+    {
         let mut keys = requested(10_000_000, CONTAINERD);
         keys[key] = value.clone();
         let message = setting.refused(keys);

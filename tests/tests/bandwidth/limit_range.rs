@@ -49,7 +49,9 @@ fn a_pod_outside_the_range_is_refused_or_clamped() {
     let setting = Setting::new();
     let asked = ranged(annotated(json!({"kubernetes.io/ingress-bandwidth": "500k"})));
     let message = setting.refused(asked.clone());
-    for part in ["kubernetes.io/ingress-bandwidth: 500k", "500000", "limitRange.ingress", "1000000 to 100000000"] {
+    for part in
+        ["kubernetes.io/ingress-bandwidth: 500k", "500000", "limitRange.ingress", "1000000 to 100000000"]
+    {
         assert!(message.contains(part), "{part}: {message}");
     }
     let message = setting.refused(ranged(requested(60_000_000, CONTAINERD)));

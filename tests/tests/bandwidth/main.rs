@@ -10,6 +10,8 @@
 //! | `reference.rs` | before and after the Go plugin |
 //! | `throughput.rs` | that a limit is the limit |
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
 mod annotations;
 mod limit_range;
 mod pairs;

@@ -36,7 +36,8 @@ fn a_pair_of_another_plugin_is_shaped_says_whose_it_is_and_stays_after_del() {
     call.check(&bandwidth_config(keys.clone()), &result);
     call.del(&bandwidth_config(keys));
     // Neither plugin's DEL or GC takes it for one that weir made.
-    let bridge = json!({"cniVersion": "1.1.0", "name": "pods", "type": "bridge", "cni.dev/valid-attachments": []});
+    let bridge =
+        json!({"cniVersion": "1.1.0", "name": "pods", "type": "bridge", "cni.dev/valid-attachments": []});
     node.call("bridge", &pod).with("CNI_NETNS", "").del(&bridge);
     for plugin in ["bridge", "bandwidth"] {
         node.call(plugin, &pod).verb("GC", &bridge).unwrap();
@@ -83,7 +84,8 @@ fn a_device_that_is_no_veth_is_refused_with_what_is_supported() {
     pod.shell("ip link add eth0 type dummy");
     let attached = json!({"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": pod.netns()}]});
     let config = bandwidth_config(requested(8_000_000, 800_000));
-    let failure = node.call("bandwidth", &pod).verb("ADD", &with_prev_result(&config, &attached)).unwrap_err();
+    let failure =
+        node.call("bandwidth", &pod).verb("ADD", &with_prev_result(&config, &attached)).unwrap_err();
     assert!(failure.message.contains("dummy") && failure.message.contains("veth pairs"), "{failure:?}");
     // Without a limit it is none of the plugin's business.
     let unlimited = bandwidth_config(json!({}));
@@ -121,9 +123,10 @@ fn check_says_when_shaping_was_removed_or_altered() {
         let failure = setting.check(keys.clone()).unwrap_err();
         assert!(words.iter().all(|word| failure.message.contains(word)), "{command}: {failure:?}");
     };
-    says(&format!("tc qdisc change dev {ifb} root handle 1: tbf rate 9mbit burst 100000 limit 125000"), &[
-        &ifb, "rate", "1125000",
-    ]);
+    says(
+        &format!("tc qdisc change dev {ifb} root handle 1: tbf rate 9mbit burst 100000 limit 125000"),
+        &[&ifb, "rate", "1125000"],
+    );
     says(&format!("tc qdisc del dev {ifb} root"), &[&ifb, "not shaped"]);
     says(&format!("tc filter del dev {host_end} ingress"), &["egress", "no filter redirects"]);
     says(&format!("ip link del {ifb}"), &["egress", "ifb device is gone"]);

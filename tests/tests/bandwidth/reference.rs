@@ -1,5 +1,7 @@
 //! Pods that the Go plugin shaped, and ours in its hands.
 
+use std::path::Path;
+
 use serde_json::json;
 use tests::{REFERENCE, with_prev_result};
 
@@ -22,8 +24,7 @@ fn setting() -> Setting {
 
 /// A call of the Go plugin for the same pod.
 fn reference(setting: &Setting) -> tests::Call {
-    let node = Node::here().prefer(REFERENCE);
-    node.call("bandwidth", &setting.pod)
+    setting.node.call_in(Path::new(REFERENCE), "bandwidth", &setting.pod)
 }
 
 #[test]

@@ -85,7 +85,8 @@ impl Setting {
 
     pub fn host_end(&self) -> String {
         let interfaces = self.attached["interfaces"].as_array().unwrap();
-        let host_end = interfaces.iter().find(|interface| interface["name"].as_str().unwrap().starts_with("veth"));
+        let host_end =
+            interfaces.iter().find(|interface| interface["name"].as_str().unwrap().starts_with("veth"));
         host_end.unwrap()["name"].as_str().unwrap().to_owned()
     }
 
