@@ -117,6 +117,22 @@ pub enum Error {
         /// What was to be done, as "verb object".
         operation: String,
     },
+    /// A link has an `ingress` qdisc of somebody else's, where a `clsact` one would be needed.
+    #[error(
+        "cannot look at what link {link} sends: its ingress qdisc has no egress hook, and hides clsact, which has one; whoever made it must use clsact"
+    )]
+    NoEgressHook {
+        /// The link's index.
+        link: u32,
+    },
+    /// More rules than a preference holds.
+    #[error("cannot make more than {most} rules for one protocol at link {link}")]
+    TooManyRules {
+        /// The link's index.
+        link: u32,
+        /// How many there can be.
+        most: usize,
+    },
     /// Random bytes could not be read.
     #[error("cannot read random bytes: {source}")]
     Random {

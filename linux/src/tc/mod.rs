@@ -12,12 +12,14 @@ mod ifb;
 mod probe;
 mod qdisc;
 mod redirect;
+mod steering;
 mod tbf;
 
 pub use ifb::Ifb;
 pub use probe::missing_shaping_features;
 pub use qdisc::{Qdisc, QdiscStatistics};
 pub use redirect::Redirect;
+pub use steering::{End, Hook, Rule};
 pub use tbf::Tbf;
 
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};

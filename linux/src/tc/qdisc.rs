@@ -120,14 +120,18 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal; `ENODEV` when there is no such link.
     pub fn root_qdisc(&mut self, link: u32) -> Result<Option<Qdisc>> {
-        let message = request(link, TcHandle::ROOT, None);
+        self.qdisc_at(link, TcHandle::ROOT)
+    }
+
+    pub(super) fn qdisc_at(&mut self, link: u32, parent: TcHandle) -> Result<Option<Qdisc>> {
+        let message = request(link, parent, None);
         let mut found = None;
         match self.attempt(RouteNetlinkMessage::GetQueueDiscipline(message), NLM_F_ECHO, |reply| {
             found = Qdisc::parse(&reply);
         }) {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENOENT) => Ok(None),
-            Err(failure) => Err(failure.during(format_args!("look up the root qdisc of link {link}"))),
+            Err(failure) => Err(failure.during(format_args!("look up a qdisc of link {link}"))),
         }
     }
 

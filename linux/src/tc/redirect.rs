@@ -1,6 +1,6 @@
 //! The ingress hook of a link: our filter, which sends what arrives through another device.
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{
     TcAction, TcActionAttribute, TcActionMessage, TcActionMessageAttribute, TcActionMirror,
@@ -9,6 +9,7 @@ use netlink_packet_route::tc::{
 };
 use nix::errno::Errno;
 
+use super::steering::Hook;
 use super::{TCA_KIND, TCA_OPTIONS, TCMSG_LEN, request};
 use crate::error::{Feature, Result};
 use crate::netlink::{Failure, Reply, attributes, read_u32};
@@ -19,21 +20,21 @@ use crate::rtnetlink::Rtnetlink;
 /// Smaller ones come first. Those that the kernel chooses go from 49,152 downwards, and programs that decide
 /// about packets (network policy, eBPF data paths, the reference bandwidth plugin) take small ones. What drops
 /// packets must see them before a redirect takes them away.
-const PRIORITY: u16 = 0xF000;
+pub(super) const PRIORITY: u16 = 0xF000;
 /// Our filter's number in its hash table (`tc filter … handle ::1fb`). Those that the kernel chooses begin at
 /// 0x800 (`gen_new_kid` in net/sched/cls_u32.c).
-const NODE: u32 = 0x1FB;
+pub(super) const NODE: u32 = 0x1FB;
 /// `TC_U32_NODE` (uapi/linux/pkt_cls.h): a handle is 12 bits of table, 8 of bucket, 12 of number.
-const NODE_MASK: u32 = 0xFFF;
+pub(super) const NODE_MASK: u32 = 0xFFF;
 
-const CLSACT: &str = "clsact";
+pub(super) const CLSACT: &str = "clsact";
 /// Handle of an ingress or clsact qdisc.
 const HOOK_HANDLE: TcHandle = TcHandle { major: 0xFFFF, minor: 0 };
 /// What arrives, at an `ingress` qdisc as well as at a `clsact` one.
 const HOOK_INGRESS: TcHandle = TcHandle { major: 0xFFFF, minor: TcHandle::MIN_INGRESS };
 /// Class `1:1`, as the reference sets it.
-const CLASS: TcHandle = TcHandle { major: 1, minor: 1 };
-const ETH_P_ALL: u16 = 0x0003;
+pub(super) const CLASS: TcHandle = TcHandle { major: 1, minor: 1 };
+pub(super) const ETH_P_ALL: u16 = 0x0003;
 
 const RTM_NEWTFILTER: u16 = 44;
 const TCA_U32_ACT: u16 = 7;
@@ -80,7 +81,7 @@ impl Redirect {
 }
 
 /// The device that the first "redirect to egress" among a u32 filter's actions names.
-fn redirect_target(options: &[u8]) -> Option<u32> {
+pub(super) fn redirect_target(options: &[u8]) -> Option<u32> {
     let actions = attributes(options, 0).find(|option| option.kind() == TCA_U32_ACT)?;
     attributes(actions.value(), 0).find_map(|action| {
         let mut is_mirred = false;
@@ -119,7 +120,7 @@ fn match_all() -> TcU32Selector {
     selector
 }
 
-fn redirect_to(device: u32) -> TcAction {
+pub(super) fn redirect_to(device: u32) -> TcAction {
     let mut mirred = TcMirror::default();
     mirred.generic.action = TcActionType::Stolen;
     mirred.eaction = TcMirrorActionType::EgressRedir;
@@ -161,7 +162,7 @@ impl Rtnetlink {
         })
     }
 
-    fn ensure_hook(&mut self, link: u32) -> Result<()> {
+    pub(super) fn ensure_hook(&mut self, link: u32) -> Result<()> {
         let mut message = request(link, TcHandle::CLSACT, Some(CLSACT));
         message.header.handle = HOOK_HANDLE;
         let request = RouteNetlinkMessage::NewQueueDiscipline(message);
@@ -190,7 +191,7 @@ impl Rtnetlink {
 
     /// Asks for a mirred action without parameters, which the kernel refuses: with `ENOENT` when it does not
     /// know the action, with `EINVAL` when it does.
-    fn has_mirred(&mut self) -> bool {
+    pub(super) fn has_mirred(&mut self) -> bool {
         let mut action = TcAction::default();
         action.attributes = vec![TcActionAttribute::Kind(TcActionMirror::KIND.to_owned())];
         let mut message = TcActionMessage::default();
@@ -219,6 +220,18 @@ impl Rtnetlink {
         self.list_redirects(link, request(link, HOOK_INGRESS, None))
     }
 
+    /// As [`Rtnetlink::redirects`], at either hook.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn redirects_at(&mut self, link: u32, hook: Hook) -> Result<Vec<Redirect>> {
+        // An `ingress` qdisc would answer for the hook that it has.
+        if hook == Hook::Egress && self.hook_kind(link)?.as_deref() != Some(CLSACT) {
+            return Ok(Vec::new());
+        }
+        self.list_redirects(link, request(link, hook.parent(), None))
+    }
+
     /// A handle holds the number of its hash table, which depends on the other u32 filters of the link; so
     /// ours cannot be asked for directly. The kernel limits the list to our preference.
     fn our_redirect(&mut self, link: u32) -> Result<Option<Redirect>> {
@@ -227,14 +240,11 @@ impl Rtnetlink {
     }
 
     fn list_redirects(&mut self, link: u32, message: TcMessage) -> Result<Vec<Redirect>> {
-        let mut found = Vec::new();
-        self.query(
+        self.dump(
             RouteNetlinkMessage::GetTrafficFilter(message),
-            NLM_F_DUMP,
-            format_args!("list the filters at the ingress hook of link {link}"),
-            |reply| found.extend(Redirect::parse(&reply)),
-        )?;
-        Ok(found)
+            format_args!("list the filters at a hook of link {link}"),
+            Redirect::parse,
+        )
     }
 
     /// Removes our filter from the ingress hook of `link`, and nothing else; without one, or without the

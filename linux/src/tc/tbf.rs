@@ -16,15 +16,22 @@ const HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
 
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
+const TCA_TBF_PRATE64: u16 = 5;
 const TCA_TBF_BURST: u16 = 6;
+const TCA_TBF_PBURST: u16 = 7;
 
 /// `struct tc_tbf_qopt` (uapi/linux/pkt_sched.h): two `struct tc_ratespec` of 12 bytes, limit, buffer, mtu.
 const QOPT_LEN: usize = 36;
 const QOPT_LINKLAYER: usize = 1;
 const QOPT_RATE: usize = 8;
+const QOPT_PEAK_LINKLAYER: usize = 13;
+const QOPT_PEAK_RATE: usize = 20;
 const QOPT_LIMIT: usize = 24;
 const QOPT_BUFFER: usize = 28;
 const TC_LINKLAYER_ETHERNET: u8 = 1;
+
+/// A rate at which every packet takes 0 ns: the kernel's reciprocal has no smaller bits.
+const ENDLESS_RATE: u64 = 1 << 62;
 
 const NANOSECONDS_PER_SECOND: u128 = 1_000_000_000;
 /// The kernel's scheduler counts in ticks of 64 ns (`PSCHED_SHIFT` 6 in net/pkt_sched.h).
@@ -63,11 +70,29 @@ impl Tbf {
         u64::from(self.burst_bytes.abs_diff(shown_bytes)) <= tolerance
     }
 
+    /// A filter that lets everything pass at once. To put it in a filter's place opens the way without the gap
+    /// that the removal of a qdisc makes: the kernel stops the link for a moment then, and drops what is sent.
+    pub const OPEN: Self =
+        Self { rate_bytes_per_sec: ENDLESS_RATE, burst_bytes: u32::MAX, limit_bytes: u32::MAX };
+
+    /// Whether it is [`Tbf::OPEN`].
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.rate_bytes_per_sec == ENDLESS_RATE
+    }
+
     /// `TCA_OPTIONS`. `TCA_TBF_BURST` makes the kernel compute `buffer` itself, and no rate table is needed
     /// with a link layer that is not "unaware" (both since Linux 3.13). A rate that `tc_ratespec` cannot
     /// hold goes into `TCA_TBF_RATE64`.
-    fn options(&self) -> Vec<TcOption> {
+    ///
+    /// With a peak rate the kernel refuses packets that are larger than the peak rate's burst; one that takes
+    /// no time lets all others pass. That is how `largest_bytes` is told.
+    fn options(&self, largest_bytes: Option<u32>) -> Vec<TcOption> {
         let mut qopt = [0; QOPT_LEN];
+        if largest_bytes.is_some() {
+            qopt[QOPT_PEAK_LINKLAYER] = TC_LINKLAYER_ETHERNET;
+            qopt[QOPT_PEAK_RATE..QOPT_PEAK_RATE + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        }
         let rate = u32::try_from(self.rate_bytes_per_sec).unwrap_or(u32::MAX);
         qopt[QOPT_LINKLAYER] = TC_LINKLAYER_ETHERNET;
         qopt[QOPT_RATE..QOPT_RATE + 4].copy_from_slice(&rate.to_ne_bytes());
@@ -76,6 +101,10 @@ impl Tbf {
             vec![option(TCA_TBF_PARMS, &qopt), option(TCA_TBF_BURST, &self.burst_bytes.to_ne_bytes())];
         if self.rate_bytes_per_sec > u32::MAX.into() {
             options.push(option(TCA_TBF_RATE64, &self.rate_bytes_per_sec.to_ne_bytes()));
+        }
+        if let Some(largest_bytes) = largest_bytes {
+            options.push(option(TCA_TBF_PRATE64, &ENDLESS_RATE.to_ne_bytes()));
+            options.push(option(TCA_TBF_PBURST, &largest_bytes.to_ne_bytes()));
         }
         options
     }
@@ -127,9 +156,41 @@ impl Rtnetlink {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_tbf`; `EINVAL` for a burst of 0
     /// bytes; otherwise the kernel's refusal.
     pub fn set_root_tbf(&mut self, link: u32, tbf: &Tbf) -> Result<()> {
+        self.replace_root_tbf(link, HANDLE, tbf, None)
+    }
+
+    /// Changes the root qdisc of a link in place, when it is a token bucket filter: what waits in its queue
+    /// stays, and nothing is lost. `handle` is that of [`Qdisc`](crate::Qdisc).
+    ///
+    /// What waits must not be larger than the new burst: it would wait forever. With `largest_bytes`, larger
+    /// packets are segmented, or dropped, from now on, while those that wait still pass as far as the burst
+    /// lets them. So one call with the old burst and `largest_bytes` of the new one, and another one with the
+    /// new burst when the queue is through, make a burst smaller.
+    ///
+    /// As `tc qdisc change dev NAME root handle HANDLE tbf rate RATEbps burst BURST limit LIMIT`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn change_root_tbf(
+        &mut self,
+        link: u32,
+        handle: u32,
+        tbf: &Tbf,
+        largest_bytes: Option<u32>,
+    ) -> Result<()> {
+        self.replace_root_tbf(link, handle.into(), tbf, largest_bytes)
+    }
+
+    fn replace_root_tbf(
+        &mut self,
+        link: u32,
+        handle: TcHandle,
+        tbf: &Tbf,
+        largest_bytes: Option<u32>,
+    ) -> Result<()> {
         let mut message = request(link, TcHandle::ROOT, Some(KIND));
-        message.header.handle = HANDLE;
-        message.attributes.push(TcAttribute::Options(tbf.options()));
+        message.header.handle = handle;
+        message.attributes.push(TcAttribute::Options(tbf.options(largest_bytes)));
         self.execute(
             RouteNetlinkMessage::NewQueueDiscipline(message),
             NLM_F_CREATE | NLM_F_REPLACE,
@@ -217,6 +278,21 @@ mod tests {
         rtnetlink.delete_root_qdisc(4711).unwrap();
         let left = rtnetlink.root_qdisc(veth.index).unwrap();
         assert!(left.is_none_or(|qdisc| qdisc.tbf.is_none()));
+    }
+
+    #[test]
+    fn a_filter_is_opened_and_narrowed_in_place() {
+        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
+        rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
+        let mut shown = |tbf: &Tbf, largest| {
+            rtnetlink.change_root_tbf(veth.index, 0x1_0000, tbf, largest).unwrap();
+            rtnetlink.root_qdisc(veth.index).unwrap().unwrap().tbf.unwrap()
+        };
+        assert!(shown(&Tbf::OPEN, None).is_open());
+        let narrow = shown(&tbf, Some(1_514));
+        assert!(!narrow.is_open() && narrow.limit_bytes == 15_140, "{narrow:?}");
+        assert_eq!(shown(&tbf, None), tbf);
     }
 
     #[test]

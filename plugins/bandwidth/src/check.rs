@@ -1,63 +1,143 @@
-//! CHECK: what the kernel shows is what ADD would program.
+//! CHECK: what the kernel shows is what ADD would program, or what a live change recorded.
 
 use cni::Request;
 use linux::{Link, Rtnetlink};
 
+use crate::choice::Choice;
 use crate::config::{Limit, Limits};
+use crate::direction::Direction;
 use crate::error::{Error, Result};
+use crate::record::{self, Record, Recorded};
+use crate::shaper::{self, Shaper};
+use crate::subnets::{Subnets, hook};
 use crate::{host_end, ifb, shaping};
 
 pub(crate) fn check(request: &Request) -> Result<()> {
-    let limits = Limits::of(request)?;
+    let limits = Limits::of_call(request)?;
     if request.prev_result.is_none() {
         return Err(Error::NotChained);
     }
-    if limits.is_empty() {
-        return Ok(());
-    }
     let mut host = Rtnetlink::open()?;
-    let host_end = host_end::find(request, &mut host)?;
-    if let Some(limit) = limits.ingress {
-        check_filter(&mut host, &host_end, &limit, host_end.mtu)?;
-    }
-    if let Some(limit) = limits.egress {
-        let attachment = request.attachment();
-        let ifb = ifb::find(&mut host, &attachment)?
-            .ok_or_else(|| Error::NoIfb { names: ifb::names(&attachment).join(" or ") })?;
-        if !ifb.up {
-            return Err(Error::IfbDown { ifb: ifb.name });
-        }
-        check_filter(&mut host, &ifb, &limit, host_end.mtu)?;
-        let redirects = host.redirects(host_end.index)?;
-        if !redirects.iter().any(|redirect| redirect.to == ifb.index) {
-            return Err(Error::NoRedirect { host_end: host_end.name, ifb: ifb.name });
-        }
+    let host_end = match host_end::find(request, &mut host) {
+        // What cannot be shaped was not, and cannot have been changed live.
+        Err(_) if limits.is_empty() => return Ok(()),
+        host_end => host_end?,
+    };
+    let devices = ifb::all(&mut host, &request.attachment())?;
+    let record = record::read(&host_end, &devices.iter().collect::<Vec<_>>());
+    for direction in [Direction::Ingress, Direction::Egress] {
+        Checked { host: &mut host, host_end: &host_end, devices: &devices, direction }
+            .check(&limits, &record)?;
     }
     Ok(())
 }
 
-/// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits for
-/// the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known by the
-/// link layer, which the reference does not tell the kernel.
-fn check_filter(host: &mut Rtnetlink, link: &Link, limit: &Limit, mtu: u32) -> Result<()> {
-    let qdisc = host.root_qdisc(link.index)?;
-    let found = || qdisc.as_ref().map_or("none", |qdisc| qdisc.kind.as_str()).to_owned();
-    let Some((shown, ours)) = qdisc.as_ref().and_then(|qdisc| Some((qdisc.tbf?, qdisc.tells_ethernet)))
-    else {
-        return Err(Error::NotShaped { interface: link.name.clone(), found: found() });
-    };
-    let want = shaping::tbf(limit, mtu);
-    let differs = |what, unit, shown: u64, want: u64| {
-        Err(Error::Differs { interface: link.name.clone(), what, unit, shown, want })
-    };
-    if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
-        return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
+/// One direction of an attachment.
+struct Checked<'a> {
+    host: &'a mut Rtnetlink,
+    host_end: &'a Link,
+    /// The ifbs that the attachment's name gives.
+    devices: &'a [Link],
+    direction: Direction,
+}
+
+impl Checked<'_> {
+    fn check(mut self, limits: &Limits, record: &Record) -> Result<()> {
+        match (record.of(self.direction), limits.of(self.direction)) {
+            (Some(Recorded::Limited(limit)), _) => {
+                // Whoever changed it knew nothing of the config.
+                let shaper = self.shaper(&Subnets::All)?;
+                self.compare(&shaper, &limit, &Choice::default())
+            }
+            (Some(Recorded::Unlimited), _) => self.expect_none(),
+            (None, Some(limit)) => {
+                let shaper = self.shaper(&limits.subnets)?;
+                if limits.subnets != Subnets::All {
+                    self.compare_rules(&shaper, &limits.subnets)?;
+                }
+                self.compare(&shaper, &limit, &limits.choice)
+            }
+            (None, None) => Ok(()),
+        }
     }
-    if ours && !want.allows_burst(shown.burst_bytes) {
-        return differs("burst", "bytes", shown.burst_bytes.into(), want.burst_bytes.into());
+
+    /// The filter that packets go through, or else the first thing that is missing.
+    fn shaper(&mut self, subnets: &Subnets) -> Result<Shaper> {
+        if let Some(shaper) = shaper::find(self.host, self.host_end, self.direction)? {
+            if shaper.at_ifb && !shaper.link.up {
+                return Err(Error::IfbDown { direction: self.direction.as_str(), ifb: shaper.link.name });
+            }
+            return Ok(shaper);
+        }
+        if self.direction == Direction::Ingress && *subnets == Subnets::All {
+            return Err(self.not_shaped(self.host_end.index, &self.host_end.name.clone()));
+        }
+        let direction = self.direction.as_str();
+        let Some(ifb) = self.devices.iter().find(|ifb| ifb::is_for(ifb, self.direction)) else {
+            return Err(Error::NoIfb { direction, host_end: self.host_end.name.clone() });
+        };
+        let redirects = self.host.redirects_at(self.host_end.index, hook(self.direction))?;
+        if !redirects.iter().any(|redirect| redirect.to == ifb.index) {
+            let host_end = self.host_end.name.clone();
+            return Err(Error::NoRedirect { direction, host_end, ifb: ifb.name.clone() });
+        }
+        Err(self.not_shaped(ifb.index, &ifb.name))
     }
-    if ours && shown.limit_bytes != want.limit_bytes {
-        return differs("queue limit", "bytes", shown.limit_bytes.into(), want.limit_bytes.into());
+
+    fn not_shaped(&mut self, index: u32, name: &str) -> Error {
+        match self.host.root_qdisc(index) {
+            Ok(qdisc) => Error::NotShaped {
+                interface: name.to_owned(),
+                found: qdisc.map_or_else(|| "none".to_owned(), |qdisc| qdisc.kind),
+            },
+            Err(error) => error.into(),
+        }
     }
-    Ok(())
+
+    fn expect_none(self) -> Result<()> {
+        match shaper::find(self.host, self.host_end, self.direction)? {
+            Some(shaper) if !shaper.tbf.is_open() => Err(Error::StillShaped {
+                direction: self.direction.as_str(),
+                interface: shaper.link.name,
+                rate_bytes_per_sec: shaper.tbf.rate_bytes_per_sec,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is exempt is what the config says.
+    fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
+        let shown = self.host.rules(self.host_end.index, hook(self.direction))?;
+        let want = subnets.rules(self.direction, shaper.link.index);
+        if shown.len() == want.len() && want.iter().all(|rule| shown.contains(rule)) {
+            return Ok(());
+        }
+        Err(Error::RulesDiffer {
+            direction: self.direction.as_str(),
+            host_end: self.host_end.name.clone(),
+            shown: shown.len(),
+            want: want.len(),
+        })
+    }
+
+    /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits
+    /// for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known
+    /// by the link layer, which the reference does not tell the kernel.
+    fn compare(&self, shaper: &Shaper, limit: &Limit, choice: &Choice) -> Result<()> {
+        let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
+        let want = shaping::tbf(limit, self.host_end.mtu, choice);
+        let differs = |what, unit, shown: u64, want: u64| {
+            Err(Error::Differs { interface: shaper.link.name.clone(), what, unit, shown, want })
+        };
+        if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
+            return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
+        }
+        if ours && !want.allows_burst(shown.burst_bytes) {
+            return differs("burst", "bytes", shown.burst_bytes.into(), want.burst_bytes.into());
+        }
+        if ours && shown.limit_bytes != want.limit_bytes {
+            return differs("queue limit", "bytes", shown.limit_bytes.into(), want.limit_bytes.into());
+        }
+        Ok(())
+    }
 }

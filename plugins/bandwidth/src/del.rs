@@ -1,10 +1,11 @@
-//! DEL: remove the attachment's ifb, and with it the veth pair if that is weir's too.
+//! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
 
 use cni::Request;
-use linux::Rtnetlink;
+use linux::{Link, Rtnetlink};
 
+use crate::direction::Direction;
 use crate::error::Result;
-use crate::{host_end, ifb};
+use crate::{host_end, ifb, record, shaper};
 
 /// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device.
 ///
@@ -14,14 +15,33 @@ use crate::{host_end, ifb};
 pub(crate) fn del(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let attachment = request.attachment();
-    let Some(ifb) = ifb::find(&mut host, &attachment)? else { return Ok(()) };
+    let mut doomed = ifb::all(&mut host, &attachment)?;
     // Without a namespace there is no pair: the kernel has deleted it.
-    let pair = host_end::find(request, &mut host)
-        .ok()
-        .filter(|link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias)));
-    match pair {
-        Some(pair) => host.delete_links(&[ifb.index, pair.index])?,
-        None => host.delete_link(ifb.index)?,
+    let pair = host_end::find(request, &mut host).ok();
+    if let Some(pair) = pair.as_ref().filter(|pair| record::is_only_shaped(pair)) {
+        doomed.extend(devices_made_live(&mut host, pair)?);
     }
-    Ok(())
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    doomed
+        .extend(pair.filter(|link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias))));
+    let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    Ok(host.delete_links(&indices)?)
+}
+
+/// Those that a live change made without knowing whose pair it was: their names follow from the pair's.
+fn devices_made_live(host: &mut Rtnetlink, pair: &Link) -> Result<Vec<Link>> {
+    let mut found = Vec::new();
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let shaper = shaper::find(host, pair, direction)?;
+        found.extend(
+            shaper
+                .filter(|shaper| shaper.at_ifb && shaper.link.name == ifb::name_by_pair(pair, direction))
+                .map(|shaper| shaper.link),
+        );
+    }
+    Ok(found)
 }

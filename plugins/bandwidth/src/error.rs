@@ -35,6 +35,48 @@ pub enum Error {
         /// The key that is 0 or absent.
         other: String,
     },
+    /// A key whose value is not allowed.
+    #[error("invalid network config: {key} is {value}; allowed is {allowed}")]
+    InvalidKey {
+        /// The key, with those that it stands in.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What it can be.
+        allowed: String,
+    },
+    /// A pod's annotation that cannot be read.
+    #[error("annotation {key} of the pod is {value:?}: {problem}")]
+    Annotation {
+        /// The annotation.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        problem: String,
+    },
+    /// A pod's annotation sets a burst, but there is no rate.
+    #[error(
+        "annotation {annotation} of the pod sets a burst, but nothing limits what it is about; set annotation kubernetes.io/{direction}-bandwidth too"
+    )]
+    BurstWithoutRate {
+        /// The annotation.
+        annotation: String,
+        /// `ingress` or `egress`.
+        direction: &'static str,
+    },
+    /// A pod asks for more or less than its namespace may.
+    #[error("{asked_by} asks for {rate_bits_per_sec} bits per second, {range} allows {allowed}")]
+    OutOfRange {
+        /// The annotation or the runtime's key.
+        asked_by: String,
+        /// What it asks for.
+        rate_bits_per_sec: u64,
+        /// The key of the range that is not met.
+        range: String,
+        /// What that allows.
+        allowed: String,
+    },
     /// The interface to be shaped does not exist.
     #[error("no interface {interface} in network namespace {netns}: the plugin before did not make it")]
     NoInterface {
@@ -87,27 +129,67 @@ pub enum Error {
         /// What ADD would program.
         want: u64,
     },
-    /// CHECK: the device that shapes what the pod sends is gone.
-    #[error("what the pod sends is not shaped: there is no ifb device {names}")]
+    /// CHECK: the device that shapes a direction is gone.
+    #[error("{direction} of {host_end} is not shaped: its ifb device is gone")]
     NoIfb {
-        /// The names that it can have.
-        names: String,
+        /// `ingress` (to the pod) or `egress` (from it).
+        direction: &'static str,
+        /// The host's end.
+        host_end: String,
     },
-    /// CHECK: the device that shapes what the pod sends is down.
-    #[error("what the pod sends is dropped: ifb device {ifb} is down")]
+    /// CHECK: the device that shapes a direction is down.
+    #[error("{direction} is dropped: ifb device {ifb} is down")]
     IfbDown {
+        /// `ingress` or `egress`.
+        direction: &'static str,
         /// Its name.
         ifb: String,
     },
-    /// CHECK: the pod's packets do not go through the device that shapes them.
-    #[error(
-        "what the pod sends is not shaped: no filter at the ingress hook of {host_end} redirects to {ifb}"
-    )]
+    /// CHECK: packets do not go through the device that shapes them.
+    #[error("{direction} of {host_end} is not shaped: no filter redirects it to {ifb}")]
     NoRedirect {
+        /// `ingress` or `egress`.
+        direction: &'static str,
         /// The host's end.
         host_end: String,
         /// The ifb.
         ifb: String,
+    },
+    /// CHECK: other traffic is exempt than the config says.
+    #[error(
+        "{direction} of {host_end} is shaped differently: its {shown} filters are not the {want} that shapedSubnets or unshapedSubnets ask for"
+    )]
+    RulesDiffer {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The host's end.
+        host_end: String,
+        /// How many filters of ours there are.
+        shown: usize,
+        /// How many ADD would make.
+        want: usize,
+    },
+    /// CHECK: a limit was removed live, and is there again.
+    #[error(
+        "{interface} shapes {direction} to {rate_bytes_per_sec} bytes per second, but its limit was removed by a live change"
+    )]
+    StillShaped {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The host's end or the ifb.
+        interface: String,
+        /// The rate.
+        rate_bytes_per_sec: u64,
+    },
+    /// A live change cannot be recorded, so that a CHECK would fail after it.
+    #[error(
+        "cannot record a change of {interface}: its alias is {alias:?}, where there is no room for it, and no ifb device; remove that alias first"
+    )]
+    NoPlaceForRecord {
+        /// The host's end.
+        interface: String,
+        /// What its alias says.
+        alias: String,
     },
     /// GC: some devices could not be removed.
     #[error("{}", list(.0, "; "))]
@@ -130,7 +212,12 @@ impl From<Error> for Failure {
         let code = match error {
             Error::Protocol(error) => return error.into(),
             Error::Namespace(_) => code::INVALID_ENVIRONMENT,
-            Error::NotChained | Error::LonelyKey { .. } => code::INVALID_CONFIG,
+            Error::NotChained
+            | Error::LonelyKey { .. }
+            | Error::InvalidKey { .. }
+            | Error::Annotation { .. }
+            | Error::BurstWithoutRate { .. }
+            | Error::OutOfRange { .. } => code::INVALID_CONFIG,
             Error::Probe(_) | Error::KernelLacks(_) => code::NOT_AVAILABLE,
             Error::Kernel(_)
             | Error::NoInterface { .. }
@@ -141,6 +228,9 @@ impl From<Error> for Failure {
             | Error::NoIfb { .. }
             | Error::IfbDown { .. }
             | Error::NoRedirect { .. }
+            | Error::RulesDiffer { .. }
+            | Error::StillShaped { .. }
+            | Error::NoPlaceForRecord { .. }
             | Error::Remains(_) => code::INTERNAL,
         };
         Self::new(code, error.to_string())

@@ -1,18 +1,41 @@
 //! GC: remove the ifbs of attachments that are not valid any more.
 
+use std::collections::HashSet;
+use std::thread::sleep;
+use std::time::Duration;
+
 use cni::{Attachment, Request, ValidAttachment};
-use linux::{Link, Rtnetlink};
+use linux::{Hook, Link, Rtnetlink};
 
 use crate::error::{Error, Result};
+use crate::{ifb, record};
 
-/// Goes by the aliases, which tell network, container and interface. A device without one may belong to an
-/// attachment of another network, and stays.
+/// Whoever makes an ifb sends packets to it long before this is over.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Goes by the aliases, which tell network, container and interface. A device without one, as the reference
+/// makes them, has a name that does not tell the network: it goes when no attachment that is valid here would
+/// have it and no pair sends packets to it, now and a moment later.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let mut host = Rtnetlink::open()?;
-    let stale = |link: &Link| is_stale(link.alias.as_deref(), &request.network, &valid);
+    let (named, nameless): (Vec<_>, Vec<_>) =
+        host.ifbs()?.into_iter().partition(|ifb| record::attachment(ifb).is_some());
+    let mut doomed: Vec<Link> =
+        named.into_iter().filter(|ifb| is_stale(ifb.alias.as_deref(), &request.network, &valid)).collect();
+    let mut orphans: Vec<Link> =
+        nameless.into_iter().filter(|ifb| may_be_stale(ifb, &request.network, &valid)).collect();
+    if !orphans.is_empty() {
+        let used = used(&mut host)?;
+        orphans.retain(|ifb| !used.contains(&ifb.index));
+    }
+    if !orphans.is_empty() {
+        sleep(GRACE);
+        let used = used(&mut host)?;
+        doomed.extend(orphans.into_iter().filter(|ifb| !used.contains(&ifb.index)));
+    }
     let mut failures = Vec::new();
-    for ifb in host.ifbs()?.into_iter().filter(stale) {
+    for ifb in doomed {
         failures.extend(host.delete_link(ifb.index).err());
     }
     if failures.is_empty() { Ok(()) } else { Err(Error::Remains(failures)) }
@@ -25,6 +48,33 @@ fn is_stale(alias: Option<&str>, network: &str, valid: &[ValidAttachment]) -> bo
                 .iter()
                 .any(|valid| valid.container_id == owner.container_id && valid.interface == owner.interface)
     })
+}
+
+/// Whether a device without an alias is named as the reference names them, and not after a valid attachment.
+fn may_be_stale(ifb: &Link, network: &str, valid: &[ValidAttachment]) -> bool {
+    let is_free = ifb.alias.as_deref().is_none_or(str::is_empty) || record::is_only_shaped(ifb);
+    is_free
+        && ifb::is_a_name(&ifb.name)
+        && !valid.iter().any(|valid| {
+            let attachment = Attachment {
+                network: network.to_owned(),
+                container_id: valid.container_id.clone(),
+                interface: valid.interface.clone(),
+                pod: None,
+            };
+            ifb::names(&attachment).contains(&ifb.name)
+        })
+}
+
+/// The devices that a veth pair's filters send packets to.
+fn used(host: &mut Rtnetlink) -> Result<HashSet<u32>> {
+    let mut used = HashSet::new();
+    for veth in host.links_of_kind("veth")? {
+        for hook in [Hook::Ingress, Hook::Egress] {
+            used.extend(host.redirects_at(veth.index, hook)?.iter().map(|redirect| redirect.to));
+        }
+    }
+    Ok(used)
 }
 
 #[cfg(test)]

@@ -9,20 +9,29 @@
 //! Names in the kernel are the reference plugin's, so that either can check and remove what the other made.
 
 mod add;
+mod annotations;
 mod burst;
 mod check;
+mod choice;
 mod config;
 mod del;
+mod direction;
 mod error;
 mod gc;
 mod host_end;
 mod ifb;
+mod limit_range;
+mod live;
 mod quantity;
+mod record;
+mod shaper;
 mod shaping;
 mod status;
+mod subnets;
 
 pub use error::{Error, Result};
-pub use quantity::{QuantityError, quantity};
+pub use live::{Change, Shaped, ShapedDirection, change, shaped};
+pub use quantity::{QuantityError, RateError, quantity, rate};
 
 use cni::{AddResult, Plugin, Request};
 

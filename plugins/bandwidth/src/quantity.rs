@@ -13,6 +13,29 @@ pub enum QuantityError {
     Suffix,
 }
 
+/// Why a text is no rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RateError {
+    /// It is no quantity.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// It is outside of what Kubernetes allows.
+    #[error("a bandwidth is between 1k and 1P bits per second")]
+    OutOfRange,
+}
+
+/// Kubernetes' bounds for a bandwidth in bits per second (`pkg/util/bandwidth`): 1k to 1P.
+const RATES: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000_000;
+
+/// Reads a quantity of bits per second, rounded up: 1k to 1P, both included.
+///
+/// # Errors
+/// [`RateError`], whose text says what is allowed.
+pub fn rate(text: &str) -> Result<u64, RateError> {
+    let rate = u64::try_from(quantity(text)?).map_err(|_| RateError::OutOfRange)?;
+    if RATES.contains(&rate) { Ok(rate) } else { Err(RateError::OutOfRange) }
+}
+
 /// What a suffix multiplies by.
 enum Scale {
     Ten(i32),

@@ -28,14 +28,15 @@
 use linux::Tbf;
 
 use crate::burst::Burst;
+use crate::choice::Choice;
 use crate::config::Limit;
 
 /// Ethernet's header counts towards a qdisc's length of a packet.
 const ETHERNET_HEADER: u64 = 14;
-/// What may wait beyond the burst: the reference's latency.
-const QUEUE_MILLISECONDS: u64 = 25;
+/// Of the queue a burst that was chosen makes up at most so many milliseconds of the rate: what waits beyond
+/// would be pings of seconds. The reference's queue holds the whole burst.
+const QUEUED_BURST_MOST_MILLISECONDS: u64 = 1000;
 /// An own choice of burst.
-const BURST_MILLISECONDS: u64 = 20;
 const BURST_LEAST_PACKETS: u64 = 2;
 /// An own choice of queue holds the initial window of a TCP sender (RFC 6928), as long as that takes no longer
 /// than so many milliseconds ...
@@ -48,21 +49,27 @@ const QUEUE_LEAST_PACKETS: u64 = 4;
 /// The filter for one direction of a link whose packets have at most `mtu` bytes.
 ///
 /// A burst that was chosen is kept, but for two bounds: it is at least one full packet, which could never pass
-/// otherwise, and at most what the kernel can hold ([`Tbf::max_burst_bytes`]). The queue is the burst and 25 ms
-/// of the rate, as in the reference.
-pub(crate) fn tbf(limit: &Limit, mtu: u32) -> Tbf {
+/// otherwise, and at most what the kernel can hold ([`Tbf::max_burst_bytes`]). The queue is the burst and the
+/// latency, 25 ms of the rate unless the config says otherwise, as in the reference; but of a burst of more
+/// than a second of the rate only that second counts.
+pub(crate) fn tbf(limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
     let rate = rate_bytes_per_sec(limit);
     let packet = u64::from(mtu) + ETHERNET_HEADER;
+    let least_packets = QUEUE_LEAST_PACKETS * packet;
     let (burst, least_queue) = match limit.burst {
         Burst::Chosen { bits } => ((bits / 8).max(packet), 0),
         Burst::NotChosen => {
-            let burst = milliseconds(rate, BURST_MILLISECONDS).max(BURST_LEAST_PACKETS * packet);
-            let most = milliseconds(rate, QUEUE_PACKETS_MOST_MILLISECONDS).max(QUEUE_LEAST_PACKETS * packet);
-            (burst, most.min(QUEUE_PACKETS * packet))
+            let burst = milliseconds(rate, choice.burst_milliseconds).max(BURST_LEAST_PACKETS * packet);
+            let most = milliseconds(rate, QUEUE_PACKETS_MOST_MILLISECONDS).max(least_packets);
+            let own_choice = most.min(QUEUE_PACKETS * packet);
+            (burst, if choice.latency_is_given { least_packets } else { own_choice })
         }
     };
     let burst_bytes = clamp(burst).min(Tbf::max_burst_bytes(rate));
-    let queue = milliseconds(rate, QUEUE_MILLISECONDS).saturating_add(burst_bytes.into()).max(least_queue);
+    let most_queued = milliseconds(rate, QUEUED_BURST_MOST_MILLISECONDS).max(least_packets);
+    let queue = milliseconds(rate, choice.latency_milliseconds)
+        .saturating_add(u64::from(burst_bytes).min(most_queued))
+        .max(least_queue);
     Tbf { rate_bytes_per_sec: rate, burst_bytes, limit_bytes: clamp(queue) }
 }
 
@@ -91,7 +98,7 @@ mod tests {
     const FULL_PACKET: u32 = 1514;
 
     fn numbers(rate_bits_per_sec: u64, burst: Burst) -> (u64, u32, u32) {
-        let tbf = tbf(&Limit { rate_bits_per_sec, burst }, MTU);
+        let tbf = tbf(&Limit { rate_bits_per_sec, burst }, MTU, &Choice::default());
         (tbf.rate_bytes_per_sec, tbf.burst_bytes, tbf.limit_bytes)
     }
 
@@ -103,9 +110,30 @@ mod tests {
     fn a_chosen_burst_gives_what_the_kernel_showed_under_the_reference() {
         // burst and limit of a pod with the static config 10M/1M
         assert_eq!(chosen(10_000_000, 1_000_000), (1_250_000, 125_000, 156_250));
-        // the largest burst that containerd can ask for, where the reference does not overflow
-        assert_eq!(chosen(100_000_000, 4_294_967_294), (12_500_000, 536_870_911, 537_183_411));
-        assert_eq!(chosen(1_000_000_000, 4_294_967_294), (125_000_000, 536_870_911, 539_995_911));
+        // a second of the rate, which is common
+        assert_eq!(chosen(10_000_000, 10_000_000), (1_250_000, 1_250_000, 1_281_250));
+    }
+
+    #[test]
+    fn of_a_larger_burst_only_a_second_of_the_rate_may_wait() {
+        // the reference: 537,183,411 and 539,995,911, that is 43 s and 4 s
+        assert_eq!(chosen(100_000_000, 4_294_967_294), (12_500_000, 536_870_911, 12_812_500));
+        assert_eq!(chosen(1_000_000_000, 4_294_967_294), (125_000_000, 536_870_911, 128_125_000));
+        // at the slowest rates four packets, and 25 ms
+        assert_eq!(chosen(8_000, 8_000_000), (1_000, 274_877, 4 * FULL_PACKET + 25));
+    }
+
+    #[test]
+    fn the_configs_milliseconds_count() {
+        let choice = Choice::from_keys(Some(5), Some(10)).unwrap();
+        let numbers = |rate_bits_per_sec, burst| {
+            let tbf = tbf(&Limit { rate_bits_per_sec, burst }, MTU, &choice);
+            (tbf.burst_bytes, tbf.limit_bytes)
+        };
+        assert_eq!(numbers(100_000_000, Burst::NotChosen), (62_500, 187_500));
+        assert_eq!(numbers(100_000_000, Burst::Chosen { bits: 8_000_000 }), (1_000_000, 1_125_000));
+        // two packets and four packets at least
+        assert_eq!(numbers(64_000, Burst::NotChosen), (2 * FULL_PACKET, 4 * FULL_PACKET));
     }
 
     #[test]
@@ -113,7 +141,7 @@ mod tests {
         // 274.877 s of the rate, the kernel's 2^32 ticks of 64 ns
         assert_eq!(chosen(1_000_000, 4_294_967_294).1, 34_359_738);
         assert_eq!(chosen(10_000_000, 34_359_738_358).1, 343_597_383);
-        assert_eq!(chosen(1_000_000_000, u64::MAX), (125_000_000, u32::MAX, u32::MAX));
+        assert_eq!(chosen(1_000_000_000, u64::MAX), (125_000_000, u32::MAX, 128_125_000));
     }
 
     #[test]
@@ -150,34 +178,46 @@ mod tests {
         prop_oneof![Just(Burst::NotChosen), (1..=u64::MAX).prop_map(|bits| Burst::Chosen { bits })]
     }
 
+    fn any_choice() -> impl Strategy<Value = Choice> {
+        let milliseconds = || proptest::option::of(1..=1000u64);
+        (milliseconds(), milliseconds())
+            .prop_map(|(burst, latency)| Choice::from_keys(burst, latency).unwrap())
+    }
+
     proptest! {
         #[test]
         fn nothing_wraps_from_1_kbit_to_1_pbit(
-            exponent in 3.0..=15.0f64, burst in any_burst(), mtu in 68u32..=9000,
+            exponent in 3.0..=15.0f64, burst in any_burst(), mtu in 68u32..=9000, choice in any_choice(),
         ) {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let rate_bits_per_sec = 10f64.powf(exponent) as u64;
-            let tbf = tbf(&Limit { rate_bits_per_sec, burst }, mtu);
+            let tbf = tbf(&Limit { rate_bits_per_sec, burst }, mtu, &choice);
             prop_assert_eq!(tbf.rate_bytes_per_sec, rate_bits_per_sec / 8);
             prop_assert!(tbf.burst_bytes >= mtu + 14);
             prop_assert!(tbf.burst_bytes <= Tbf::max_burst_bytes(tbf.rate_bytes_per_sec));
-            prop_assert!(tbf.limit_bytes >= tbf.burst_bytes);
-            let room = u128::from(tbf.limit_bytes - tbf.burst_bytes);
-            let asked = u128::from(tbf.rate_bytes_per_sec) * 25 / 1000;
-            prop_assert!(room >= asked || tbf.limit_bytes == u32::MAX);
+            // A full packet fits in; the whole burst, unless it is more than a second of the rate; and
+            // what waits, waits for at most two seconds: one of the burst, one of the latency.
+            prop_assert!(tbf.limit_bytes >= mtu + 14);
+            let second = tbf.rate_bytes_per_sec;
+            prop_assert!(u64::from(tbf.limit_bytes) >= u64::from(tbf.burst_bytes).min(second));
+            prop_assert!(u64::from(tbf.limit_bytes) <= (2 * second).max(second + 4 * (u64::from(mtu) + 14)));
+            let asked = u128::from(second) * u128::from(choice.latency_milliseconds) / 1000;
+            prop_assert!(u128::from(tbf.limit_bytes) >= asked || tbf.limit_bytes == u32::MAX);
         }
 
         #[test]
-        fn no_number_at_all_makes_it_panic(rate_bits_per_sec: u64, burst in any_burst(), mtu: u32) {
-            let tbf = tbf(&Limit { rate_bits_per_sec, burst }, mtu);
-            prop_assert!(tbf.rate_bytes_per_sec > 0 && tbf.burst_bytes > 0 && tbf.limit_bytes >= tbf.burst_bytes);
+        fn no_number_at_all_makes_it_panic(
+            rate_bits_per_sec: u64, burst in any_burst(), mtu: u32, choice in any_choice(),
+        ) {
+            let tbf = tbf(&Limit { rate_bits_per_sec, burst }, mtu, &choice);
+            prop_assert!(tbf.rate_bytes_per_sec > 0 && tbf.burst_bytes > 0 && tbf.limit_bytes > 0);
         }
 
         #[test]
         fn an_own_choice_never_waits_longer_than_its_queue(exponent in 7.0..=11.0f64) {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let rate_bits_per_sec = 10f64.powf(exponent) as u64;
-            let tbf = tbf(&Limit { rate_bits_per_sec, burst: Burst::NotChosen }, MTU);
+            let tbf = tbf(&Limit { rate_bits_per_sec, burst: Burst::NotChosen }, MTU, &Choice::default());
             let milliseconds = u64::from(tbf.limit_bytes) * 1000 / tbf.rate_bytes_per_sec;
             prop_assert!(milliseconds <= 45, "{milliseconds} ms");
         }

@@ -8,9 +8,6 @@ const INGRESS: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS: &str = "kubernetes.io/egress-bandwidth";
 /// containerd's burst in bits, which means that nobody chose one (`math.MaxUint32`).
 const UNCHOSEN_BURST: u64 = u32::MAX as u64;
-/// Kubernetes' bounds for a bandwidth in bits per second (`pkg/util/bandwidth`): 1k to 1P.
-const LEAST: u64 = 1_000;
-const MOST: u64 = 1_000_000_000_000_000;
 
 /// Takes `KEY=VALUE` pairs apart.
 pub(crate) fn parse(pairs: &[String]) -> Result<Map<String, Value>, Error> {
@@ -46,10 +43,9 @@ pub(crate) fn capabilities(annotations: &Map<String, Value>) -> Result<Map<Strin
 
 fn rate(annotations: &Map<String, Value>, key: &str) -> Result<Option<u64>, Error> {
     let Some(value) = annotations.get(key).and_then(Value::as_str) else { return Ok(None) };
-    let bad = |problem: String| Error::Annotation { key: key.to_owned(), value: value.to_owned(), problem };
-    let rate = bandwidth::quantity(value).map_err(|error| bad(error.to_string()))?;
-    match u64::try_from(rate) {
-        Ok(rate @ LEAST..=MOST) => Ok(Some(rate)),
-        _ => Err(bad("a bandwidth is between 1k and 1P bits per second".to_owned())),
-    }
+    bandwidth::rate(value).map(Some).map_err(|error| Error::Annotation {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        problem: error.to_string(),
+    })
 }

@@ -1,0 +1,10 @@
+//! What is shaped now, and changing it while traffic flows: for an operator's tool, without any config.
+
+mod change;
+mod shaped;
+
+pub use change::{Change, change};
+pub use shaped::{Shaped, ShapedDirection, shaped};
+
+#[cfg(test)]
+mod tests;

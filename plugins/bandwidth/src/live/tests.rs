@@ -1,0 +1,266 @@
+//! Live changes of a pair in a namespace of the test's own.
+
+use std::process::Command;
+
+use cni::Attachment;
+use linux::{Link, Rtnetlink};
+use nix::sched::{CloneFlags, unshare};
+
+use super::{Change, Shaped, change, shaped};
+
+const KEEP: Change = Change::Keep;
+
+fn set(rate_bits_per_sec: u64) -> Change {
+    Change::Set { rate_bits_per_sec, burst_bits: None }
+}
+
+fn ip(arguments: &str) {
+    let mut words = arguments.split(' ');
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A pair in a new namespace, its host's end with this alias.
+fn pair(alias: &str) -> (Rtnetlink, Link) {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
+    ip("ip link add host0 type veth peer name pod0");
+    let mut host = Rtnetlink::open().unwrap();
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    host.set_alias(link.index, alias).unwrap();
+    (host, link)
+}
+
+fn web() -> Attachment {
+    Attachment { network: "n".into(), container_id: "c1".into(), interface: "eth0".into(), pod: None }
+}
+
+fn listed(host: &mut Rtnetlink) -> Option<Shaped> {
+    let mut all = shaped(host).unwrap();
+    assert!(all.len() <= 1, "{all:?}");
+    all.pop()
+}
+
+fn rates(host: &mut Rtnetlink) -> (Option<u64>, Option<u64>) {
+    let Some(shaped) = listed(host) else { return (None, None) };
+    let rate = |direction: Option<super::ShapedDirection>| {
+        direction.map(|direction| direction.tbf.rate_bytes_per_sec * 8)
+    };
+    (rate(shaped.ingress), rate(shaped.egress))
+}
+
+/// As the operator's tool does: the link as it is now.
+fn apply(host: &mut Rtnetlink, ingress: Change, egress: Change) -> bool {
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    change(host, &link, Some(&web()), ingress, egress).unwrap()
+}
+
+fn alias(host: &mut Rtnetlink) -> String {
+    host.link_by_name("host0").unwrap().unwrap().alias.unwrap_or_default()
+}
+
+#[test]
+fn limits_are_added_changed_and_removed_and_recorded() {
+    let (mut host, _) = pair(&web().to_string());
+    assert!(apply(&mut host, set(10_000_000), set(5_000_000)));
+    assert_eq!(rates(&mut host), (Some(10_000_000), Some(5_000_000)));
+    assert_eq!(
+        alias(&mut host),
+        "weir container=c1 interface=eth0 network=n ingress=10000000 egress=5000000"
+    );
+    assert_eq!(listed(&mut host).unwrap().attachment, Some(web()));
+
+    let burst = Change::Set { rate_bits_per_sec: 1_000_000, burst_bits: Some(400_000) };
+    assert!(apply(&mut host, burst, KEEP));
+    assert_eq!(rates(&mut host), (Some(1_000_000), Some(5_000_000)));
+    assert!(alias(&mut host).ends_with("ingress=1000000/400000 egress=5000000"));
+
+    assert!(apply(&mut host, KEEP, Change::Remove));
+    assert_eq!(rates(&mut host), (Some(1_000_000), None));
+    assert!(apply(&mut host, Change::Remove, KEEP));
+    assert_eq!(rates(&mut host), (None, None));
+    assert!(host.ifbs().unwrap().is_empty());
+    assert!(alias(&mut host).ends_with("ingress=none egress=none"));
+    assert!(apply(&mut host, set(2_000_000), KEEP));
+    assert_eq!(rates(&mut host), (Some(2_000_000), None));
+}
+
+#[test]
+fn the_same_limit_twice_changes_nothing_and_nothing_is_said_to_the_kernel() {
+    let (mut host, _) = pair("");
+    assert!(apply(&mut host, set(10_000_000), set(10_000_000)));
+    let mut events = Command::new("timeout")
+        .args(["1", "ip", "monitor", "link"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(!apply(&mut host, set(10_000_000), set(10_000_000)));
+    assert!(!apply(&mut host, KEEP, KEEP));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut events.stdout.take().unwrap(), &mut said).unwrap();
+    events.wait().unwrap();
+    assert_eq!(said, "");
+    assert!(apply(&mut host, Change::Remove, Change::Remove));
+    assert!(!apply(&mut host, Change::Remove, Change::Remove));
+}
+
+#[test]
+fn a_root_filter_is_changed_in_place_and_opened_instead_of_removed() {
+    let (mut host, link) = pair("");
+    let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
+    host.set_root_tbf(link.index, &tbf).unwrap();
+    assert!(apply(&mut host, set(8_000_000), KEEP));
+    assert_eq!(rates(&mut host), (Some(8_000_000), None));
+    assert!(apply(&mut host, Change::Remove, KEEP));
+    assert_eq!(rates(&mut host), (None, None));
+    assert!(host.root_qdisc(link.index).unwrap().unwrap().tbf.unwrap().is_open());
+    assert!(apply(&mut host, set(4_000_000), KEEP));
+    assert_eq!(rates(&mut host), (Some(4_000_000), None));
+    assert!(host.ifbs().unwrap().is_empty());
+}
+
+#[test]
+fn a_pair_that_another_plugin_made_is_never_called_ours() {
+    let (mut host, _) = pair("");
+    assert!(apply(&mut host, set(10_000_000), KEEP));
+    let alias = alias(&mut host);
+    assert_eq!(alias, "weir-shaped container=c1 interface=eth0 network=n ingress=10000000");
+    assert!(!web().is_named_by(&alias) && Attachment::parse(&alias).is_none());
+    assert_eq!(listed(&mut host).unwrap().attachment, Some(web()));
+}
+
+#[test]
+fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
+    let (mut host, _) = pair("uplink of vm 7");
+    assert!(apply(&mut host, KEEP, set(10_000_000)));
+    assert!(apply(&mut host, KEEP, set(20_000_000)));
+    assert_eq!(alias(&mut host), "uplink of vm 7");
+    let ifb = host.ifbs().unwrap().pop().unwrap();
+    assert_eq!(ifb.alias.as_deref(), Some("weir container=c1 interface=eth0 network=n egress=20000000"));
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    let refused = change(&mut host, &link, Some(&web()), KEEP, Change::Remove).unwrap_err();
+    assert!(refused.to_string().contains("uplink of vm 7"), "{refused}");
+    assert_eq!(rates(&mut host), (None, Some(20_000_000)));
+}
+
+#[test]
+fn a_pod_of_nobodys_can_be_changed_too() {
+    let (mut host, link) = pair("");
+    assert!(change(&mut host, &link, None, set(1_000_000), set(1_000_000)).unwrap());
+    assert_eq!(alias(&mut host), "weir-shaped ingress=1000000 egress=1000000");
+    let found = listed(&mut host).unwrap();
+    assert_eq!(found.attachment, None);
+    assert_eq!(rates(&mut host), (Some(1_000_000), Some(1_000_000)));
+}
+
+/// A pair whose other end is up in a namespace of its own, and a thread there that runs `work`.
+fn pair_with<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> (Rtnetlink, Link, std::thread::JoinHandle<T>) {
+    let (mut host, _) = pair("");
+    let (tell, thread) = std::sync::mpsc::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let pod = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let path = std::fs::read_link("/proc/thread-self").unwrap();
+        tell.send(path.file_name().unwrap().to_str().unwrap().to_owned()).unwrap();
+        wait.recv().unwrap();
+        ip("ip addr add 10.9.0.2/24 dev pod0");
+        ip("ip link set pod0 up");
+        work()
+    });
+    ip("ip addr add 10.9.0.1/24 dev host0");
+    ip("ip link set host0 up");
+    ip(&format!("ip link set pod0 netns {}", thread.recv().unwrap()));
+    // The hook is there, as with any pod that was shaped in either direction.
+    ip("tc qdisc add dev host0 clsact");
+    go.send(()).unwrap();
+    while Command::new("ping")
+        .args(["-c1", "-W1", "-q", "10.9.0.2"])
+        .output()
+        .is_ok_and(|o| !o.status.success())
+    {}
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    (host, link, pod)
+}
+
+#[test]
+fn no_packet_is_lost_through_adding_changing_and_removing() {
+    use std::net::UdpSocket;
+    use std::time::{Duration, Instant};
+    let (mut host, _, pod) = pair_with(|| {
+        let socket = UdpSocket::bind("10.9.0.2:7").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let (mut received, mut last) = (0u32, [0; 1400]);
+        // Each packet is sent back, so that both directions count.
+        while let Ok((length, from)) = socket.recv_from(&mut last) {
+            socket.send_to(&last[..length], from).unwrap();
+            received += 1;
+        }
+        received
+    });
+    let socket = UdpSocket::bind("10.9.0.1:8").unwrap();
+    let echo = socket.try_clone().unwrap();
+    echo.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let back = std::thread::spawn(move || {
+        let mut packet = [0; 1400];
+        (0u32..).take_while(|_| echo.recv(&mut packet).is_ok()).count()
+    });
+    let sender = std::thread::spawn(move || {
+        let begin = Instant::now();
+        let mut sent = 0u32;
+        while begin.elapsed() < Duration::from_secs(3) {
+            socket.send_to(&[7; 1000], "10.9.0.2:7").unwrap();
+            sent += 1;
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        sent
+    });
+    for round in 0..10u64 {
+        for limit in [set(50_000_000), set(900_000_000 + round), set(40_000_000), Change::Remove] {
+            assert!(apply(&mut host, limit, limit));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let sent = sender.join().unwrap();
+    let (received, echoed) = (pod.join().unwrap(), back.join().unwrap());
+    assert!(sent > 3_000, "{sent}");
+    assert_eq!((received, u32::try_from(echoed).unwrap()), (sent, sent));
+}
+
+#[test]
+fn a_busy_flow_goes_on_when_its_limit_becomes_a_thousandth() {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+    let received = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&received);
+    let (mut host, _, pod) = pair_with(move || {
+        let (mut stream, _) = TcpListener::bind("10.9.0.2:7").unwrap().accept().unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            counted.fetch_add(length as u64, Ordering::Relaxed);
+        }
+    });
+    assert!(apply(&mut host, set(2_000_000_000), KEEP));
+    std::thread::sleep(Duration::from_millis(300));
+    let mut stream = TcpStream::connect("10.9.0.2:7").unwrap();
+    let end = Instant::now() + Duration::from_secs(6);
+    let sender =
+        std::thread::spawn(move || while Instant::now() < end && stream.write_all(&[0; 65_536]).is_ok() {});
+    for mbits in [1_000, 2, 500, 2] {
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(apply(&mut host, set(mbits * 1_000_000), KEEP));
+        std::thread::sleep(Duration::from_millis(200));
+        let before = received.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(600));
+        let got = received.load(Ordering::Relaxed) - before;
+        // at most what the rate lets through, and never nothing
+        assert!(got > 30_000 && got < 100_000 * mbits, "{mbits} Mbit/s: {got} bytes in 0.6 s");
+    }
+    assert!(apply(&mut host, Change::Remove, KEEP));
+    sender.join().unwrap();
+    pod.join().unwrap();
+}

@@ -1,0 +1,233 @@
+//! What a live change leaves behind, in the alias of the host's end: so that a check compares with it instead of
+//! the config, and so that a pair that another plugin made says whose it is.
+//!
+//! The alias of a pair that weir's own `bridge` made gets notes: `ingress=10000000/400000 egress=none`, in bits
+//! per second and bits, without a burst when nobody chose one. An empty alias, as other main plugins leave it,
+//! gets the same text under another signature, `weir-shaped`: by that nobody takes the pair for one that weir
+//! made and may delete. An alias that somebody else wrote stays as it is; then the notes go into the alias of
+//! the attachment's ifb.
+
+use cni::Attachment;
+use linux::{Link, Rtnetlink};
+
+use crate::burst::Burst;
+use crate::config::Limit;
+use crate::direction::Direction;
+use crate::error::{Error, Result};
+use crate::ifb;
+
+/// What a link says that weir made, and what one says that weir only shaped.
+const MADE: &str = "weir ";
+const SHAPED: &str = "weir-shaped ";
+/// The kernel holds at most so many bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
+const ALIAS_MAX: usize = 255;
+
+/// What was set for the directions; `None` where the config counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub ingress: Option<Recorded>,
+    pub egress: Option<Recorded>,
+}
+
+/// What was set for one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    Unlimited,
+    Limited(Limit),
+}
+
+impl Record {
+    pub fn of(&self, direction: Direction) -> Option<Recorded> {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
+    }
+
+    pub fn set(&mut self, direction: Direction, recorded: Recorded) {
+        *match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
+        } = Some(recorded);
+    }
+
+    /// Reads the notes of an alias; of a text of somebody else, nothing.
+    fn parse(alias: &str) -> Self {
+        let mut record = Self::default();
+        if !is_ours(alias) {
+            return record;
+        }
+        for (key, value) in alias.split(' ').filter_map(|pair| pair.split_once('=')) {
+            match key {
+                "ingress" => record.ingress = Recorded::parse(value),
+                "egress" => record.egress = Recorded::parse(value),
+                _ => {}
+            }
+        }
+        record
+    }
+
+    fn notes(&self) -> String {
+        [("ingress", self.ingress), ("egress", self.egress)]
+            .into_iter()
+            .filter_map(|(key, recorded)| Some(format!("{key}={}", recorded?.text())))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+impl Recorded {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self::Unlimited);
+        }
+        let (rate, burst) = match text.split_once('/') {
+            Some((rate, bits)) => (rate, Burst::Chosen { bits: bits.parse().ok()? }),
+            None => (text, Burst::NotChosen),
+        };
+        Some(Self::Limited(Limit { rate_bits_per_sec: rate.parse().ok()?, burst }))
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Unlimited => "none".to_owned(),
+            Self::Limited(Limit { rate_bits_per_sec, burst: Burst::NotChosen }) => {
+                rate_bits_per_sec.to_string()
+            }
+            Self::Limited(Limit { rate_bits_per_sec, burst: Burst::Chosen { bits } }) => {
+                format!("{rate_bits_per_sec}/{bits}")
+            }
+        }
+    }
+}
+
+fn is_ours(alias: &str) -> bool {
+    alias.starts_with(MADE) || alias.starts_with(SHAPED)
+}
+
+/// Whose object this is by its alias, whether weir made it or only shaped it.
+pub(crate) fn attachment(link: &Link) -> Option<Attachment> {
+    let alias = link.alias.as_deref()?;
+    let attachment = match alias.strip_prefix(SHAPED) {
+        Some(rest) => Attachment::parse(&format!("{MADE}{rest}")),
+        None => Attachment::parse(alias),
+    };
+    attachment.filter(|attachment| !attachment.container_id.is_empty())
+}
+
+/// Whether only weir's own shaping, and nobody else, has written the alias.
+pub(crate) fn is_only_shaped(link: &Link) -> bool {
+    link.alias.as_deref().is_some_and(|alias| alias.starts_with(SHAPED))
+}
+
+/// What was recorded for an attachment: at the host's end, or else at one of its ifbs.
+pub(crate) fn read(host_end: &Link, ifbs: &[&Link]) -> Record {
+    let records = |link: &Link| link.alias.as_deref().map(Record::parse).unwrap_or_default();
+    std::iter::once(host_end)
+        .chain(ifbs.iter().copied())
+        .map(records)
+        .find(|record| *record != Record::default())
+        .unwrap_or_default()
+}
+
+/// Whether the alias of the host's end may hold the record.
+pub(crate) fn has_room(host_end: &Link) -> bool {
+    host_end.alias.as_deref().is_none_or(|alias| alias.is_empty() || is_ours(alias))
+}
+
+/// Writes the record into the alias of the host's end, or of `ifb` where that is somebody else's text.
+///
+/// # Errors
+/// [`Error::NoPlaceForRecord`] when neither can hold it; what the kernel says.
+pub(crate) fn write(
+    host: &mut Rtnetlink,
+    host_end: &Link,
+    ifb: Option<(&Link, Direction)>,
+    attachment: Option<&Attachment>,
+    record: &Record,
+) -> Result<()> {
+    let notes = record.notes();
+    let no_place = || Error::NoPlaceForRecord {
+        interface: host_end.name.clone(),
+        alias: host_end.alias.clone().unwrap_or_default(),
+    };
+    let (link, alias) = if has_room(host_end) {
+        let made = host_end.alias.as_deref().is_some_and(|alias| alias.starts_with(MADE));
+        (host_end, text(if made { MADE } else { SHAPED }, attachment, &notes))
+    } else {
+        let (ifb, direction) = ifb.ok_or_else(no_place)?;
+        let notes = format!("{} {notes}", ifb::note(direction)).trim().to_owned();
+        (ifb, text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes))
+    };
+    // The kernel would cut it off, and the last number would be another one.
+    if alias.find(" pod=").unwrap_or(alias.len()) > ALIAS_MAX {
+        return Err(no_place());
+    }
+    Ok(host.set_alias(link.index, &alias)?)
+}
+
+fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String {
+    let rest = match attachment {
+        Some(attachment) if notes.is_empty() => attachment.to_string(),
+        Some(attachment) => attachment.with_notes(notes),
+        None => notes.to_owned(),
+    };
+    format!("{signature}{}", rest.strip_prefix(MADE).unwrap_or(&rest))
+}
+
+/// Lets the host's end of a fresh attachment say whose it is, unless it says something already; what an earlier
+/// attachment recorded is void.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn identify(host: &mut Rtnetlink, host_end: &Link, attachment: &Attachment) -> Result<()> {
+    let is_fresh = host_end.alias.as_deref().is_none_or(str::is_empty);
+    if is_fresh || read(host_end, &[]) != Record::default() {
+        write(host, host_end, None, Some(attachment), &Record::default())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded() -> Record {
+        Record {
+            ingress: Some(Recorded::Limited(Limit {
+                rate_bits_per_sec: 10_000_000,
+                burst: Burst::Chosen { bits: 400_000 },
+            })),
+            egress: Some(Recorded::Unlimited),
+        }
+    }
+
+    fn web() -> Attachment {
+        Attachment {
+            network: "pods".into(),
+            container_id: "c1".into(),
+            interface: "eth0".into(),
+            pod: Some("shop/web-0".into()),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_under_either_signature() {
+        let notes = recorded().notes();
+        assert_eq!(notes, "ingress=10000000/400000 egress=none");
+        for signature in [MADE, SHAPED] {
+            assert_eq!(Record::parse(&text(signature, Some(&web()), &notes)), recorded());
+        }
+        let unchosen = Recorded::parse("64000").unwrap();
+        assert_eq!(unchosen.text(), "64000");
+        assert_eq!(Record::parse("uplink ingress=none"), Record::default());
+        assert_eq!(Record::parse("weir container=c ingress=x egress=5/y"), Record::default());
+    }
+
+    #[test]
+    fn a_pair_that_weir_only_shaped_is_never_taken_for_one_that_it_made() {
+        let alias = text(SHAPED, Some(&web()), &recorded().notes());
+        assert_eq!(Attachment::parse(&alias), None);
+        assert!(!web().is_named_by(&alias));
+    }
+}

@@ -1,0 +1,93 @@
+//! Where the filter of a direction sits: at the root of the host's end, or at that of an ifb to which rules at
+//! one of its hooks send packets.
+
+use cni::Attachment;
+use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Tbf};
+
+use crate::direction::Direction;
+use crate::error::Result;
+use crate::ifb;
+use crate::subnets::{Subnets, hook};
+
+/// A token bucket filter that packets of one direction go through.
+#[derive(Debug, Clone)]
+pub(crate) struct Shaper {
+    /// The link that has it.
+    pub link: Link,
+    /// The qdisc that it is.
+    pub qdisc: Qdisc,
+    /// Its numbers.
+    pub tbf: Tbf,
+    /// Whether the link is an ifb, and not the host's end itself.
+    pub at_ifb: bool,
+}
+
+impl Shaper {
+    fn at(host: &mut Rtnetlink, link: Link, at_ifb: bool) -> Result<Option<Self>> {
+        let Some(qdisc) = host.root_qdisc(link.index)? else { return Ok(None) };
+        Ok(qdisc.tbf.map(|tbf| Self { link, qdisc, tbf, at_ifb }))
+    }
+}
+
+/// Finds the filter of a direction, whoever made it; one that is open counts only when there is no other.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) -> Result<Option<Shaper>> {
+    let root = match direction {
+        Direction::Ingress => Shaper::at(host, host_end.clone(), false)?,
+        Direction::Egress => None,
+    };
+    if root.as_ref().is_some_and(|shaper| !shaper.tbf.is_open()) {
+        return Ok(root);
+    }
+    for redirect in host.redirects_at(host_end.index, hook(direction))? {
+        let Some(link) = host.link_by_index(redirect.to)?.filter(|link| link.is(ifb::KIND)) else { continue };
+        if let Some(shaper) = Shaper::at(host, link, true)? {
+            return Ok(Some(shaper));
+        }
+    }
+    Ok(root)
+}
+
+/// Makes an ifb, shapes it, and only then sends the direction's packets through it: none of them is lost.
+///
+/// # Errors
+/// What the kernel says; then nothing of it is left.
+pub(crate) fn make_ifb(
+    host: &mut Rtnetlink,
+    host_end: &Link,
+    attachment: Option<&Attachment>,
+    direction: Direction,
+    tbf: &Tbf,
+    subnets: &Subnets,
+) -> Result<Link> {
+    let name = ifb::claim_name(host, host_end, attachment, direction)?;
+    let alias = attachment.map(|attachment| ifb::alias(attachment, direction)).unwrap_or_default();
+    let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random()?, mtu: host_end.mtu, alias: &alias })?;
+    let shaped = host.set_root_tbf(ifb.index, tbf).and_then(|()| match (direction, subnets) {
+        (Direction::Egress, Subnets::All) => host.redirect_ingress(host_end.index, ifb.index),
+        _ => {
+            host.set_rules(host_end.index, hook(direction), &subnets.rules(direction, ifb.index)).map(|_| ())
+        }
+    });
+    if let Err(error) = shaped {
+        undo(host.delete_rules(host_end.index, hook(direction)));
+        undo(host.delete_link(ifb.index));
+        return Err(error.into());
+    }
+    Ok(ifb)
+}
+
+/// Removes what [`make_ifb`] made.
+pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Direction, ifb: &Link) {
+    undo(host.delete_rules(host_end.index, hook(direction)));
+    undo(host.delete_link(ifb.index));
+}
+
+/// The first error is the one that a runtime is told; what cannot be undone is for the log.
+pub(crate) fn undo(outcome: linux::Result<()>) {
+    if let Err(error) = outcome {
+        cni::note(format_args!("bandwidth: undoing what failed: {error}"));
+    }
+}

@@ -1,0 +1,117 @@
+//! `shapedSubnets` and `unshapedSubnets`: which traffic is sent to the shaper at all.
+
+use ipnetwork::IpNetwork;
+use linux::{End, Hook, Rule};
+
+use crate::direction::Direction;
+use crate::error::{Error, Result};
+
+/// By the address of whom the pod talks to. What is exempt never waits in a queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Subnets {
+    /// Everything is shaped, whatever it is.
+    #[default]
+    All,
+    /// Only what goes to these and comes from these.
+    Only(Vec<IpNetwork>),
+    /// Everything but what goes to these and comes from these, ARP and neighbour discovery.
+    AllBut(Vec<IpNetwork>),
+}
+
+impl Subnets {
+    /// Reads the two keys; an empty list is the same as none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for what is no subnet, and when both lists have some.
+    pub fn from_keys(shaped: &[String], unshaped: &[String]) -> Result<Self> {
+        match (shaped, unshaped) {
+            ([], []) => Ok(Self::All),
+            (shaped, []) => parse("shapedSubnets", shaped).map(Self::Only),
+            ([], unshaped) => parse("unshapedSubnets", unshaped).map(Self::AllBut),
+            (shaped, _) => Err(Error::InvalidKey {
+                key: "shapedSubnets".to_owned(),
+                value: format!("{shaped:?}"),
+                allowed: "either shapedSubnets or unshapedSubnets, not both".to_owned(),
+            }),
+        }
+    }
+
+    /// The rules at [`hook`] of the host's end that send what is to be shaped to the device `ifb`.
+    pub fn rules(&self, direction: Direction, ifb: u32) -> Vec<Rule> {
+        let end = match direction {
+            Direction::Ingress => End::Source,
+            Direction::Egress => End::Destination,
+        };
+        let (subnets, to) = match self {
+            Self::All => return vec![Rule::everything(ifb)],
+            Self::Only(subnets) => (subnets, Some(ifb)),
+            Self::AllBut(subnets) => (subnets, None),
+        };
+        let mut rules = vec![Rule::arp_passes()];
+        rules.extend(Rule::neighbour_discovery_passes());
+        rules.extend(subnets.iter().map(|subnet| Rule::subnet(*subnet, end, to)));
+        if to.is_none() {
+            rules.push(Rule::everything(ifb));
+        }
+        rules
+    }
+}
+
+/// Where packets of a direction pass at the host's end.
+pub(crate) fn hook(direction: Direction) -> Hook {
+    match direction {
+        Direction::Ingress => Hook::Egress,
+        Direction::Egress => Hook::Ingress,
+    }
+}
+
+fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
+    let mut parsed = Vec::with_capacity(subnets.len());
+    for text in subnets {
+        let subnet = text.trim().parse().map_err(|_| Error::InvalidKey {
+            key: key.to_owned(),
+            value: format!("{text:?}"),
+            allowed: "subnets such as 10.0.0.0/8 and fd00::/8".to_owned(),
+        })?;
+        // Twice the same would be one rule that cannot be told from the other.
+        if !parsed.contains(&subnet) {
+            parsed.push(subnet);
+        }
+    }
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(subnets: &[&str]) -> Vec<String> {
+        subnets.iter().map(|subnet| (*subnet).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_list_or_the_other() {
+        let (some, none) = (list(&["10.0.0.0/8", "fd00::/8"]), list(&[]));
+        assert_eq!(Subnets::from_keys(&none, &none).unwrap(), Subnets::All);
+        assert!(
+            matches!(Subnets::from_keys(&some, &none).unwrap(), Subnets::Only(subnets) if subnets.len() == 2)
+        );
+        assert!(matches!(Subnets::from_keys(&none, &some).unwrap(), Subnets::AllBut(_)));
+        assert!(Subnets::from_keys(&some, &some).unwrap_err().to_string().contains("not both"));
+        let error = Subnets::from_keys(&none, &list(&["10.0.0.0/33"])).unwrap_err().to_string();
+        assert!(error.contains("unshapedSubnets") && error.contains("10.0.0.0/33"), "{error}");
+    }
+
+    #[test]
+    fn only_what_is_not_exempt_is_sent_to_the_device() {
+        let subnets = list(&["10.0.0.0/8"]);
+        let targets = |subnets: Subnets| -> Vec<_> {
+            subnets.rules(Direction::Egress, 7).iter().map(Rule::target).collect()
+        };
+        assert_eq!(targets(Subnets::All), [Some(7)]);
+        let only = Subnets::from_keys(&subnets, &[]).unwrap();
+        assert_eq!(targets(only), [None, None, None, None, Some(7)]);
+        let all_but = Subnets::from_keys(&[], &subnets).unwrap();
+        assert_eq!(targets(all_but), [None, None, None, None, None, Some(7)]);
+    }
+}

@@ -1,0 +1,21 @@
+//! `bandwidth`: where limits come from, what they do to traffic, what is left.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `setting.rs` | a shaped pod and what the kernel shows of it |
+//! | `annotations.rs` | annotations, the runtime's capability, which of them counts |
+//! | `limit_range.rs` | what a namespace's pods may ask for |
+//! | `subnets.rs` | exempt traffic is never queued |
+//! | `pairs.rs` | pairs of other main plugins, several interfaces, GC |
+//! | `reference.rs` | before and after the Go plugin |
+//! | `throughput.rs` | that a limit is the limit |
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
+mod annotations;
+mod limit_range;
+mod pairs;
+mod reference;
+mod setting;
+mod subnets;
+mod throughput;

@@ -1,0 +1,135 @@
+//! Pairs that other main plugins made, several interfaces of a container, what GC removes.
+
+use serde_json::{Value, json};
+use tests::{Node, Pod, with_prev_result};
+
+use crate::setting::{Setting, bandwidth_config, ifbs, requested, tbf};
+
+/// A pair as Calico makes it, with `name` on the host, and the result that its plugin prints.
+fn calico(pod: &Pod, name: &str, interface: &str) -> Value {
+    tests::shell(&format!(
+        "ip link add {name} up type veth peer name {interface}; ip link set {interface} netns {}",
+        pod.netns()
+    ));
+    pod.shell(&format!("ip link set {interface} up"));
+    json!({
+        "cniVersion": "1.1.0",
+        "interfaces": [{"name": name}, {"name": interface, "sandbox": pod.netns()}],
+        "ips": [],
+    })
+}
+
+fn alias(device: &str) -> String {
+    let link = tests::json(&format!("ip -j link show {device}"));
+    link[0]["ifalias"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_pair_of_another_plugin_is_shaped_says_whose_it_is_and_stays_after_del() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let attached = calico(&pod, "cali1234", "eth0");
+    let keys = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    let call = node.call("bandwidth", &pod);
+    let result = call.add(&with_prev_result(&bandwidth_config(keys.clone()), &attached));
+    assert_eq!(tbf("cali1234"), Some((8_000_000, 100_000)));
+    assert_eq!(alias("cali1234"), "weir-shaped container=c1 interface=eth0 network=pods");
+    call.check(&bandwidth_config(keys.clone()), &result);
+    call.del(&bandwidth_config(keys));
+    // Neither plugin's DEL or GC takes it for one that weir made.
+    let bridge =
+        json!({"cniVersion": "1.1.0", "name": "pods", "type": "bridge", "cni.dev/valid-attachments": []});
+    node.call("bridge", &pod).with("CNI_NETNS", "").del(&bridge);
+    for plugin in ["bridge", "bandwidth"] {
+        node.call(plugin, &pod).verb("GC", &bridge).unwrap();
+    }
+    assert!(tests::shell("ip -o link show cali1234").contains("cali1234"));
+}
+
+#[test]
+fn an_alias_of_somebody_else_is_left_alone() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let attached = calico(&pod, "cali1234", "eth0");
+    tests::shell("ip link set cali1234 alias theirs");
+    let call = node.call("bandwidth", &pod);
+    call.add(&with_prev_result(&bandwidth_config(requested(8_000_000, 800_000)), &attached));
+    assert_eq!((alias("cali1234"), ifbs().len()), ("theirs".to_owned(), 1));
+    call.del(&bandwidth_config(json!({})));
+    assert!(ifbs().is_empty());
+}
+
+#[test]
+fn two_interfaces_of_one_container_are_shaped_and_deleted_by_themselves() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bandwidth_config(requested(8_000_000, 800_000));
+    let lists = json!({"unshapedSubnets": ["10.0.0.0/8"]});
+    for (name, interface) in [("cali0", "eth0"), ("cali1", "eth1")] {
+        let attached = calico(&pod, name, interface);
+        let call = node.call("bandwidth", &pod).with("CNI_IFNAME", interface);
+        let mut config = with_prev_result(&config, &attached);
+        config["unshapedSubnets"] = lists["unshapedSubnets"].clone();
+        let result = call.add(&config);
+        call.check(&config, &result);
+        assert_eq!(result["interfaces"].as_array().unwrap().len(), 4);
+    }
+    assert_eq!(ifbs().len(), 4);
+    for (interface, left) in [("eth1", 2), ("eth0", 0)] {
+        node.call("bandwidth", &pod).with("CNI_IFNAME", interface).del(&config);
+        assert_eq!(ifbs().len(), left, "{interface}");
+    }
+}
+
+#[test]
+fn a_device_that_is_no_veth_is_refused_with_what_is_supported() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    pod.shell("ip link add eth0 type dummy");
+    let attached = json!({"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": pod.netns()}]});
+    let config = bandwidth_config(requested(8_000_000, 800_000));
+    let failure =
+        node.call("bandwidth", &pod).verb("ADD", &with_prev_result(&config, &attached)).unwrap_err();
+    assert!(failure.message.contains("dummy") && failure.message.contains("veth pairs"), "{failure:?}");
+    // Without a limit it is none of the plugin's business.
+    let unlimited = bandwidth_config(json!({}));
+    let result = node.call("bandwidth", &pod).add(&with_prev_result(&unlimited, &attached));
+    node.call("bandwidth", &pod).check(&unlimited, &result);
+}
+
+#[test]
+fn gc_removes_devices_whose_attachment_is_gone_and_no_others() {
+    let setting = Setting::new();
+    setting.shape(requested(8_000_000, 800_000));
+    let used = ifbs();
+    // as the reference leaves it, and somebody else's
+    tests::shell("ip link add bwp0123456789ab up type ifb; ip link add bwp-of-mine up type ifb");
+    let gc = |valid: Value| {
+        let config = bandwidth_config(json!({"cni.dev/valid-attachments": valid}));
+        setting.call().verb("GC", &config).unwrap();
+    };
+    gc(json!([{"containerID": "c1", "ifname": "eth0"}]));
+    let mut left = ifbs();
+    left.retain(|name| name != "bwp-of-mine");
+    assert_eq!(left, used);
+    gc(json!([]));
+    assert_eq!(ifbs(), ["bwp-of-mine"]);
+}
+
+#[test]
+fn check_says_when_shaping_was_removed_or_altered() {
+    let setting = Setting::new();
+    let keys = requested(8_000_000, 800_000);
+    setting.shape(keys.clone());
+    let (host_end, ifb) = (setting.host_end(), ifbs().pop().unwrap());
+    let says = |command: &str, words: &[&str]| {
+        tests::shell(command);
+        let failure = setting.check(keys.clone()).unwrap_err();
+        assert!(words.iter().all(|word| failure.message.contains(word)), "{command}: {failure:?}");
+    };
+    says(
+        &format!("tc qdisc change dev {ifb} root handle 1: tbf rate 9mbit burst 100000 limit 125000"),
+        &[&ifb, "rate", "1125000"],
+    );
+    says(&format!("tc qdisc del dev {ifb} root"), &[&ifb, "not shaped"]);
+    says(&format!("tc filter del dev {host_end} ingress"), &["egress", "no filter redirects"]);
+    says(&format!("ip link del {ifb}"), &["egress", "ifb device is gone"]);
+    says(&format!("tc qdisc del dev {host_end} root"), &[&host_end, "not shaped"]);
+    setting.delete();
+}

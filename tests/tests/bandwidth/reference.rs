@@ -1,0 +1,63 @@
+//! Pods that the Go plugin shaped, and ours in its hands.
+
+use std::path::Path;
+
+use serde_json::json;
+use tests::{REFERENCE, with_prev_result};
+
+use crate::setting::{CONTAINERD, CRIO, Setting, bandwidth_config, ifbs};
+
+/// A version that Debian's plugin knows.
+fn config(rate: u64, burst: u64) -> serde_json::Value {
+    let mut config = bandwidth_config(json!({"runtimeConfig": {"bandwidth": {
+        "ingressRate": rate, "ingressBurst": burst, "egressRate": rate, "egressBurst": burst,
+    }}}));
+    config["cniVersion"] = json!("1.0.0");
+    config
+}
+
+fn setting() -> Setting {
+    let mut setting = Setting::new();
+    setting.attached["cniVersion"] = json!("1.0.0");
+    setting
+}
+
+/// A call of the Go plugin for the same pod.
+fn reference(setting: &Setting) -> tests::Call {
+    setting.node.call_in(Path::new(REFERENCE), "bandwidth", &setting.pod)
+}
+
+#[test]
+fn a_pod_that_the_reference_shaped_passes_our_check_and_is_removed() {
+    for (rate, burst) in [(10_000_000, 1_000_000), (10_000_000, CONTAINERD), (1_000_000, CRIO)] {
+        let setting = setting();
+        let config = with_prev_result(&config(rate, burst), &setting.attached);
+        let result = reference(&setting).add(&config);
+        setting.call().check(&config, &result);
+        setting.call().del(&config);
+        assert!(ifbs().is_empty());
+    }
+}
+
+#[test]
+fn a_pod_that_we_shaped_passes_the_references_check_and_is_removed_by_it() {
+    let setting = setting();
+    let config = with_prev_result(&config(10_000_000, 1_000_000), &setting.attached);
+    let result = setting.call().add(&config);
+    reference(&setting).check(&config, &result);
+    reference(&setting).del(&config);
+    assert!(ifbs().is_empty());
+}
+
+#[test]
+fn gc_removes_what_the_reference_left() {
+    let setting = setting();
+    let config = with_prev_result(&config(10_000_000, 1_000_000), &setting.attached);
+    reference(&setting).add(&config);
+    let gc = bandwidth_config(json!({"cni.dev/valid-attachments": []}));
+    setting.call().verb("GC", &gc).unwrap();
+    assert_eq!(ifbs().len(), 1, "the pod is still there");
+    tests::shell(&format!("ip link del {}", setting.host_end()));
+    setting.call().verb("GC", &gc).unwrap();
+    assert!(ifbs().is_empty());
+}
