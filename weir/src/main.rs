@@ -2,6 +2,7 @@
 
 mod command;
 mod install;
+mod limit;
 mod runtime;
 
 use std::ffi::OsStr;
