@@ -1,4 +1,4 @@
-//! A node for each test: namespaces of its own, the installed executable, pods.
+//! A node for each test: namespaces of its own, the installed executable, pods. Configs in [`config`].
 //!
 //! Which suite holds what:
 //!
@@ -6,24 +6,37 @@
 //! |---|---|
 //! | `protocol.rs` | environment, standard input, versions, errors, names of the executable |
 //! | `loopback.rs` | the plugin `loopback` |
-//! | `bridge.rs` | the plugin `bridge`, without and with IPAM |
+//! | `bridge/` | the plugin `bridge`, without and with IPAM |
 //! | `masquerade.rs` | `ipMasq` |
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
 //! | `bandwidth.rs` | the plugin `bandwidth`, and that limits hold |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
 //! | `reference.rs` | the Go plugins before and after ours, on one machine |
 //! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains |
+//! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |
 //! | `operator.rs` | `weir install`, the command line |
 
+mod call;
+pub mod config;
+mod containerd;
+pub mod cri;
 mod executable;
+mod image;
+mod look;
 mod node;
 mod pod;
+mod processes;
 
+pub use call::{Call, Failure, Running};
+pub use config::with_prev_result;
+pub use containerd::{Containerd, PodSandbox};
 pub use executable::{REFERENCE, installed, repository};
-pub use node::{Call, Failure, Node, with_prev_result};
+pub use look::Look;
+pub use node::Node;
 pub use pod::Pod;
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -42,6 +55,18 @@ pub fn shell(command: &str) -> String {
 pub fn json(command: &str) -> Value {
     let text = shell(command);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command}: {error}: {text}"))
+}
+
+/// Waits until `holds`, for what the kernel or another process does by itself.
+///
+/// # Panics
+/// When it does not within ten seconds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 fn run(command: &mut Command) -> String {

@@ -1,17 +1,19 @@
 //! A host of its own for one test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use serde_json::Value;
 
+use crate::call::Call;
 use crate::executable::installed;
+use crate::look::Look;
 use crate::pod::Pod;
 
-/// The thread's own network and mount namespace, with an empty `/var/lib`. Processes that the thread
-/// starts are in it; it ends with the thread and the last of them, whatever happens to the test.
+/// The thread's own network and mount namespace, with an empty `/var/lib` and an empty `/mnt`. Processes
+/// that the thread starts are in it; it ends with the thread and the last of them, whatever happens to the
+/// test.
 pub struct Node {
     bin: PathBuf,
     paths: Vec<PathBuf>,
@@ -27,8 +29,12 @@ impl Node {
         let bin = installed().to_owned();
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("tests run as root");
         let none = None::<&str>;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("mounts can be made private");
-        mount(Some("tmpfs"), "/var/lib", Some("tmpfs"), MsFlags::empty(), none).expect("a tmpfs can be mounted");
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+            .expect("mounts can be made private");
+        for place in ["/var/lib", "/mnt"] {
+            mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), none)
+                .expect("a tmpfs can be mounted");
+        }
         crate::shell("ip link set lo up");
         Self { paths: vec![bin.clone()], bin }
     }
@@ -44,6 +50,29 @@ impl Node {
         self
     }
 
+    /// A file of the test's own, in `/mnt`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let file = Path::new("/mnt").join(name);
+        std::fs::write(&file, text).expect("/mnt is a tmpfs");
+        file
+    }
+
+    /// Puts a plugin of the test's own, a shell script, before the others on `CNI_PATH`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn with_script(self, name: &str, script: &str) -> Self {
+        const FOLDER: &str = "/mnt/plugins";
+        let text = self.file("script", &format!("#!/bin/sh\n{script}\n"));
+        // A file that this process writes may be open for writing in a child that another test forks at that
+        // moment, and cannot be executed then.
+        self.look(&format!("mkdir -p {FOLDER}; install -m 755 {} {FOLDER}/{name}", text.display()));
+        if self.paths.iter().any(|path| path == Path::new(FOLDER)) { self } else { self.prefer(FOLDER) }
+    }
+
     /// `CNI_PATH`.
     pub fn path(&self) -> String {
         self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
@@ -51,9 +80,15 @@ impl Node {
 
     /// A call of `plugin` for interface `eth0` of `pod`.
     pub fn call(&self, plugin: &str, pod: &Pod) -> Call {
-        let file = self.paths.iter().map(|folder| folder.join(plugin)).find(|file| file.is_file());
+        let holds = |folder: &&PathBuf| folder.join(plugin).is_file();
+        let folder = self.paths.iter().find(holds);
+        self.call_in(folder.unwrap_or_else(|| panic!("no plugin {plugin} in {}", self.path())), plugin, pod)
+    }
+
+    /// As [`Node::call`], with the executable of this folder.
+    pub fn call_in(&self, folder: &Path, plugin: &str, pod: &Pod) -> Call {
         Call {
-            executable: file.unwrap_or_else(|| panic!("no plugin {plugin} in {}", self.path())),
+            executable: folder.join(plugin),
             variables: vec![
                 ("CNI_CONTAINERID", pod.id().to_owned()),
                 ("CNI_NETNS", pod.netns()),
@@ -73,129 +108,21 @@ impl Node {
     }
 
     /// Everything that the kernel and the disk show of this node: to be compared before and after.
+    ///
+    /// What changes by itself is left out: numbers of links, carrier, what `host-local` keeps beside the
+    /// reservations.
     pub fn fingerprint(&self) -> String {
-        crate::shell(
-            "ip -o link | sed 's/^[0-9]*: //; s/ qdisc [a-z]*//; s/state [A-Z]*//'; ip -o addr show scope global | sed 's/^[0-9]*: //'; \
-             ip rule; ip -6 rule; nft list ruleset; find /var/lib -type f ! -name 'last_reserved_ip.*' ! -name lock | sort",
+        self.look(
+            "ip -o -d link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//; s/ state [A-Z]*//; s/ promiscuity.*//'; \
+             ip -o addr show scope global | sed 's/^[0-9]*: //'; \
+             ip rule; ip -6 rule; tc qdisc | sed '/noqueue/d'; nft list ruleset; \
+             find /var/lib -type f ! -name 'last_reserved_ip.*' ! -name lock ! -name .index | sort",
         )
     }
 }
 
-/// One call of a plugin, to be changed before it is made.
-pub struct Call {
-    executable: PathBuf,
-    variables: Vec<(&'static str, String)>,
-}
-
-/// What a plugin printed when it failed.
-#[derive(Debug)]
-pub struct Failure {
-    /// The code.
-    pub code: u64,
-    /// Message and details as a runtime shows them.
-    pub message: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Call {
-    /// Sets a variable of the environment; an empty one stays in it.
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.variables.retain(|(known, _)| *known != name);
-        self.variables.push((name, value.into()));
-        self
+impl Look for Node {
+    fn look(&self, command: &str) -> String {
+        crate::shell(command)
     }
-
-    /// Calls `verb` with `stdin` and returns what came out.
-    ///
-    /// # Panics
-    /// When the plugin cannot be executed.
-    pub fn raw(&self, verb: &str, stdin: &str) -> Output {
-        use std::io::Write;
-        let mut child = Command::new(&self.executable)
-            .env_clear()
-            .env("CNI_COMMAND", verb)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the plugin starts");
-        let mut pipe = child.stdin.take().expect("standard input is a pipe");
-        // A plugin may answer without reading.
-        pipe.write_all(stdin.as_bytes()).ok();
-        drop(pipe);
-        child.wait_with_output().expect("the plugin ends")
-    }
-
-    /// Calls `verb` with `config`; `Null` when nothing was printed.
-    ///
-    /// # Errors
-    /// What the plugin printed when it failed.
-    ///
-    /// # Panics
-    /// When the plugin breaks the protocol: output that is no JSON, or an error without a code.
-    pub fn verb(&self, verb: &str, config: &Value) -> Result<Value, Failure> {
-        self.verb_text(verb, &config.to_string())
-    }
-
-    /// As [`Call::verb`], with any text on standard input.
-    ///
-    /// # Errors
-    /// What the plugin printed when it failed.
-    ///
-    /// # Panics
-    /// When the plugin breaks the protocol.
-    pub fn verb_text(&self, verb: &str, stdin: &str) -> Result<Value, Failure> {
-        let output = self.raw(verb, stdin);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        let answer = if stdout.trim().is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {stdout}{stderr}"))
-        };
-        if output.status.success() {
-            return Ok(answer);
-        }
-        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-        let (message, details) = (text("msg"), text("details"));
-        Err(Failure {
-            code: answer["code"].as_u64().unwrap_or_else(|| panic!("no code: {stdout}{stderr}")),
-            message: if details.is_empty() { message } else { format!("{message}; {details}") },
-            stderr,
-        })
-    }
-
-    /// ADD that must succeed.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub fn add(&self, config: &Value) -> Value {
-        self.verb("ADD", config).unwrap_or_else(|failure| panic!("ADD: {failure:?}"))
-    }
-
-    /// CHECK with ADD's result that must succeed.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub fn check(&self, config: &Value, result: &Value) {
-        let config = with_prev_result(config, result);
-        self.verb("CHECK", &config).unwrap_or_else(|failure| panic!("CHECK: {failure:?}"));
-    }
-
-    /// DEL that must succeed.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub fn del(&self, config: &Value) {
-        self.verb("DEL", config).unwrap_or_else(|failure| panic!("DEL: {failure:?}"));
-    }
-}
-
-/// The config with `prevResult`.
-pub fn with_prev_result(config: &Value, result: &Value) -> Value {
-    let mut config = config.clone();
-    config["prevResult"] = result.clone();
-    config
 }

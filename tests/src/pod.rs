@@ -4,8 +4,10 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::Command;
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::Value;
+
+use crate::look::Look;
 
 /// A network namespace that lives as long as this value: nothing is mounted, so nothing is left when the
 /// test process is killed.
@@ -25,6 +27,15 @@ impl Pod {
             File::open("/proc/thread-self/ns/net").expect("a thread has a namespace")
         });
         Self { id: id.to_owned(), namespace: namespace.join().expect("a namespace can be made") }
+    }
+
+    /// The namespace that a runtime made for the container called `id`, held open.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn open(id: &str, netns: &str) -> Self {
+        let namespace = File::open(netns).unwrap_or_else(|error| panic!("{netns}: {error}"));
+        Self { id: id.to_owned(), namespace }
     }
 
     /// The container's ID.
@@ -65,5 +76,23 @@ impl Pod {
     pub fn reaches(&self, address: &str, bytes: u32) -> bool {
         let ping = format!("ping -n -c 1 -W 2 -s {bytes} {address}");
         self.command(&ping).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Runs `inside` on a thread in the namespace. Sockets that it opens stay there.
+    ///
+    /// # Panics
+    /// When `inside` does.
+    pub fn inside<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
+        let run = || {
+            setns(&self.namespace, CloneFlags::CLONE_NEWNET).expect("tests run as root");
+            inside()
+        };
+        std::thread::scope(|scope| scope.spawn(run).join()).expect("what runs inside does not panic")
+    }
+}
+
+impl Look for Pod {
+    fn look(&self, command: &str) -> String {
+        self.shell(command)
     }
 }

@@ -1,5 +1,7 @@
 //! `loopback`: what containerd runs beside the first network of each pod.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
 use serde_json::{Value, json};
 use tests::{Node, Pod, with_prev_result};
 

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::limit;
 use crate::runtime::{self, Attaching};
-use crate::{PLUGINS, install};
+use crate::{PLUGINS, install, ipam};
 
 /// CNI plugins in one executable.
 ///
@@ -40,6 +40,9 @@ enum Command {
     Check(AttachmentOptions),
     /// Detach what `attach` attached.
     Detach(AttachmentOptions),
+    /// Look at the addresses that host-local holds, and give back what nobody uses.
+    #[command(subcommand)]
+    Ipam(ipam::Command),
 }
 
 #[derive(Args)]
@@ -97,6 +100,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Attach(options) => runtime::attach(options.into()).map_err(|error| error.to_string()),
         Command::Check(options) => runtime::check(options.into()).map_err(|error| error.to_string()),
         Command::Detach(options) => runtime::detach(options.into()).map_err(|error| error.to_string()),
+        Command::Ipam(command) => match ipam::run(command) {
+            Ok(code) => return code,
+            Err(error) => Err(error.to_string()),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 mod command;
 mod install;
 mod limit;
+mod ipam;
 mod runtime;
 
 use std::ffi::OsStr;

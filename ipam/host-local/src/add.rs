@@ -3,6 +3,7 @@
 use cni::{AddResult, Dns, Request};
 
 use crate::allocator::Allocator;
+use crate::boot;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::requested;
@@ -17,8 +18,11 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let requested = requested::assign(&config.requested, &config.sets)?;
     let dns = config.resolv_conf.as_deref().map_or(Ok(Dns::default()), resolv_conf::read)?;
     let owner = Owner { container_id: request.container_id(), interface: request.interface() };
-    let mut store = Store::create(&config.directory)?;
-    let mut allocator = Allocator::new(&mut store, owner, &config.sets)?;
+    let mut store = Store::create(&config.directory, config.options)?;
+    if config.reclaim_after_reboot {
+        boot::note(&mut store)?;
+    }
+    let mut allocator = Allocator::new(&mut store, owner, &config)?;
     let mut ips = Vec::with_capacity(config.sets.len());
     for (number, (set, requested)) in config.sets.iter().zip(requested).enumerate() {
         match allocator.allocate(number, set, requested) {

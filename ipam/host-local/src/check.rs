@@ -9,7 +9,8 @@ use crate::store::{Owner, Store};
 /// Which address it has does not matter, as in the reference: the config may have changed since ADD.
 pub(crate) fn check(request: &Request) -> Result<()> {
     let owner = Owner { container_id: request.container_id(), interface: request.interface() };
-    let addresses = match Store::open(&config::directory(request)?)? {
+    let (directory, options) = config::place(request)?;
+    let addresses = match Store::open(&directory, options)? {
         Some(mut store) => store.addresses_of(owner)?,
         None => Vec::new(),
     };

@@ -2,14 +2,19 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cni::{Request, Route, Version};
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::range_set::RangeSet;
 use crate::requested;
+use crate::store::Options;
+use crate::subnet::Subnet;
 
 /// Where the reservations are when the config does not say.
 const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
@@ -26,8 +31,16 @@ pub(crate) struct Config {
     pub(crate) resolv_conf: Option<PathBuf>,
     /// Addresses that were asked for.
     pub(crate) requested: Vec<IpAddr>,
+    /// Addresses that are given to nobody.
+    pub(crate) exclude: Vec<IpNetwork>,
+    /// Whether reservations from before the last boot may be taken back when nothing else is left.
+    pub(crate) reclaim_after_reboot: bool,
+    /// Whether STATUS fails when there is nothing left.
+    pub(crate) status_reports_exhaustion: bool,
     /// The directory of the network's reservations.
     pub(crate) directory: PathBuf,
+    /// How to use it.
+    pub(crate) options: Options,
 }
 
 /// The keys of a range.
@@ -35,7 +48,7 @@ pub(crate) struct Config {
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct RangeKeys {
     #[serde(deserialize_with = "cni::optional")]
-    pub(crate) subnet: Option<IpNetwork>,
+    pub(crate) subnet: Option<Subnet>,
     #[serde(deserialize_with = "cni::optional")]
     pub(crate) range_start: Option<IpAddr>,
     #[serde(deserialize_with = "cni::optional")]
@@ -59,7 +72,7 @@ struct Ipam {
     // A single range, as configs had it before there were sets. Not flattened: a flattened structure
     // would not find its keys in any case.
     #[serde(deserialize_with = "cni::optional")]
-    subnet: Option<IpNetwork>,
+    subnet: Option<Subnet>,
     #[serde(deserialize_with = "cni::optional")]
     range_start: Option<IpAddr>,
     #[serde(deserialize_with = "cni::optional")]
@@ -67,8 +80,10 @@ struct Ipam {
     #[serde(deserialize_with = "cni::optional")]
     gateway: Option<IpAddr>,
     routes: Vec<Route>,
-    data_dir: String,
     resolv_conf: String,
+    exclude: Vec<IpNetwork>,
+    reclaim_after_reboot: bool,
+    status_reports_exhaustion: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -93,14 +108,35 @@ struct CniArgs {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct DirectoryKeys {
-    ipam: DirectoryIpam,
+struct Under<T> {
+    ipam: T,
+}
+
+/// The keys that every verb needs.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct StoreKeys {
+    data_dir: String,
+    lock_timeout_seconds: Option<u32>,
+    durable: bool,
+    reuse_delay_seconds: u32,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct DirectoryIpam {
+struct DirectoryKeys {
     data_dir: String,
+}
+
+impl StoreKeys {
+    fn options(&self) -> Options {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Options {
+            lock_timeout: self.lock_timeout_seconds.map_or(Options::default().lock_timeout, seconds),
+            durable: self.durable,
+            reuse_delay: seconds(self.reuse_delay_seconds),
+        }
+    }
 }
 
 impl Config {
@@ -119,31 +155,51 @@ impl Config {
             &keys.args.cni.ips,
             &keys.runtime_config.ips,
         )?;
+        let (directory, options) = place(request)?;
         Ok(Self {
             sets,
             routes: ipam.routes,
             resolv_conf: Some(ipam.resolv_conf).filter(|path| !path.is_empty()).map(PathBuf::from),
             requested,
-            directory: directory_in(&ipam.data_dir, &request.network),
+            exclude: ipam.exclude,
+            reclaim_after_reboot: ipam.reclaim_after_reboot,
+            status_reports_exhaustion: ipam.status_reports_exhaustion,
+            directory,
+            options,
         })
     }
 }
 
-/// The directory of the network's reservations, whatever else is in the config.
+/// The directory of the network's reservations and how to use it, whatever else is in the config.
 ///
 /// # Errors
-/// When `ipam.dataDir` is no text.
-pub(crate) fn directory(request: &Request) -> Result<PathBuf> {
-    let keys: DirectoryKeys = request.config()?;
-    Ok(directory_in(&keys.ipam.data_dir, &request.network))
+/// When one of these keys cannot be read.
+pub(crate) fn place(request: &Request) -> Result<(PathBuf, Options)> {
+    let keys: Under<StoreKeys> = request.config()?;
+    Ok((directory_in(&keys.ipam.data_dir, &request.network), keys.ipam.options()))
 }
 
-/// As [`directory`], for a DEL, which has to go on with whatever the config says.
-pub(crate) fn directory_of_any(request: &Request) -> PathBuf {
-    directory(request).unwrap_or_else(|error| {
-        let default = directory_in("", &request.network);
-        eprintln!("weir: going on with {}: {error}", default.display());
-        default
+/// As [`place`], for a DEL, which has to go on with whatever the config says.
+pub(crate) fn place_of_any(request: &Request) -> (PathBuf, Options) {
+    place(request).unwrap_or_else(|error| {
+        let keys: Under<DirectoryKeys> = request.config().unwrap_or_default();
+        let directory = directory_in(&keys.ipam.data_dir, &request.network);
+        eprintln!("weir: going on with {}: {error}", directory.display());
+        (directory, Options::default())
+    })
+}
+
+/// What the operator's tool needs of a plugin's config.
+pub(crate) fn network(name: &str, config: &Value) -> Result<Network> {
+    let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
+    let store: Under<StoreKeys> = cni::decode(config).map_err(cni::Error::Config)?;
+    let ipam = keys.ipam.ok_or(Error::NoIpam)?;
+    Ok(Network {
+        name: name.to_owned(),
+        directory: directory_in(&store.ipam.data_dir, name),
+        sets: range_sets(&ipam, &keys.runtime_config.ip_ranges)?,
+        options: store.ipam.options(),
+        exclude: ipam.exclude,
     })
 }
 

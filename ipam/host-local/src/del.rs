@@ -9,7 +9,8 @@ use crate::store::{Owner, Store};
 /// Nothing of the config matters but where the reservations are.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let owner = Owner { container_id: request.container_id(), interface: request.interface() };
-    match Store::open(&config::directory_of_any(request))? {
+    let (directory, options) = config::place_of_any(request);
+    match Store::open(&directory, options)? {
         Some(mut store) => store.release_attachment(owner),
         None => Ok(()),
     }

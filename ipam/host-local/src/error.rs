@@ -3,9 +3,12 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use cni::{Failure, Version, code};
 use ipnetwork::IpNetwork;
+
+use crate::time;
 
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -143,6 +146,10 @@ pub enum Error {
         address: IpAddr,
         /// `CNI_CONTAINERID`.
         container_id: String,
+        /// The reservation.
+        path: PathBuf,
+        /// When it was made.
+        since: Option<SystemTime>,
     },
     /// A requested address is held.
     #[error("requested IP address {address} is not available in range set {ranges}")]
@@ -157,6 +164,14 @@ pub enum Error {
     IsGateway {
         /// The address.
         address: IpAddr,
+    },
+    /// A requested address is excluded.
+    #[error("requested IP address {address} is excluded by ipam.exclude: {by}")]
+    IsExcluded {
+        /// The address.
+        address: IpAddr,
+        /// The prefix that it is in.
+        by: IpNetwork,
     },
     /// CHECK: the attachment has no address.
     #[error("host-local: Failed to find address added by container {container_id}")]
@@ -187,6 +202,19 @@ pub enum Error {
         path: PathBuf,
         /// The system's error.
         source: io::Error,
+    },
+    /// The lock was not given back in time.
+    #[error(
+        "cannot lock {} within {} s (ipam.lockTimeoutSeconds): {}",
+        path.display(), patience.as_secs_f32(), holders_or_unknown(holders)
+    )]
+    LockTimeout {
+        /// The file.
+        path: PathBuf,
+        /// How long it was waited for.
+        patience: Duration,
+        /// The processes that have it, as far as the kernel tells.
+        holders: Vec<String>,
     },
     /// The directory cannot be read.
     #[error("cannot read directory {}: {source}", path.display())]
@@ -236,6 +264,24 @@ impl Error {
         }
     }
 
+    /// What the operator can do, where the sentence is the reference's and does not say.
+    fn advice(&self) -> String {
+        match self {
+            Self::Allocation { source, .. } => source.advice(),
+            Self::NotAvailable(source) => source.advice(),
+            Self::Duplicate { path, since, container_id, .. } => format!(
+                "{} says so since {}; DEL for container {container_id} gives the address back, and so does \
+                 weir ipam release if the container is gone",
+                path.display(),
+                since.map_or_else(|| "an unknown time".to_owned(), time::utc),
+            ),
+            Self::Exhausted { .. } => {
+                "weir ipam audit shows who holds them, weir ipam reclaim frees what nobody uses".to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
     fn code(&self) -> u32 {
         match self {
             Self::NoIpam
@@ -257,7 +303,7 @@ impl Error {
             | Self::List { .. }
             | Self::Write { .. }
             | Self::Remove { .. } => code::IO_FAILURE,
-            Self::Lock { .. } => code::TRY_AGAIN_LATER,
+            Self::Lock { .. } | Self::LockTimeout { .. } => code::TRY_AGAIN_LATER,
             Self::Allocation { source, .. } => source.code(),
             Self::Several { errors } => errors.first().map_or(code::INTERNAL, Self::code),
             Self::NotAvailable(_) => code::NOT_AVAILABLE,
@@ -267,6 +313,7 @@ impl Error {
             | Self::Duplicate { .. }
             | Self::Held { .. }
             | Self::IsGateway { .. }
+            | Self::IsExcluded { .. }
             | Self::NotReserved { .. } => code::INTERNAL,
         }
     }
@@ -277,8 +324,15 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Protocol(error) => error.into(),
-            error => Self::new(error.code(), error.to_string()),
+            error => Self { details: error.advice(), ..Self::new(error.code(), error.to_string()) },
         }
+    }
+}
+
+fn holders_or_unknown(holders: &[String]) -> String {
+    match holders.is_empty() {
+        true => "the kernel does not tell who has it".to_owned(),
+        false => format!("{} has it", list(holders, ", ")),
     }
 }
 

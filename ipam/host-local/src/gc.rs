@@ -12,7 +12,8 @@ use crate::store::Store;
 /// Needs no ranges: a runtime that brings them along does not do so here.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
-    let Some(mut store) = Store::open(&config::directory(request)?)? else { return Ok(()) };
+    let (directory, options) = config::place(request)?;
+    let Some(mut store) = Store::open(&directory, options)? else { return Ok(()) };
     let attachments: HashSet<(&str, &str)> =
         valid.iter().map(|valid| (valid.container_id.as_str(), valid.interface.as_str())).collect();
     let containers: HashSet<&str> = valid.iter().map(|valid| valid.container_id.as_str()).collect();

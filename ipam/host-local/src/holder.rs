@@ -1,5 +1,7 @@
 //! The text of a reservation: whom an address is held for.
 
+use std::fmt;
+
 /// What stands between container ID and interface.
 const LINE_BREAK: &str = "\r\n";
 
@@ -53,6 +55,19 @@ impl Holder {
     /// The text of a reservation of an attachment; nothing ends it.
     pub(crate) fn text(container_id: &str, interface: &str) -> String {
         format!("{container_id}{LINE_BREAK}{interface}")
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attachment { container_id, interface } => {
+                write!(f, "{interface} of container {container_id}")
+            }
+            Self::Container { container_id } => write!(f, "container {container_id}"),
+            Self::Stranger => f.write_str("somebody who does not write as host-local does"),
+            Self::Nobody => f.write_str("nobody"),
+        }
     }
 }
 

@@ -7,26 +7,42 @@
 
 mod add;
 mod allocator;
+mod audit;
+mod barred;
+mod boot;
 mod check;
 mod config;
 mod del;
 mod error;
+mod evidence;
 mod gc;
 mod holder;
+mod index;
 mod listing;
 mod lock;
+mod lock_holder;
+mod network;
 mod range;
 mod range_set;
+mod released;
 mod requested;
 mod resolv_conf;
+mod search;
+mod stamp;
 mod status;
 mod store;
+mod subnet;
+mod time;
 
+pub use audit::{Audit, RangeSummary, Reserved, State};
 pub use error::{Error, Result};
+pub use evidence::Evidence;
 pub use holder::Holder;
+pub use network::Network;
 pub use range::Range;
 pub use range_set::RangeSet;
-pub use store::{Owner, Store};
+pub use store::{Options, Owner, Store};
+pub use time::utc;
 
 use cni::{AddResult, Plugin, Request};
 

@@ -17,8 +17,6 @@ pub(crate) const UNFINISHED: &str = ".reservation";
 pub(crate) struct Listing {
     /// The files that are named by an address, as the directory has them.
     pub(crate) reservations: Vec<Reservation>,
-    /// Whether somebody was killed while writing a reservation.
-    pub(crate) has_unfinished: bool,
 }
 
 /// A file that is named by an address.
@@ -31,6 +29,11 @@ impl Reservation {
     pub(crate) fn path(&self, directory: &Path) -> PathBuf {
         directory.join(&self.name)
     }
+
+    /// Whether the file is named as its address is shown, so that it is found by its address.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.name.to_str() == Some(self.address.to_string().as_str())
+    }
 }
 
 impl Listing {
@@ -39,9 +42,7 @@ impl Listing {
         let mut listing = Self::default();
         for entry in fs::read_dir(directory)? {
             let name = entry?.file_name();
-            if name == UNFINISHED {
-                listing.has_unfinished = true;
-            } else if let Some(address) = name.to_str().and_then(|name| name.parse().ok()) {
+            if let Some(address) = name.to_str().and_then(|name| name.parse().ok()) {
                 listing.reservations.push(Reservation { address, name });
             }
         }
@@ -90,7 +91,6 @@ mod tests {
             listing.reservations.iter().map(|reservation| reservation.address.to_string()).collect();
         addresses.sort();
         assert_eq!(addresses, ["10.0.0.2", "fd00::2"]);
-        assert!(!listing.has_unfinished);
     }
 
     #[test]

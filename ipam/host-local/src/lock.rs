@@ -4,8 +4,12 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::lock_holder;
 
 const NAME: &str = "lock";
 
@@ -15,15 +19,15 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock of `directory`; makes the directory where it is missing.
-    pub(crate) fn create(directory: &Path) -> Result<Self> {
-        Self::wait(create_file(directory)?, directory)
+    /// Waits for the lock of `directory` as long as `patience`; makes the directory where it is missing.
+    pub(crate) fn create(directory: &Path, patience: Duration) -> Result<Self> {
+        Self::wait(create_file(directory)?, directory, patience)
     }
 
     /// Waits for the lock of `directory`, if that exists.
-    pub(crate) fn open(directory: &Path) -> Result<Option<Self>> {
+    pub(crate) fn open(directory: &Path, patience: Duration) -> Result<Option<Self>> {
         match open_file(directory) {
-            Ok(file) => Self::wait(file, directory).map(Some),
+            Ok(file) => Self::wait(file, directory, patience).map(Some),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(None)
             }
@@ -31,22 +35,51 @@ impl Lock {
         }
     }
 
-    /// Tells whether the lock of `directory` works, without waiting for whoever has it now.
-    pub(crate) fn probe(directory: &Path) -> Result<()> {
-        match create_file(directory)?.try_lock() {
-            Ok(()) | Err(TryLockError::WouldBlock) => Ok(()),
+    /// Takes the lock of `directory`, if nobody has it; makes the directory where it is missing.
+    pub(crate) fn create_if_free(directory: &Path) -> Result<Option<Self>> {
+        let file = create_file(directory)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(Error::Lock { path: path_in(directory), source }),
         }
     }
 
-    fn wait(file: File, directory: &Path) -> Result<Self> {
-        loop {
-            match file.lock() {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(Error::Lock { path: path_in(directory), source }),
-            }
+    fn wait(file: File, directory: &Path, patience: Duration) -> Result<Self> {
+        let path = || path_in(directory);
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => match lock_within(file, patience) {
+                Ok(Some(file)) => Ok(Self { _file: file }),
+                Ok(None) => {
+                    let holders = lock_holder::holders(&path());
+                    Err(Error::LockTimeout { path: path(), patience, holders })
+                }
+                Err(source) => Err(Error::Lock { path: path(), source }),
+            },
+            Err(TryLockError::Error(source)) => Err(Error::Lock { path: path(), source }),
         }
+    }
+}
+
+/// Locks the file, or gives `None` when that took too long.
+///
+/// flock(2) knows no deadline, so a thread waits for it. When it gets the lock too late, nobody takes the
+/// file from it any more, and with the file the lock is gone.
+fn lock_within(file: File, patience: Duration) -> io::Result<Option<File>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new().name("lock".to_owned()).spawn(move || {
+        let outcome = loop {
+            match file.lock() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => break outcome.map(|()| file),
+            }
+        };
+        let _ = sender.send(outcome);
+    })?;
+    match receiver.recv_timeout(patience) {
+        Ok(outcome) => outcome.map(Some),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(None),
     }
 }
 
@@ -82,17 +115,20 @@ fn open_file(directory: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Instant;
 
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
 
     #[test]
     fn a_directory_is_made_for_add_and_only_for_add() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("networks").join("net1");
-        assert!(Lock::open(&directory).unwrap().is_none());
+        assert!(Lock::open(&directory, LONG).unwrap().is_none());
         assert!(!directory.exists());
-        drop(Lock::create(&directory).unwrap());
-        assert!(Lock::open(&directory).unwrap().is_some());
+        drop(Lock::create(&directory, LONG).unwrap());
+        assert!(Lock::open(&directory, LONG).unwrap().is_some());
     }
 
     #[test]
@@ -100,19 +136,47 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(Lock::open(&file.join("net1")).unwrap().is_none());
-        for outcome in [Lock::probe(&file.join("net1")), Lock::create(&file.join("net1")).map(drop)] {
+        assert!(Lock::open(&file.join("net1"), LONG).unwrap().is_none());
+        let free = Lock::create_if_free(&file.join("net1")).map(drop);
+        for outcome in [free, Lock::create(&file.join("net1"), LONG).map(drop)] {
             let error = outcome.unwrap_err().to_string();
             assert!(error.starts_with("ipam.dataDir: ") && error.contains("file/net1"), "{error}");
         }
     }
 
     #[test]
-    fn probing_does_not_wait() {
+    fn a_free_lock_is_taken_and_one_that_somebody_has_is_not_waited_for() {
         let parent = tempfile::tempdir().unwrap();
-        let lock = Lock::create(parent.path()).unwrap();
-        Lock::probe(parent.path()).unwrap();
+        let lock = Lock::create_if_free(parent.path()).unwrap().unwrap();
+        assert!(Lock::create_if_free(parent.path()).unwrap().is_none());
         drop(lock);
-        Lock::probe(parent.path()).unwrap();
+        assert!(Lock::create_if_free(parent.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn waiting_ends_when_the_lock_is_given_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let lock = Lock::create(parent.path(), LONG).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::create(parent.path(), LONG).map(drop));
+            thread::sleep(Duration::from_millis(30));
+            drop(lock);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn waiting_ends_at_the_deadline_with_the_holders_name_and_leaves_nothing_locked() {
+        let parent = tempfile::tempdir().unwrap();
+        let lock = Lock::create(parent.path(), LONG).unwrap();
+        let start = Instant::now();
+        let patience = Duration::from_millis(50);
+        let error = Lock::create(parent.path(), patience).map(drop).unwrap_err().to_string();
+        assert!(start.elapsed() >= patience);
+        let pid = std::process::id();
+        assert!(error.contains(&format!("process {pid} (")), "{error}");
+        drop(lock);
+        // The thread that still waits gets it and lets it go.
+        Lock::create(parent.path(), LONG).unwrap();
     }
 }

@@ -27,7 +27,8 @@ impl Range {
     /// broadcast address.
     pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
         let key = || key.to_owned();
-        let given = keys.subnet.ok_or_else(|| Error::NoSubnet { key: key() })?;
+        let given =
+            keys.subnet.as_ref().map(|subnet| subnet.0).ok_or_else(|| Error::NoSubnet { key: key() })?;
         if given.ip().to_canonical().is_ipv4() != given.is_ipv4() {
             return Err(Error::MappedSubnet { key: key(), subnet: given });
         }
@@ -97,9 +98,10 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::subnet::Subnet;
 
     pub(crate) fn keys(subnet: &str) -> RangeKeys {
-        RangeKeys { subnet: Some(subnet.parse().unwrap()), ..RangeKeys::default() }
+        RangeKeys { subnet: Some(Subnet(subnet.parse().unwrap())), ..RangeKeys::default() }
     }
 
     fn address(text: &str) -> Option<IpAddr> {
@@ -181,7 +183,7 @@ pub(crate) mod tests {
                 IpAddr::from([octets[0], octets[1], octets[2], octets[3]])
             };
             let subnet = IpNetwork::new(ip(octets), if six { prefix } else { prefix / 4 }).unwrap();
-            let keys = RangeKeys { subnet: Some(subnet), range_start: start.map(ip), ..RangeKeys::default() };
+            let keys = RangeKeys { subnet: Some(Subnet(subnet)), range_start: start.map(ip), ..RangeKeys::default() };
             if let Ok(range) = Range::new(&keys, "ipam") {
                 prop_assert!(range.start <= range.end);
                 prop_assert!(subnet.contains(range.start) && subnet.contains(range.end));

@@ -1,71 +1,93 @@
 //! The directory of a network's reservations, under its lock.
 
-use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::holder::Holder;
-use crate::listing::{Listing, UNFINISHED, holder_at, read_short};
+use crate::index::{Index, Vacancy};
+use crate::listing::{Listing, Reservation, UNFINISHED, holder_at};
 use crate::lock::Lock;
+use crate::range::successor;
+use crate::released;
+use crate::stamp::changed;
 
-const LAST_RESERVED: &str = "last_reserved_ip.";
+mod file;
+mod found;
+mod last_reserved;
+mod owner;
+
+pub use owner::Owner;
+
+use file::{remove, sync_directory, write_new};
+use found::Found;
+
+/// How a store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How long to wait for the lock.
+    pub lock_timeout: Duration,
+    /// Whether what is reserved survives a power loss from the moment that ADD ends.
+    pub durable: bool,
+    /// How long an address rests after it was given back; zero for not at all.
+    pub reuse_delay: Duration,
+}
+
+impl Default for Options {
+    /// Runtimes give a call a minute or more.
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(20), durable: false, reuse_delay: Duration::ZERO }
+    }
+}
 
 /// The reservations of a network, locked as long as this exists. A process that is killed loses its lock.
 pub struct Store {
     directory: PathBuf,
-    /// Read once, until this store changes something.
-    listing: Option<Listing>,
+    options: Options,
+    /// Opened or built when it is first needed.
+    index: Option<Index>,
+    /// Given back by this store.
+    released: Vec<IpAddr>,
     _lock: Lock,
-}
-
-/// The attachment that an address is held for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner<'a> {
-    /// The container's ID.
-    pub container_id: &'a str,
-    /// The interface's name.
-    pub interface: &'a str,
 }
 
 impl Store {
     /// Opens the store in `directory` and waits for its lock; makes the directory where it is missing.
     ///
     /// # Errors
-    /// [`Error::CreateDirectory`], [`Error::OpenLock`], [`Error::Lock`].
-    pub fn create(directory: &Path) -> Result<Self> {
-        Ok(Self::locked(directory, Lock::create(directory)?))
+    /// [`Error::CreateDirectory`], [`Error::OpenLock`], [`Error::Lock`], [`Error::LockTimeout`].
+    pub fn create(directory: &Path, options: Options) -> Result<Self> {
+        Ok(Self::locked(directory, options, Lock::create(directory, options.lock_timeout)?))
     }
 
     /// Opens the store in `directory`, if there is one, and waits for its lock.
     ///
     /// # Errors
-    /// [`Error::OpenLock`], [`Error::Lock`].
-    pub fn open(directory: &Path) -> Result<Option<Self>> {
-        Ok(Lock::open(directory)?.map(|lock| Self::locked(directory, lock)))
+    /// [`Error::OpenLock`], [`Error::Lock`], [`Error::LockTimeout`].
+    pub fn open(directory: &Path, options: Options) -> Result<Option<Self>> {
+        let lock = Lock::open(directory, options.lock_timeout)?;
+        Ok(lock.map(|lock| Self::locked(directory, options, lock)))
     }
 
-    fn locked(directory: &Path, lock: Lock) -> Self {
-        Self { directory: directory.to_owned(), listing: None, _lock: lock }
-    }
-
-    /// The addresses that have a file. Some may turn out to be [`Store::torn`].
+    /// As [`Store::create`], but gives `None` when somebody has the lock.
     ///
     /// # Errors
-    /// [`Error::List`].
-    pub fn held(&mut self) -> Result<HashSet<IpAddr>> {
-        Ok(self.listing()?.reservations.iter().map(|reservation| reservation.address).collect())
+    /// [`Error::CreateDirectory`], [`Error::OpenLock`], [`Error::Lock`].
+    pub fn create_if_free(directory: &Path, options: Options) -> Result<Option<Self>> {
+        let lock = Lock::create_if_free(directory)?;
+        Ok(lock.map(|lock| Self::locked(directory, options, lock)))
     }
 
-    /// The addresses whose file holds them for nobody. [`Store::reserve`] takes them.
-    ///
-    /// # Errors
-    /// [`Error::List`].
-    pub fn torn(&mut self) -> Result<Vec<IpAddr>> {
-        self.select(|holder| *holder == Holder::Nobody)
+    fn locked(directory: &Path, options: Options, lock: Lock) -> Self {
+        Self { directory: directory.to_owned(), options, index: None, released: Vec::new(), _lock: lock }
+    }
+
+    /// Where the reservations are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The addresses that are held for an attachment, also by old reservations of the whole container.
@@ -73,46 +95,108 @@ impl Store {
     /// # Errors
     /// [`Error::List`].
     pub fn addresses_of(&mut self, owner: Owner) -> Result<Vec<IpAddr>> {
-        self.select(|holder| owner.is(holder) || owner.is_of(holder))
+        Ok(self.found(owner)?.into_iter().map(|found| found.address).collect())
+    }
+
+    /// The first address from `from` to `to`, which are of one family, that nobody holds.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub fn first_free(&mut self, from: IpAddr, to: IpAddr) -> Result<Option<IpAddr>> {
+        let mut from = from;
+        loop {
+            let vacancy = self.index()?.first_free(from, to);
+            match vacancy {
+                Ok(Vacancy::Free(address)) => return Ok(Some(address)),
+                Ok(Vacancy::None) => return Ok(None),
+                Ok(Vacancy::Unknown(address)) => {
+                    if self.path_of(address).symlink_metadata().is_err() {
+                        return Ok(Some(address));
+                    }
+                    match successor(address).filter(|next| *next <= to) {
+                        Some(next) => from = next,
+                        None => return Ok(None),
+                    }
+                }
+                Err(_) => self.refresh()?,
+            }
+        }
+    }
+
+    /// Looks at the directory itself, whatever the index says.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub fn refresh(&mut self) -> Result<()> {
+        let older = self.index.take().or_else(|| Index::open(&self.directory).map(|(index, _)| index));
+        self.index = Some(self.build(older)?);
+        Ok(())
     }
 
     /// Holds `address` for `owner`, unless somebody else has it. The reservation appears whole or not at
     /// all; a torn one is taken over.
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// [`Error::Write`], [`Error::List`].
     pub fn reserve(&mut self, address: IpAddr, owner: Owner) -> Result<bool> {
-        self.listing = None;
         let path = self.path_of(address);
+        let is_free = self.first_free(address, address)?.is_some();
+        if !is_free && holder_at(&path) != Holder::Nobody {
+            return Ok(false);
+        }
+        self.index()?.is_changed = true;
         let unfinished = self.directory.join(UNFINISHED);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Write { path, source }
         };
         let text = Holder::text(owner.container_id, owner.interface);
-        write_new(&unfinished, text.as_bytes()).map_err(failed(&unfinished))?;
-        let reserved = match fs::hard_link(&unfinished, &path) {
+        write_new(&unfinished, text.as_bytes(), self.options.durable).map_err(failed(&unfinished))?;
+        let linked = fs::hard_link(&unfinished, &path);
+        let reserved = match linked {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if holder_at(&path) == Holder::Nobody {
-                    return fs::rename(&unfinished, &path).map(|()| true).map_err(failed(&path));
+                    fs::rename(&unfinished, &path).map(|()| true).map_err(failed(&path))
+                } else {
+                    Ok(false)
                 }
-                Ok(false)
             }
             Err(error) => Err(failed(&path)(error)),
         };
         // One that stays is removed by the next who has the lock.
         let _ = fs::remove_file(&unfinished);
+        match reserved {
+            Ok(true) => self.note_reserved(address, &path, owner)?,
+            // The index said that it is free.
+            Ok(false) => self.refresh()?,
+            Err(_) => {}
+        }
         reserved
+    }
+
+    fn note_reserved(&mut self, address: IpAddr, path: &Path, owner: Owner) -> Result<()> {
+        if self.options.durable {
+            sync_directory(&self.directory)?;
+        }
+        let changed = path.symlink_metadata().map_or(0, |metadata| changed(&metadata));
+        let noted = self.index()?.insert(address, Some(owner.key()), changed);
+        if noted.is_err() { self.refresh() } else { Ok(()) }
     }
 
     /// Gives `address` back, whoever has it.
     ///
     /// # Errors
-    /// [`Error::Remove`].
+    /// [`Error::Remove`], [`Error::List`].
     pub fn release(&mut self, address: IpAddr) -> Result<()> {
-        self.listing = None;
-        remove(&self.path_of(address))
+        let path = self.path_of(address);
+        let holder = holder_at(&path);
+        self.give_back(&Found { address, holder, path })
+    }
+
+    /// Gives back the address that the file at `path` in the directory holds.
+    pub(crate) fn release_file(&mut self, address: IpAddr, path: &Path) -> Result<()> {
+        self.give_back(&Found { address, holder: holder_at(path), path: path.to_owned() })
     }
 
     /// Gives back what is held for an attachment. Where nothing is held for its interface, old
@@ -122,16 +206,10 @@ impl Store {
     /// What could not be removed; the rest is.
     pub fn release_attachment(&mut self, owner: Owner) -> Result<()> {
         let mut errors = self.remove_unfinished()?;
-        let directory = self.directory.clone();
-        let holders: Vec<_> = (self.listing()?.reservations.iter())
-            .map(|reservation| reservation.path(&directory))
-            .map(|path| (holder_at(&path), path))
-            .collect();
-        let is_known = holders.iter().any(|(holder, _)| owner.is(holder));
-        let is_ours = |holder: &Holder| if is_known { owner.is(holder) } else { owner.is_of(holder) };
-        let ours = holders.iter().filter(|(holder, _)| is_ours(holder));
-        errors.extend(ours.filter_map(|(_, path)| remove(path).err()));
-        self.listing = None;
+        let found = self.found(owner)?;
+        let is_known = found.iter().any(|found| owner.is(&found.holder));
+        let ours = found.iter().filter(|found| !is_known || owner.is(&found.holder));
+        errors.extend(ours.filter_map(|found| self.give_back(found).err()));
         Error::collected(errors)
     }
 
@@ -141,110 +219,97 @@ impl Store {
     /// What could not be removed; the rest is.
     pub fn release_stale(&mut self, is_stale: impl Fn(&Holder) -> bool) -> Result<()> {
         let mut errors = self.remove_unfinished()?;
-        let directory = self.directory.clone();
-        for reservation in &self.listing()?.reservations {
-            let path = reservation.path(&directory);
-            if is_stale(&holder_at(&path)) {
-                errors.extend(remove(&path).err());
-            }
-        }
-        self.listing = None;
+        let stale: Vec<_> = self.scan()?.into_iter().filter(|found| is_stale(&found.holder)).collect();
+        errors.extend(stale.iter().filter_map(|found| self.give_back(found).err()));
         Error::collected(errors)
     }
 
-    /// The address that range set `set` handed out last. What cannot be read only costs the round robin
-    /// its place.
-    pub fn last_reserved(&self, set: usize) -> Option<IpAddr> {
-        let text = read_short(&self.last_reserved_path(set)).ok()?;
-        std::str::from_utf8(&text).ok()?.trim().parse().ok()
-    }
-
-    /// Notes the address that range set `set` handed out last.
+    /// Tries whether a reservation could be written.
     ///
     /// # Errors
-    /// [`Error::Write`].
-    pub fn set_last_reserved(&self, set: usize, address: IpAddr) -> Result<()> {
-        let path = self.last_reserved_path(set);
-        let text = address.to_string();
-        // Not truncated first: that would leave it empty when we are killed, and have ext4 write it to the
-        // disk when it is closed, which costs more than the rest of an ADD.
-        (OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path))
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                let length = text.len() as u64;
-                if file.metadata()?.len() == length { Ok(()) } else { file.set_len(length) }
-            })
-            .map_err(|source| Error::Write { path, source })
+    /// [`Error::Write`], [`Error::List`].
+    pub fn try_to_write(&mut self) -> Result<()> {
+        let path = self.directory.join(UNFINISHED);
+        self.index()?.is_changed = true;
+        let written = write_new(&path, b"-", false);
+        written.and_then(|()| fs::remove_file(&path)).map_err(|source| Error::Write { path, source })
     }
 
-    fn select(&mut self, is_wanted: impl Fn(&Holder) -> bool) -> Result<Vec<IpAddr>> {
-        let directory = self.directory.clone();
-        let reservations = self.listing()?.reservations.iter();
-        let wanted = reservations.filter(|reservation| is_wanted(&holder_at(&reservation.path(&directory))));
-        Ok(wanted.map(|reservation| reservation.address).collect())
+    /// The names in the directory, read anew.
+    pub(crate) fn list(&self) -> Result<Vec<Reservation>> {
+        let failed = |source| Error::List { path: self.directory.clone(), source };
+        Ok(Listing::read(&self.directory).map_err(failed)?.reservations)
     }
 
-    fn listing(&mut self) -> Result<&Listing> {
-        let listing = match self.listing.take() {
-            Some(listing) => listing,
-            None => Listing::read(&self.directory)
-                .map_err(|source| Error::List { path: self.directory.clone(), source })?,
+    /// Says that the directory was changed otherwise than by giving and taking addresses.
+    pub(crate) fn touch(&mut self) -> Result<()> {
+        self.index()?.is_changed = true;
+        Ok(())
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        self.options
+    }
+
+    fn give_back(&mut self, found: &Found) -> Result<()> {
+        self.index()?.is_changed = true;
+        remove(&found.path)?;
+        self.released.push(found.address);
+        let noted = self.index()?.remove(found.address, found.holder.key());
+        if noted.is_err() { self.refresh() } else { Ok(()) }
+    }
+
+    fn index(&mut self) -> Result<&mut Index> {
+        let index = match self.index.take() {
+            Some(index) => index,
+            None => match Index::open(&self.directory) {
+                Some((index, true)) => index,
+                older => self.build(older.map(|(index, _)| index))?,
+            },
         };
-        Ok(self.listing.insert(listing))
+        Ok(self.index.insert(index))
+    }
+
+    fn build(&self, older: Option<Index>) -> Result<Index> {
+        Index::build(&self.directory, older)
+            .map_err(|source| Error::List { path: self.directory.clone(), source })
     }
 
     fn remove_unfinished(&mut self) -> Result<Vec<Error>> {
-        let has_unfinished = self.listing()?.has_unfinished;
-        let removed = has_unfinished.then(|| remove(&self.directory.join(UNFINISHED)));
-        Ok(removed.and_then(Result::err).into_iter().collect())
+        self.index()?;
+        match fs::remove_file(self.directory.join(UNFINISHED)) {
+            Ok(()) => self.touch().map(|()| Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Ok(vec![Error::Remove { path: self.directory.join(UNFINISHED), source }]),
+        }
+    }
+
+    /// Ends as a process does that is killed: the lock goes, and nothing is written any more.
+    #[cfg(test)]
+    pub(crate) fn forget_as_if_killed(mut self) {
+        self.index = None;
+        self.released.clear();
     }
 
     fn path_of(&self, address: IpAddr) -> PathBuf {
         self.directory.join(address.to_string())
     }
-
-    fn last_reserved_path(&self, set: usize) -> PathBuf {
-        self.directory.join(format!("{LAST_RESERVED}{set}"))
-    }
 }
 
-impl Owner<'_> {
-    /// Whether a reservation is this attachment's.
-    fn is(&self, holder: &Holder) -> bool {
-        matches!(holder, Holder::Attachment { container_id, interface }
-            if container_id == self.container_id && interface == self.interface)
-    }
-
-    /// Whether a reservation is this attachment's container's, with no interface named.
-    fn is_of(&self, holder: &Holder) -> bool {
-        matches!(holder, Holder::Container { container_id } if container_id == self.container_id)
-    }
-}
-
-/// Writes a file that must not be the one that a killed writer left: that one may have got its second name
-/// already, so that writing into it would change a reservation.
-///
-/// Here is where a reservation would be made to survive a power loss.
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = match open() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            open()?
+impl Drop for Store {
+    /// What goes wrong here costs the next call a look at the directory, and an address its rest.
+    fn drop(&mut self) {
+        if !self.options.reuse_delay.is_zero() && !self.released.is_empty() {
+            let noted = released::note(&self.directory, &self.released, SystemTime::now());
+            if let Err(error) = noted {
+                eprintln!("weir: addresses that were given back may be handed out at once: {error}");
+            }
         }
-        opened => opened?,
-    };
-    file.write_all(text).inspect_err(|_| {
-        let _ = fs::remove_file(path);
-    })
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::Remove { path: path.to_owned(), source })
+        if let Some(index) = self.index.as_mut().filter(|index| index.is_changed)
+            && index.commit(&self.directory).is_err()
+        {
+            Index::remove_from(&self.directory);
         }
-        _ => Ok(()),
     }
 }
 

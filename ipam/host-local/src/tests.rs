@@ -13,6 +13,8 @@ use super::*;
 
 static PLUGINS: [Entry; 1] = [Entry::of::<HostLocal>()];
 
+mod keys;
+
 struct Node {
     parent: tempfile::TempDir,
 }
@@ -67,10 +69,12 @@ impl Node {
     }
 }
 
+/// What is there beside the index.
 fn names(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != ".index");
     names.sort();
     names
 }

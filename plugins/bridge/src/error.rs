@@ -157,6 +157,9 @@ pub enum Error {
     /// STATUS: the kernel lacks something.
     #[error("bridge cannot attach containers: {0}")]
     NotReady(linux::Error),
+    /// STATUS: the IPAM plugin is not there.
+    #[error("bridge cannot attach containers: {0}")]
+    NoIpam(cni::Error),
 }
 
 /// What CHECK found to be different.
@@ -258,7 +261,7 @@ impl From<Error> for Failure {
             | Error::MacNotAssignable { .. }
             | Error::NotABridge { .. }
             | Error::NoPrevResult => Self::new(code::INVALID_CONFIG, msg),
-            Error::NotReady(_) => Self::new(code::NOT_AVAILABLE, msg),
+            Error::NotReady(_) | Error::NoIpam(_) => Self::new(code::NOT_AVAILABLE, msg),
             Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
             Error::Kernel(_)
             | Error::AlreadyAttached { .. }

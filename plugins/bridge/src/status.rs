@@ -15,7 +15,7 @@ pub(crate) fn status(request: &Request) -> Result<()> {
         Nftables::open().and_then(|mut nftables| nftables.probe()).map_err(Error::NotReady)?;
     }
     match &config.ipam {
-        Some(ipam) => Ok(request.delegate(ipam)?.status()?),
+        Some(ipam) => Ok(request.delegate(ipam).map_err(Error::NoIpam)?.status()?),
         None => Ok(()),
     }
 }

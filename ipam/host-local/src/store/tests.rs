@@ -11,10 +11,16 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+fn open(directory: &Path) -> Result<Store> {
+    Store::create(directory, Options::default())
+}
+
+/// What is there beside the index.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != ".index");
     names.sort();
     names
 }
@@ -30,7 +36,7 @@ fn fresh() -> (tempfile::TempDir, PathBuf) {
 fn the_files_are_the_references() {
     use std::os::unix::fs::PermissionsExt;
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     assert!(store.reserve(address("10.0.0.2"), C1).unwrap());
     assert!(store.reserve(address("fd00::2"), C1).unwrap());
     store.set_last_reserved(1, address("fd00::2")).unwrap();
@@ -46,7 +52,7 @@ fn the_files_are_the_references() {
 #[test]
 fn an_address_is_held_once() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     assert!(store.reserve(address("10.0.0.2"), C1).unwrap());
     assert!(!store.reserve(address("10.0.0.2"), C2).unwrap());
     assert_eq!(store.addresses_of(C1).unwrap(), [address("10.0.0.2")]);
@@ -57,7 +63,7 @@ fn an_address_is_held_once() {
 #[test]
 fn an_attachment_gives_back_its_own_and_nothing_else() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     let other_interface = Owner { interface: "eth1", ..C1 };
     for (text, owner) in [("10.0.0.2", C1), ("fd00::2", C1), ("10.0.0.3", other_interface), ("10.0.0.4", C2)]
     {
@@ -71,7 +77,7 @@ fn an_attachment_gives_back_its_own_and_nothing_else() {
 #[test]
 fn an_old_reservation_is_given_back_when_the_interface_has_none() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     fs::write(directory.join("10.0.0.9"), "c1").unwrap();
     store.reserve(address("10.0.0.2"), C1).unwrap();
     assert_eq!(store.addresses_of(C1).unwrap().len(), 2);
@@ -84,11 +90,14 @@ fn an_old_reservation_is_given_back_when_the_interface_has_none() {
 #[test]
 fn a_torn_reservation_is_taken_over() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     fs::write(directory.join("10.0.0.2"), "").unwrap();
     fs::write(directory.join("10.0.0.3"), "\0\0\0\0").unwrap();
-    assert_eq!(store.torn().unwrap().len(), 2);
     assert!(store.addresses_of(C1).unwrap().is_empty());
+    assert_eq!(
+        store.first_free(address("10.0.0.2"), address("10.0.0.9")).unwrap(),
+        Some(address("10.0.0.2"))
+    );
     assert!(store.reserve(address("10.0.0.2"), C1).unwrap());
     assert!(store.reserve(address("10.0.0.3"), C2).unwrap());
     assert_eq!(store.addresses_of(C2).unwrap(), [address("10.0.0.3")]);
@@ -98,10 +107,9 @@ fn a_torn_reservation_is_taken_over() {
 #[test]
 fn what_a_killed_writer_left_holds_nothing_and_goes_away() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     fs::write(directory.join(UNFINISHED), "c1\r\neth0").unwrap();
     assert!(store.addresses_of(C1).unwrap().is_empty());
-    assert!(store.held().unwrap().is_empty());
     store.release_attachment(C2).unwrap();
     assert_eq!(names(&directory), ["lock"]);
 }
@@ -109,7 +117,7 @@ fn what_a_killed_writer_left_holds_nothing_and_goes_away() {
 #[test]
 fn a_writer_that_was_killed_after_its_reservation_appeared_loses_nothing() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     store.reserve(address("10.0.0.2"), C1).unwrap();
     fs::hard_link(directory.join("10.0.0.2"), directory.join(UNFINISHED)).unwrap();
     assert!(store.reserve(address("10.0.0.3"), C2).unwrap());
@@ -121,7 +129,7 @@ fn a_writer_that_was_killed_after_its_reservation_appeared_loses_nothing() {
 #[test]
 fn a_shorter_last_address_replaces_a_longer_one() {
     let (_parent, directory) = fresh();
-    let store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     assert_eq!(store.last_reserved(0), None);
     for text in ["10.0.0.254", "10.0.0.2"] {
         store.set_last_reserved(0, address(text)).unwrap();
@@ -134,7 +142,7 @@ fn a_shorter_last_address_replaces_a_longer_one() {
 #[test]
 fn a_directory_in_a_reservations_place_stops_nobody() {
     let (_parent, directory) = fresh();
-    let mut store = Store::create(&directory).unwrap();
+    let mut store = open(&directory).unwrap();
     fs::create_dir(directory.join("10.0.0.2")).unwrap();
     assert!(!store.reserve(address("10.0.0.2"), C1).unwrap());
     assert!(store.reserve(address("10.0.0.3"), C1).unwrap());
@@ -164,7 +172,7 @@ proptest! {
     #[test]
     fn the_directory_is_a_map_of_addresses_to_attachments(steps in prop::collection::vec(step(), 1..40)) {
         let (_parent, directory) = fresh();
-        let mut store = Store::create(&directory).unwrap();
+        let mut store = open(&directory).unwrap();
         let mut model: BTreeMap<IpAddr, u8> = BTreeMap::new();
         let ids = ["a", "ab", "a.b", "b"];
         let owner = |owner: u8| Owner { container_id: ids[usize::from(owner)], interface: "eth0" };
@@ -187,7 +195,7 @@ proptest! {
                 Step::Tear(last) => {
                     fs::write(directory.join(address(last).to_string()), "").unwrap();
                     model.remove(&address(last));
-                    store = { drop(store); Store::create(&directory).unwrap() };
+                    store = { drop(store); open(&directory).unwrap() };
                 }
             }
             for who in 0..4 {

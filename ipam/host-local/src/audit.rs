@@ -1,0 +1,254 @@
+//! The reservations of a network beside what is really attached.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, Result};
+use crate::evidence::Evidence;
+use crate::holder::Holder;
+use crate::listing::holder_at;
+use crate::network::Network;
+use crate::stamp::changed;
+use crate::store::Store;
+
+/// What was found in a network's directory.
+pub struct Audit {
+    /// Each range of the config.
+    pub ranges: Vec<RangeSummary>,
+    /// Each reservation, by address.
+    pub reservations: Vec<Reserved>,
+}
+
+/// A range in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeSummary {
+    /// First and last address, or what is known instead.
+    pub range: String,
+    /// How many addresses can be handed out; at most 2⁶⁴ − 1.
+    pub size: u64,
+    /// How many of them are held.
+    pub held: u64,
+    /// How many of them are not.
+    pub free: u64,
+    /// How many are held for what is not there.
+    pub leaked: u64,
+    /// How many reservations hold nothing.
+    pub torn: u64,
+    /// How many addresses somebody has too often.
+    pub duplicated: u64,
+}
+
+/// A reservation.
+pub struct Reserved {
+    /// The address.
+    pub address: IpAddr,
+    /// Whom it is held for.
+    pub holder: Holder,
+    /// What is there of it.
+    pub state: State,
+    /// When the file was written.
+    pub since: SystemTime,
+    /// How long ago that is.
+    pub held: Duration,
+    /// The interfaces that carry the address.
+    pub carriers: Vec<String>,
+    /// Several interfaces carry the address, several files hold it, or the attachment holds another one of
+    /// the same range set.
+    pub is_duplicated: bool,
+    /// No range of the config contains it.
+    pub is_outside: bool,
+    path: PathBuf,
+    /// Tells a file from one that was made later.
+    identity: (u64, i64),
+}
+
+/// What is there of a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// An interface carries the address, or says that it is the holder's.
+    Attached,
+    /// No interface does, but a runtime keeps the result: its DEL is still to come.
+    Remembered,
+    /// Nothing is there of it, and it is so young that its ADD may be at work.
+    Young,
+    /// Nothing is there of it.
+    Leaked,
+    /// Nothing was found of it, but not everything could be looked at.
+    Uncertain,
+    /// It holds the address for nobody: what a killed ADD left.
+    Torn,
+    /// Somebody else wrote it, or it is no file.
+    Foreign,
+}
+
+impl State {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Remembered => "remembered",
+            Self::Young => "young",
+            Self::Leaked => "leaked",
+            Self::Uncertain => "uncertain",
+            Self::Torn => "torn",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+impl Audit {
+    /// Compares the reservations of `network`, under their lock, with evidence that was gathered before. What
+    /// is younger than `youth` and has left no trace yet is [`State::Young`].
+    ///
+    /// # Errors
+    /// [`Error::OpenLock`], [`Error::Lock`], [`Error::LockTimeout`], [`Error::List`].
+    pub fn of(network: &Network, evidence: &Evidence, youth: Duration) -> Result<Self> {
+        let mut reservations = match Store::open(&network.directory, network.options)? {
+            Some(store) => list(&store, network, evidence, youth)?,
+            None => Vec::new(),
+        };
+        reservations.sort_by_key(|reserved| reserved.address);
+        mark_duplicated(network, &mut reservations);
+        let ranges = summaries(network, &reservations);
+        Ok(Self { ranges, reservations })
+    }
+
+    /// Whether something is leaked, torn or duplicated.
+    pub fn finds_fault(&self) -> bool {
+        self.reservations
+            .iter()
+            .any(|reserved| reserved.is_duplicated || matches!(reserved.state, State::Leaked | State::Torn))
+    }
+}
+
+impl Network {
+    /// Gives back those of the reservations whose file is still the one that was looked at; returns their
+    /// addresses.
+    ///
+    /// # Errors
+    /// What could not be removed; the rest is.
+    pub fn release(&self, reservations: &[&Reserved]) -> Result<Vec<IpAddr>> {
+        let Some(mut store) = Store::open(&self.directory, self.options)? else { return Ok(Vec::new()) };
+        let (mut released, mut errors) = (Vec::new(), Vec::new());
+        for reserved in reservations {
+            let is_same = reserved
+                .path
+                .symlink_metadata()
+                .is_ok_and(|metadata| identity(&metadata) == reserved.identity);
+            if !is_same {
+                continue;
+            }
+            match store.release_file(reserved.address, &reserved.path) {
+                Ok(()) => released.push(reserved.address),
+                Err(error) => errors.push(error),
+            }
+        }
+        Error::collected(errors).map(|()| released)
+    }
+}
+
+fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) -> Result<Vec<Reserved>> {
+    let now = SystemTime::now();
+    let look = |reservation: crate::listing::Reservation| {
+        let path = reservation.path(store.directory());
+        let metadata = path.symlink_metadata().ok()?;
+        let since = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let held = now.duration_since(since).unwrap_or_default();
+        let (address, holder) = (reservation.address, holder_at(&path));
+        let is_outside =
+            !network.sets.is_empty() && !network.sets.iter().any(|set| set.range_of(address).is_some());
+        let state = match holder {
+            Holder::Nobody => State::Torn,
+            _ if !evidence.carriers(address).is_empty() || evidence.has_pair(&network.name, &holder) => {
+                State::Attached
+            }
+            Holder::Stranger => State::Foreign,
+            _ if evidence.has_result(&network.name, &holder) => State::Remembered,
+            _ if held < youth => State::Young,
+            _ if evidence.failures.is_empty() => State::Leaked,
+            _ => State::Uncertain,
+        };
+        let carriers = evidence.carriers(address).to_vec();
+        let identity = identity(&metadata);
+        Some(Reserved {
+            address,
+            holder,
+            state,
+            since,
+            held,
+            carriers,
+            is_duplicated: false,
+            is_outside,
+            path,
+            identity,
+        })
+    };
+    Ok(store.list()?.into_iter().filter_map(look).collect())
+}
+
+fn identity(metadata: &Metadata) -> (u64, i64) {
+    (metadata.ino(), changed(metadata))
+}
+
+fn mark_duplicated(network: &Network, reservations: &mut [Reserved]) {
+    let set_of = |address: IpAddr| network.sets.iter().position(|set| set.range_of(address).is_some());
+    let mut files: HashMap<IpAddr, u32> = HashMap::new();
+    let mut shares: HashMap<(String, usize), u32> = HashMap::new();
+    let share = |reserved: &Reserved| match &reserved.holder {
+        holder @ Holder::Attachment { .. } => set_of(reserved.address).map(|set| (holder.to_string(), set)),
+        _ => None,
+    };
+    for reserved in reservations.iter() {
+        *files.entry(reserved.address).or_default() += 1;
+        if let Some(share) = share(reserved) {
+            *shares.entry(share).or_default() += 1;
+        }
+    }
+    for reserved in reservations {
+        let has_several =
+            share(reserved).is_some_and(|share| shares.get(&share).is_some_and(|count| *count > 1));
+        let is_held_twice = files.get(&reserved.address).is_some_and(|count| *count > 1);
+        reserved.is_duplicated = reserved.carriers.len() > 1 || is_held_twice || has_several;
+    }
+}
+
+fn summaries(network: &Network, reservations: &[Reserved]) -> Vec<RangeSummary> {
+    let ranges = network.sets.iter().flat_map(|set| &set.ranges);
+    let of_range = |range: &crate::range::Range| {
+        let inside: Vec<_> =
+            reservations.iter().filter(|reserved| range.contains(reserved.address)).collect();
+        let size = network.size(range.start, range.end);
+        summary(range.to_string(), size, &inside)
+    };
+    let mut summaries: Vec<_> = ranges.map(of_range).collect();
+    let rest: Vec<_> =
+        reservations.iter().filter(|reserved| reserved.is_outside || network.sets.is_empty()).collect();
+    if !rest.is_empty() {
+        let name = if network.sets.is_empty() { "(ranges unknown)" } else { "(outside every range)" };
+        summaries.push(summary(name.to_owned(), 0, &rest));
+    }
+    summaries
+}
+
+fn summary(range: String, size: u64, reservations: &[&Reserved]) -> RangeSummary {
+    let count = |is_counted: &dyn Fn(&Reserved) -> bool| {
+        reservations.iter().filter(|reserved| is_counted(reserved)).count() as u64
+    };
+    let held = count(&|reserved| reserved.state != State::Torn);
+    RangeSummary {
+        range,
+        size,
+        held,
+        free: size.saturating_sub(held),
+        leaked: count(&|reserved| reserved.state == State::Leaked),
+        torn: count(&|reserved| reserved.state == State::Torn),
+        duplicated: count(&|reserved| reserved.is_duplicated),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! What on this node says that an attachment, or an address, is in use.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use linux::{Namespace, Rtnetlink};
+
+use crate::holder::Holder;
+
+/// Where results of attachments are kept: by libcni (`<network>-<container ID>-<interface>`), and by
+/// `weir attach`, which uses the same names.
+const RESULTS: [&str; 2] = ["/var/lib/cni/results", "/var/lib/weir/attachments"];
+
+/// What was found on the node at one moment.
+#[derive(Default)]
+pub struct Evidence {
+    carried: HashMap<IpAddr, Vec<String>>,
+    /// Network, container ID, interface.
+    attached: HashSet<(String, String, String)>,
+    results: HashSet<String>,
+    /// Texts that may be the container ID in a result's name, which has no unique reading.
+    named: HashSet<String>,
+    has_results: bool,
+    /// What could not be looked at. What was not found may be there then.
+    pub failures: Vec<String>,
+}
+
+impl Evidence {
+    /// Looks into every network namespace that exists and at the names of the results that are kept.
+    pub fn gather() -> Self {
+        Self::with_results_in(&RESULTS.map(PathBuf::from))
+    }
+
+    fn with_results_in(folders: &[PathBuf]) -> Self {
+        let mut evidence = Self::default();
+        for folder in folders {
+            match fs::read_dir(folder) {
+                Ok(entries) => {
+                    // Only what libcni keeps tells that a runtime has forgotten a container.
+                    evidence.has_results |= folder == &folders[0];
+                    for entry in entries.flatten() {
+                        evidence.note_result(&entry.file_name().to_string_lossy());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => evidence.failures.push(format!("cannot read {}: {error}", folder.display())),
+            }
+        }
+        match Namespace::existing() {
+            Ok(existing) => {
+                evidence.failures.extend(existing.failures.iter().map(ToString::to_string));
+                for namespace in &existing.namespaces {
+                    if let Err(error) = evidence.look_into(namespace) {
+                        evidence.failures.push(error.to_string());
+                    }
+                }
+            }
+            Err(error) => evidence.failures.push(error.to_string()),
+        }
+        evidence
+    }
+
+    fn note_result(&mut self, name: &str) {
+        self.results.insert(name.to_owned());
+        let dashes: Vec<_> = name.match_indices('-').map(|(index, _)| index).collect();
+        for (number, start) in dashes.iter().enumerate() {
+            for end in &dashes[number + 1..] {
+                self.named.insert(name[start + 1..*end].to_owned());
+            }
+        }
+    }
+
+    fn look_into(&mut self, namespace: &Namespace) -> linux::Result<()> {
+        let mut netlink: Rtnetlink = namespace.rtnetlink()?;
+        for (link, address) in netlink.all_addresses()? {
+            let address = address.network.ip();
+            if address.is_loopback() {
+                continue;
+            }
+            let name = netlink.link_by_index(link)?.map(|link| link.name).unwrap_or_default();
+            let place = format!("{name} in {}", namespace.path().display());
+            self.carried.entry(address).or_default().push(place);
+        }
+        for link in netlink.links_of_kind("veth")? {
+            if let Some(attachment) = link.alias.as_deref().and_then(cni::Attachment::parse) {
+                self.attached.insert((attachment.network, attachment.container_id, attachment.interface));
+            }
+        }
+        Ok(())
+    }
+
+    /// The interfaces that carry the address, as `eth0 in /run/netns/pod1`.
+    pub fn carriers(&self, address: IpAddr) -> &[String] {
+        self.carried.get(&address).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a veth pair says that it belongs to this attachment of `network`.
+    pub fn has_pair(&self, network: &str, holder: &Holder) -> bool {
+        match holder {
+            Holder::Attachment { container_id, interface } => {
+                self.attached.contains(&(network.to_owned(), container_id.clone(), interface.clone()))
+            }
+            Holder::Container { container_id } => {
+                self.attached.iter().any(|(name, id, _)| name == network && id == container_id)
+            }
+            Holder::Stranger | Holder::Nobody => false,
+        }
+    }
+
+    /// Whether a runtime keeps a result of this attachment of `network`.
+    pub fn has_result(&self, network: &str, holder: &Holder) -> bool {
+        match holder {
+            Holder::Attachment { container_id, interface } => {
+                self.results.contains(&format!("{network}-{container_id}-{interface}"))
+            }
+            Holder::Container { container_id } => self.named.contains(container_id),
+            Holder::Stranger | Holder::Nobody => false,
+        }
+    }
+
+    /// Whether nothing on this node knows the holder's container any more, in whatever network, nor carries
+    /// the address: everything could be looked at, libcni keeps results here, and none is of this
+    /// container, which it would be until its DEL succeeded.
+    pub(crate) fn knows_gone(&self, address: IpAddr, holder: &Holder) -> bool {
+        let (Holder::Attachment { container_id, .. } | Holder::Container { container_id }) = holder else {
+            return false;
+        };
+        self.failures.is_empty()
+            && self.has_results
+            && !self.named.contains(container_id)
+            && !self.attached.iter().any(|(_, id, _)| id == container_id)
+            && self.carriers(address).is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 18, 77, 2));
+
+    #[test]
+    fn a_container_is_known_gone_only_where_results_are_kept_and_none_is_its() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("results");
+        let holder = Holder::attachment("7f-3a", "eth0");
+        let gone = || {
+            let mut evidence = Evidence::with_results_in(std::slice::from_ref(&folder));
+            evidence.failures.clear();
+            evidence.knows_gone(ADDRESS, &holder)
+        };
+        assert!(!gone());
+        fs::create_dir(&folder).unwrap();
+        assert!(gone());
+        // Under any network's name, and with any interface.
+        let result = folder.join("my-net-7f-3a-net1");
+        fs::write(&result, "{}").unwrap();
+        assert!(!gone());
+        fs::rename(result, folder.join("my-net-7f-3ab-net1")).unwrap();
+        assert!(gone());
+    }
+
+    #[test]
+    fn what_an_interface_carries_is_in_use() {
+        let mut evidence = Evidence { has_results: true, ..Evidence::default() };
+        let holder = Holder::attachment("c1", "eth0");
+        assert!(evidence.knows_gone(ADDRESS, &holder));
+        evidence.carried.insert(ADDRESS, vec!["eth0".to_owned()]);
+        assert!(!evidence.knows_gone(ADDRESS, &holder));
+        evidence.carried.clear();
+        evidence.failures.push("cannot open network namespace".to_owned());
+        assert!(!evidence.knows_gone(ADDRESS, &holder));
+        for holder in [Holder::Stranger, Holder::Nobody] {
+            assert!(!Evidence { has_results: true, ..Evidence::default() }.knows_gone(ADDRESS, &holder));
+        }
+    }
+}

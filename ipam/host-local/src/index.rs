@@ -1,0 +1,267 @@
+//! The index beside the reservations: what ADD, DEL and CHECK ask of a directory without reading it.
+//!
+//! The files are the truth. The index is one more file, `.index`, which may be removed at any time. It knows
+//! the addresses of each attachment (pages, found by a hash of what a reservation says) and which addresses
+//! are held (a bit each). Both are read and changed in place, so that a call costs the same whether ten
+//! addresses are held or ten thousand.
+//!
+//! It is believed only as long as nothing says otherwise:
+//!
+//! - Its header holds the directory's [`Stamp`] from when the index was last right, and the boot ID. Whoever
+//!   adds or removes a name (the reference, a person) changes the directory's times; our own call that is
+//!   killed before it ends has not noted the new stamp; a power loss, after which file and directory may be
+//!   of different age, comes with another boot. In each case the index is rebuilt.
+//! - Header, pages and blocks have checksums.
+//! - An address that it names for an attachment counts only after its file was read and says the same; an
+//!   address that it has for free is taken by making the file, which fails if there is one. Where they
+//!   differ, the index is rebuilt. That there is no free address left is believed only of a new one.
+//!
+//! What stays unnoticed is a reservation whose text somebody changed in place, without a new name in the
+//! directory, until that address is next looked at (by `GC`, by an audit, or because it is given back).
+//!
+//! Rebuilding reads the names, and of the files those that are new or have changed (by their `ctime`) since
+//! the index was right. Symbolic links named by a hash would need no format, but they cost a kernel object
+//! each, double what the reference walks through, and do not tell which address is free.
+
+mod backing;
+mod blocks;
+mod build;
+mod checksum;
+mod header;
+mod page;
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::holder::Holder;
+use crate::stamp::Stamp;
+
+pub(crate) use page::Entry;
+
+use backing::Backing;
+use blocks::{BLOCK, BLOCKS, Block, block_of, next_block};
+use header::{HEADER, Header, boot_id};
+use page::{PAGE, Page, narrow, wide};
+
+const NAME: &str = ".index";
+/// Where a new index is written before it gets its name.
+const UNFINISHED: &str = ".index.new";
+const FIRST_PAGE: usize = HEADER + BLOCKS * BLOCK;
+
+/// The index of a directory. Whoever has it has the directory's lock.
+pub(crate) struct Index {
+    backing: Backing,
+    header: Header,
+    /// The blocks that were looked at, by their place.
+    blocks: Vec<Option<Block>>,
+    /// Whether the directory or the index is not as the file's header says.
+    pub(crate) is_changed: bool,
+}
+
+/// What the index says of an address and those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vacancy {
+    /// This is the first that is not held.
+    Free(IpAddr),
+    /// Whether this one is held is not in the index.
+    Unknown(IpAddr),
+    /// All are held.
+    None,
+}
+
+impl Index {
+    /// Opens the index of `directory`. The other value tells whether it is right; one that is not may still
+    /// help in building a new one.
+    pub(crate) fn open(directory: &Path) -> Option<(Self, bool)> {
+        let backing = Backing::open(&directory.join(NAME)).ok()?;
+        let mut bytes = [0; HEADER];
+        backing.read(0, &mut bytes).ok()?;
+        let header = Header::decode(&bytes)?;
+        let length = FIRST_PAGE as u64 + u64::from(header.pages) * PAGE as u64;
+        if backing.length().ok()? != length || boot_id()? != header.boot {
+            return None;
+        }
+        let is_right = Stamp::of(directory).ok()? == header.stamp;
+        let blocks = header.blocks.iter().map(|_| None).collect();
+        Some((Self { backing, header, blocks, is_changed: false }, is_right))
+    }
+
+    /// Removes what [`Index::open`] opens. It is rebuilt when it is next needed.
+    pub(crate) fn remove_from(directory: &Path) {
+        // One that stays is not believed: the directory has changed.
+        for name in [NAME, UNFINISHED] {
+            let _ = fs::remove_file(directory.join(name));
+        }
+    }
+
+    /// Whether there are reservations that [`Index::find`] does not find.
+    pub(crate) fn has_irregular(&self) -> bool {
+        self.header.has_irregular
+    }
+
+    /// What is held under this key.
+    ///
+    /// # Errors
+    /// `InvalidData` when the page is damaged.
+    pub(crate) fn find(&self, key: u64) -> io::Result<Vec<Entry>> {
+        let page = self.page(self.place_of(key))?;
+        Ok(page.entries().filter(|entry| entry.key == key).collect())
+    }
+
+    /// Notes that an address is held, and for whom (not for strangers, who never ask).
+    ///
+    /// # Errors
+    /// `InvalidData` when what is there is damaged, or the system's.
+    pub(crate) fn insert(&mut self, address: IpAddr, key: Option<u64>, changed: i64) -> io::Result<()> {
+        self.is_changed = true;
+        self.mark(address, true)?;
+        let Some(key) = key else { return Ok(()) };
+        let entry = Entry { key, address, changed };
+        let place = self.place_of(key);
+        let mut page = self.page(place)?;
+        if page.insert(entry) { self.write_page(place, &mut page) } else { self.grow(entry) }
+    }
+
+    /// Notes that an address is not held any more.
+    ///
+    /// # Errors
+    /// As [`Index::insert`].
+    pub(crate) fn remove(&mut self, address: IpAddr, key: Option<u64>) -> io::Result<()> {
+        self.is_changed = true;
+        self.mark(address, false)?;
+        let Some(key) = key else { return Ok(()) };
+        let place = self.place_of(key);
+        let mut page = self.page(place)?;
+        if page.remove(key, address) { self.write_page(place, &mut page) } else { Ok(()) }
+    }
+
+    /// The first address from `from` to `to`, which are of one family, that is not held.
+    ///
+    /// # Errors
+    /// `InvalidData` when a block is damaged.
+    pub(crate) fn first_free(&mut self, from: IpAddr, to: IpAddr) -> io::Result<Vacancy> {
+        let (mut candidate, last) = (wide(from), wide(to));
+        while candidate <= last {
+            let Some(place) = self.block_place(candidate) else {
+                let candidate = narrow(candidate);
+                let is_known = !self.header.has_unblocked;
+                return Ok(if is_known { Vacancy::Free(candidate) } else { Vacancy::Unknown(candidate) });
+            };
+            if let Some(free) = self.block(place)?.first_free(candidate).filter(|free| *free <= last) {
+                return Ok(Vacancy::Free(narrow(free)));
+            }
+            let Some(next) = next_block(candidate) else { break };
+            candidate = next;
+        }
+        Ok(Vacancy::None)
+    }
+
+    /// Writes what is not in the file yet, and that it describes `directory` as it is now.
+    ///
+    /// # Errors
+    /// The system's; what is in the file is not believed then.
+    pub(crate) fn commit(&mut self, directory: &Path) -> io::Result<()> {
+        self.write_blocks()?;
+        if let Backing::Memory(bytes) = &self.backing {
+            // Its header is still empty, so that it is nothing before the stamp is in.
+            let unfinished = directory.join(UNFINISHED);
+            let backing = Backing::create(&unfinished, bytes)?;
+            fs::rename(&unfinished, directory.join(NAME))?;
+            self.backing = backing;
+        }
+        self.header.stamp = Stamp::settle(directory)?;
+        self.backing.write(0, &self.header.encode())?;
+        self.is_changed = false;
+        Ok(())
+    }
+
+    fn write_blocks(&mut self) -> io::Result<()> {
+        for (place, block) in self.blocks.iter_mut().enumerate() {
+            if let Some(block) = block.as_mut().filter(|block| block.is_changed) {
+                let (bytes, sum) = block.sealed(place);
+                self.backing.write(HEADER + place * BLOCK, &bytes)?;
+                self.header.blocks[place].1 = sum;
+                block.is_changed = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, address: IpAddr, held: bool) -> io::Result<()> {
+        let wide = wide(address);
+        let place = match self.block_place(wide) {
+            Some(place) => place,
+            None if !held => return Ok(()),
+            None if self.blocks.len() == BLOCKS => {
+                self.header.has_unblocked = true;
+                return Ok(());
+            }
+            None => {
+                self.header.blocks.push((block_of(wide), 0));
+                self.blocks.push(Some(Block::empty()));
+                self.blocks.len() - 1
+            }
+        };
+        self.block(place)?.set(wide, held);
+        Ok(())
+    }
+
+    fn block_place(&self, wide: u128) -> Option<usize> {
+        self.header.blocks.iter().position(|(block, _)| *block == block_of(wide))
+    }
+
+    fn block(&mut self, place: usize) -> io::Result<&mut Block> {
+        let block = match self.blocks[place].take() {
+            Some(block) => block,
+            None => {
+                let mut bytes = vec![0; BLOCK];
+                self.backing.read(HEADER + place * BLOCK, &mut bytes)?;
+                Block::read(place, &bytes, self.header.blocks[place].1).ok_or(io::ErrorKind::InvalidData)?
+            }
+        };
+        Ok(self.blocks[place].insert(block))
+    }
+
+    fn place_of(&self, key: u64) -> u32 {
+        // The mask leaves no more bits than the number of pages has.
+        #[allow(clippy::cast_possible_truncation)]
+        let place = (key & u64::from(self.header.pages - 1)) as u32;
+        place
+    }
+
+    fn page(&self, place: u32) -> io::Result<Page> {
+        let mut bytes = [0; PAGE];
+        self.backing.read(FIRST_PAGE + place as usize * PAGE, &mut bytes)?;
+        Page::read(u64::from(place), bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn write_page(&mut self, place: u32, page: &mut Page) -> io::Result<()> {
+        self.backing.write(FIRST_PAGE + place as usize * PAGE, page.sealed())
+    }
+}
+
+impl Holder {
+    /// The key that the holder's addresses are found under. Two holders may have the same one.
+    pub(crate) fn key(&self) -> Option<u64> {
+        match self {
+            Self::Attachment { container_id, interface } => Some(key_of_attachment(container_id, interface)),
+            Self::Container { container_id } => Some(key_of_container(container_id)),
+            Self::Stranger | Self::Nobody => None,
+        }
+    }
+}
+
+/// The key of an attachment's addresses.
+pub(crate) fn key_of_attachment(container_id: &str, interface: &str) -> u64 {
+    checksum::hash(&[container_id.as_bytes(), b"\r\n", interface.as_bytes()]).max(1)
+}
+
+/// The key of what is held for a container, whatever the interface.
+pub(crate) fn key_of_container(container_id: &str) -> u64 {
+    checksum::hash(&[container_id.as_bytes()]).max(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! Where the index stands: in its file, or in memory until it gets one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The bytes of an index.
+pub(super) enum Backing {
+    /// Not written yet, or there is no way to write it.
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Backing {
+    /// Opens the file at `path` for reading and writing.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        OpenOptions::new().read(true).write(true).open(path).map(Self::File)
+    }
+
+    /// Writes `bytes` to a new file at `path`.
+    pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all_at(bytes, 0)?;
+        Ok(Self::File(file))
+    }
+
+    pub(super) fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.len() as u64),
+            Self::File(file) => Ok(file.metadata()?.len()),
+        }
+    }
+
+    pub(super) fn read(&self, offset: usize, buffer: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Memory(bytes) => {
+                let part = bytes.get(offset..offset + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(part);
+                Ok(())
+            }
+            Self::File(file) => file.read_exact_at(buffer, offset as u64),
+        }
+    }
+
+    pub(super) fn write(&mut self, offset: usize, part: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Memory(bytes) => {
+                let place = bytes.get_mut(offset..offset + part.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+                place.copy_from_slice(part);
+                Ok(())
+            }
+            Self::File(file) => file.write_all_at(part, offset as u64),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A network as the operator's tool needs to know it.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnetwork::IpNetwork;
+use serde_json::Value;
+
+use crate::config;
+use crate::error::Result;
+use crate::range_set::RangeSet;
+use crate::store::Options;
+
+/// A network's reservations, and the ranges that they are of.
+pub struct Network {
+    /// `name` of the config.
+    pub name: String,
+    /// The directory of its reservations.
+    pub directory: PathBuf,
+    /// Its range sets; none when the runtime brings them along, or when there is no config.
+    pub sets: Vec<RangeSet>,
+    /// How to use the directory.
+    pub options: Options,
+    pub(crate) exclude: Vec<IpNetwork>,
+}
+
+impl Network {
+    /// The network called `name` of a plugin's config with an `ipam` of `host-local`.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be.
+    pub fn of_config(name: &str, config: &Value) -> Result<Self> {
+        config::network(name, config)
+    }
+
+    /// The network whose reservations are in `directory`, which is named after it, when that is all that is
+    /// known of it.
+    pub fn of_directory(directory: &Path) -> Self {
+        Self {
+            name: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            directory: directory.to_owned(),
+            sets: Vec::new(),
+            options: Options::default(),
+            exclude: Vec::new(),
+        }
+    }
+
+    /// How many addresses can be handed out of the part between two addresses.
+    pub(crate) fn size(&self, start: IpAddr, end: IpAddr) -> u64 {
+        let (start, end) = (number(start), number(end));
+        let within = |first: u128, last: u128| (last.min(end) + 1).saturating_sub(first.max(start));
+        let mut excluded: Vec<_> = self
+            .exclude
+            .iter()
+            .map(|prefix| (number(prefix.network()), number(prefix.broadcast())))
+            .collect();
+        let gateways = self.sets.iter().flat_map(|set| &set.ranges).map(|range| number(range.gateway));
+        excluded.extend(gateways.map(|gateway| (gateway, gateway)));
+        excluded.sort_unstable();
+        let (mut barred, mut done) = (0, 0);
+        for (first, last) in excluded {
+            barred += within(first.max(done), last);
+            done = done.max(last + 1);
+        }
+        u64::try_from((end - start).saturating_add(1).saturating_sub(barred)).unwrap_or(u64::MAX)
+    }
+}
+
+/// IPv4 and IPv6 addresses are never in one range: their numbers do not meet but below 2³².
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_size_is_what_can_be_handed_out() {
+        let network =
+            |ipam: Value| Network::of_config("net1", &json!({"name": "net1", "ipam": ipam})).unwrap();
+        let size = |network: &Network| {
+            let range = &network.sets[0].ranges[0];
+            network.size(range.start, range.end)
+        };
+        assert_eq!(size(&network(json!({"subnet": "10.1.2.0/24"}))), 253);
+        assert_eq!(size(&network(json!({"subnet": "10.1.2.0/24", "gateway": "10.9.0.1"}))), 254);
+        let exclude = json!(["10.1.2.0/30", "10.1.2.2", "10.1.2.100/31", "10.9.0.0/16"]);
+        assert_eq!(size(&network(json!({"subnet": "10.1.2.0/24", "exclude": exclude}))), 254 - 3 - 2);
+        assert_eq!(size(&network(json!({"subnet": "fd00::/64"}))), u64::MAX - 1);
+        assert_eq!(size(&network(json!({"subnet": "fd00::/32"}))), u64::MAX);
+    }
+}

@@ -1,0 +1,100 @@
+//! When addresses were given back, for those who want them to rest: the file `.released`, one line for each,
+//! `<seconds since 1970> <address>`, the latest last.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+const NAME: &str = ".released";
+const UNFINISHED: &str = ".released.new";
+/// A longer file is written anew without what is over.
+const LONG: usize = 64 * 1024;
+
+/// Notes that the addresses were given back now.
+pub(crate) fn note(directory: &Path, addresses: &[IpAddr], now: SystemTime) -> io::Result<()> {
+    let now = seconds(now);
+    let lines: String = addresses.iter().map(|address| format!("{now} {address}\n")).collect();
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(NAME))?;
+    file.write_all(lines.as_bytes())
+}
+
+/// The addresses that were given back less than `delay` ago, the one that rests longest first. What cannot
+/// be read does not rest.
+pub(crate) fn resting(directory: &Path, delay: Duration, now: SystemTime) -> Vec<IpAddr> {
+    let text = fs::read_to_string(directory.join(NAME)).unwrap_or_default();
+    let now = seconds(now);
+    // A time to come is one of a clock that was wrong.
+    let rests = |since: &u64| *since <= now && now - since < delay.as_secs();
+    let mut latest: HashMap<IpAddr, u64> = HashMap::new();
+    for (since, address) in text.lines().filter_map(parse).filter(|(since, _)| rests(since)) {
+        latest.insert(address, since);
+    }
+    let mut resting: Vec<_> = latest.into_iter().map(|(address, since)| (since, address)).collect();
+    resting.sort_unstable();
+    let lines: String = resting.iter().map(|(since, address)| format!("{since} {address}\n")).collect();
+    if text.len() > LONG && lines.len() < text.len() / 2 {
+        // When it cannot be shortened now, it is next time.
+        let unfinished = directory.join(UNFINISHED);
+        let _ = fs::write(&unfinished, lines).and_then(|()| fs::rename(&unfinished, directory.join(NAME)));
+    }
+    resting.into_iter().map(|(_, address)| address).collect()
+}
+
+fn parse(line: &str) -> Option<(u64, IpAddr)> {
+    let (since, address) = line.split_once(' ')?;
+    Some((since.parse().ok()?, address.parse().ok()?))
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    #[test]
+    fn an_address_rests_from_when_it_was_last_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        let delay = Duration::from_secs(60);
+        assert!(resting(directory, delay, at(0)).is_empty());
+        note(directory, &[address(1), address(2)], at(100)).unwrap();
+        note(directory, &[address(1)], at(110)).unwrap();
+        assert_eq!(resting(directory, delay, at(120)), [address(2), address(1)]);
+        assert_eq!(resting(directory, delay, at(159)), [address(2), address(1)]);
+        assert_eq!(resting(directory, delay, at(160)), [address(1)]);
+        assert!(resting(directory, delay, at(170)).is_empty());
+        // The clock was put back.
+        assert!(resting(directory, delay, at(50)).is_empty());
+    }
+
+    #[test]
+    fn a_long_file_is_shortened_and_a_damaged_line_is_skipped() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        for round in 0..40 {
+            note(directory, &(0..=255).map(address).collect::<Vec<_>>(), at(round)).unwrap();
+        }
+        OpenOptions::new()
+            .append(true)
+            .open(directory.join(NAME))
+            .and_then(|mut file| file.write_all(b"half a li\n"))
+            .unwrap();
+        note(directory, &[address(7)], at(1000)).unwrap();
+        assert_eq!(resting(directory, Duration::from_secs(60), at(1001)), [address(7)]);
+        assert_eq!(fs::read_to_string(directory.join(NAME)).unwrap(), "1000 10.0.0.7\n");
+    }
+}

@@ -1,0 +1,45 @@
+//! The address that each range set handed out last.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use super::Store;
+use crate::error::{Error, Result};
+use crate::listing::read_short;
+
+const PREFIX: &str = "last_reserved_ip.";
+
+impl Store {
+    /// The address that range set `set` handed out last. What cannot be read only costs the round robin
+    /// its place.
+    pub fn last_reserved(&self, set: usize) -> Option<IpAddr> {
+        let text = read_short(&self.last_reserved_path(set)).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
+    }
+
+    /// Notes the address that range set `set` handed out last.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<()> {
+        self.touch()?;
+        let path = self.last_reserved_path(set);
+        let text = address.to_string();
+        // Not truncated first: that would leave it empty when we are killed, and have ext4 write it to the
+        // disk when it is closed, which costs more than the rest of an ADD.
+        (OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path))
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                let length = text.len() as u64;
+                if file.metadata()?.len() == length { Ok(()) } else { file.set_len(length) }
+            })
+            .map_err(|source| Error::Write { path, source })
+    }
+
+    fn last_reserved_path(&self, set: usize) -> PathBuf {
+        self.directory.join(format!("{PREFIX}{set}"))
+    }
+}

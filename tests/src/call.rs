@@ -1,0 +1,166 @@
+//! One call of a plugin, as a runtime makes it.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::config::with_prev_result;
+
+/// One call of a plugin, to be changed before it is made.
+pub struct Call {
+    pub(crate) executable: PathBuf,
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+/// What a plugin printed when it failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code.
+    pub code: u64,
+    /// The sentence alone, which tools may look for.
+    pub msg: String,
+    /// Sentence and details as a runtime shows them.
+    pub message: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Call {
+    /// Sets a variable of the environment; an empty one stays in it.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Calls `verb` with `stdin` and returns what came out.
+    ///
+    /// # Panics
+    /// When the plugin cannot be executed.
+    pub fn raw(&self, verb: &str, stdin: &str) -> Output {
+        self.start_text(verb, stdin).output()
+    }
+
+    /// Starts `verb` with `config` and does not wait for its end.
+    ///
+    /// # Panics
+    /// When the plugin cannot be executed.
+    pub fn start(&self, verb: &str, config: &Value) -> Running {
+        self.start_text(verb, &config.to_string())
+    }
+
+    fn start_text(&self, verb: &str, stdin: &str) -> Running {
+        use std::io::Write;
+        let mut child = Command::new(&self.executable)
+            .env_clear()
+            .env("CNI_COMMAND", verb)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the plugin starts");
+        let mut pipe = child.stdin.take().expect("standard input is a pipe");
+        // A plugin may answer without reading.
+        pipe.write_all(stdin.as_bytes()).ok();
+        Running(child)
+    }
+
+    /// Calls `verb` with `config`; `Null` when nothing was printed.
+    ///
+    /// # Errors
+    /// What the plugin printed when it failed.
+    ///
+    /// # Panics
+    /// When the plugin breaks the protocol: output that is no JSON, or an error without a code.
+    pub fn verb(&self, verb: &str, config: &Value) -> Result<Value, Failure> {
+        self.verb_text(verb, &config.to_string())
+    }
+
+    /// As [`Call::verb`], with any text on standard input.
+    ///
+    /// # Errors
+    /// What the plugin printed when it failed.
+    ///
+    /// # Panics
+    /// When the plugin breaks the protocol.
+    pub fn verb_text(&self, verb: &str, stdin: &str) -> Result<Value, Failure> {
+        self.start_text(verb, stdin).answer()
+    }
+
+    /// ADD that must succeed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn add(&self, config: &Value) -> Value {
+        self.verb("ADD", config).unwrap_or_else(|failure| panic!("ADD: {failure:?}"))
+    }
+
+    /// CHECK with ADD's result that must succeed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn check(&self, config: &Value, result: &Value) {
+        let config = with_prev_result(config, result);
+        self.verb("CHECK", &config).unwrap_or_else(|failure| panic!("CHECK: {failure:?}"));
+    }
+
+    /// DEL that must succeed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn del(&self, config: &Value) {
+        self.verb("DEL", config).unwrap_or_else(|failure| panic!("DEL: {failure:?}"));
+    }
+}
+
+/// A plugin that was started.
+pub struct Running(Child);
+
+impl Running {
+    /// Ends it at this moment (SIGKILL), wherever it is; tells whether it had not ended by itself.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn kill(mut self) -> bool {
+        // One that has ended but was not waited for can be killed without an effect.
+        self.0.kill().ok();
+        self.0.wait().expect("a child can be waited for").signal().is_some()
+    }
+
+    fn output(self) -> Output {
+        self.0.wait_with_output().expect("the plugin ends")
+    }
+
+    /// Waits for its end; `Null` when nothing was printed.
+    ///
+    /// # Errors
+    /// What the plugin printed when it failed.
+    ///
+    /// # Panics
+    /// When the plugin breaks the protocol.
+    pub fn answer(self) -> Result<Value, Failure> {
+        let output = self.output();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let answer = if stdout.trim().is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&stdout)
+                .unwrap_or_else(|error| panic!("no JSON ({error}): {stdout}{stderr}"))
+        };
+        if output.status.success() {
+            return Ok(answer);
+        }
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let (msg, details) = (text("msg"), text("details"));
+        Err(Failure {
+            code: answer["code"].as_u64().unwrap_or_else(|| panic!("no code: {stdout}{stderr}")),
+            message: if details.is_empty() { msg.clone() } else { format!("{msg}; {details}") },
+            msg,
+            stderr,
+        })
+    }
+}

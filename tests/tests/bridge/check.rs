@@ -1,0 +1,175 @@
+//! CHECK finds what is missing, and nothing else.
+
+use serde_json::{Value, json};
+use tests::config::{bridge, changed, host_local};
+use tests::{Call, Look, Node, Pod, with_prev_result};
+
+/// An attachment with a gateway and a default route, and ADD's result.
+struct Attached {
+    node: Node,
+    pod: Pod,
+    config: Value,
+    result: Value,
+}
+
+impl Attached {
+    fn new() -> Self {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let mut ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
+        ipam["routes"] = json!([{"dst": "192.0.2.0/24"}]);
+        let config = bridge(json!({"isDefaultGateway": true, "ipam": ipam}));
+        let result = node.call("bridge", &pod).add(&config);
+        Self { node, pod, config, result }
+    }
+
+    fn call(&self) -> Call {
+        self.node.call("bridge", &self.pod)
+    }
+
+    fn veth(&self) -> String {
+        self.node.ports("cni0").remove(0)
+    }
+
+    /// CHECK fails with a sentence that has these words.
+    fn is_faulty(&self, words: &[&str]) {
+        let failure = self.call().verb("CHECK", &with_prev_result(&self.config, &self.result)).unwrap_err();
+        for word in words {
+            assert!(failure.message.contains(word), "want {word:?}: {failure:?}");
+        }
+    }
+}
+
+#[test]
+fn what_add_made_is_fine() {
+    let attached = Attached::new();
+    attached.call().check(&attached.config, &attached.result);
+}
+
+#[test]
+fn a_deleted_bridge_is_found() {
+    let attached = Attached::new();
+    attached.node.look("ip link delete cni0");
+    attached.is_faulty(&["bridge \"cni0\""]);
+}
+
+#[test]
+fn a_host_end_that_left_the_bridge_is_found() {
+    let attached = Attached::new();
+    attached.node.look(&format!("ip link set {} nomaster", attached.veth()));
+    attached.is_faulty(&["\"eth0\"", "bridge \"cni0\""]);
+}
+
+#[test]
+fn a_host_end_in_another_bridge_is_found() {
+    let attached = Attached::new();
+    attached
+        .node
+        .look(&format!("ip link add other type bridge; ip link set {} master other", attached.veth()));
+    attached.is_faulty(&["\"eth0\"", "bridge \"cni0\""]);
+}
+
+#[test]
+fn a_removed_address_is_found_in_both_families() {
+    for address in ["10.244.0.2/24", "fd00:244::2/64"] {
+        let attached = Attached::new();
+        attached.pod.look(&format!("ip addr delete {address} dev eth0"));
+        attached.is_faulty(&[address, "\"eth0\"", &attached.pod.netns()]);
+    }
+}
+
+#[test]
+fn a_removed_route_is_found_in_both_families() {
+    for (delete, words) in [
+        ("ip route delete default", ["0.0.0.0/0", "10.244.0.1"]),
+        ("ip -6 route delete default", ["::/0", "fd00:244::1"]),
+        ("ip route delete 192.0.2.0/24", ["route", "192.0.2.0/24"]),
+    ] {
+        let attached = Attached::new();
+        attached.pod.look(delete);
+        attached.is_faulty(&words);
+    }
+}
+
+#[test]
+fn an_interface_that_is_down_is_found() {
+    let attached = Attached::new();
+    attached.pod.look("ip link set eth0 down");
+    attached.is_faulty(&["\"eth0\"", "down"]);
+}
+
+#[test]
+fn an_interface_that_is_gone_is_found() {
+    let attached = Attached::new();
+    attached.pod.look("ip link delete eth0");
+    attached.is_faulty(&["\"eth0\"", &attached.pod.netns()]);
+}
+
+#[test]
+fn an_interface_of_another_kind_is_found() {
+    let attached = Attached::new();
+    attached.pod.look("ip link delete eth0; ip link add eth0 type ifb");
+    attached.is_faulty(&["\"eth0\"", "veth"]);
+}
+
+#[test]
+fn another_hardware_address_is_found() {
+    let attached = Attached::new();
+    attached.pod.look("ip link set eth0 address 02:00:00:00:00:99");
+    attached.is_faulty(&["02:00:00:00:00:99", attached.result["interfaces"][2]["mac"].as_str().unwrap()]);
+}
+
+#[test]
+fn a_gateway_address_that_is_gone_is_found() {
+    for address in ["10.244.0.1/24", "fd00:244::1/64"] {
+        let attached = Attached::new();
+        attached.node.look(&format!("ip addr delete {address} dev cni0"));
+        attached.is_faulty(&[address, "\"cni0\""]);
+    }
+}
+
+#[test]
+fn a_reservation_that_is_gone_is_found() {
+    let attached = Attached::new();
+    attached.node.look("rm /var/lib/cni/networks/pods/10.244.0.2 /var/lib/cni/networks/pods/fd00:244::2");
+    attached.is_faulty(&["c1"]);
+}
+
+#[test]
+fn a_namespace_that_is_gone_is_named() {
+    let attached = Attached::new();
+    let call = attached.call().with("CNI_NETNS", "/run/netns/gone");
+    let failure = call.verb("CHECK", &with_prev_result(&attached.config, &attached.result)).unwrap_err();
+    assert!(
+        failure.message.contains("CNI_NETNS") && failure.message.contains("/run/netns/gone"),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn what_later_plugins_add_is_tolerated() {
+    let attached = Attached::new();
+    attached.pod.look(
+        "ip link set eth0 mtu 1400; ip addr add 10.244.0.99/24 dev eth0; ip addr add fd00:99::1/64 dev eth0 nodad; \
+         ip route add 203.0.113.0/24 via 10.244.0.1; ip route add 0.0.0.0/0 via 10.244.0.1 table 100",
+    );
+    attached
+        .node
+        .look(&format!("ip link set {} mtu 1400; ip addr add 10.9.0.1/24 dev cni0", attached.veth()));
+    attached.call().check(&attached.config, &attached.result);
+}
+
+#[test]
+fn a_hardware_address_that_a_later_plugin_changed_and_reported_is_tolerated() {
+    let attached = Attached::new();
+    attached.pod.look("ip link set eth0 address 02:00:00:00:00:99");
+    let mut result = attached.result.clone();
+    result["interfaces"][2]["mac"] = json!("02:00:00:00:00:99");
+    attached.call().check(&attached.config, &result);
+}
+
+#[test]
+fn check_without_the_result_says_so() {
+    let attached = Attached::new();
+    let failure = attached.call().verb("CHECK", &changed(&attached.config, json!({}))).unwrap_err();
+    assert!(failure.message.contains("prevResult"), "{failure:?}");
+}

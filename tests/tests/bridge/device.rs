@@ -1,0 +1,114 @@
+//! The bridge itself.
+
+use serde_json::json;
+use tests::config::{bridge, host_local};
+use tests::{Look, Node, Pod};
+
+const NO_MAC: &str = "00:00:00:00:00:00";
+
+fn mac(node: &Node, link: &str) -> String {
+    node.link(link)["address"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_bridges_mac_stays_when_pods_come_and_go() {
+    let node = Node::new();
+    let config = bridge(json!({"isGateway": true}));
+    let pods: Vec<_> = (0..5).map(|number| Pod::new(&format!("c{number}"))).collect();
+    node.call("bridge", &pods[0]).add(&config);
+    let first = mac(&node, "cni0");
+    for pod in &pods[1..] {
+        node.call("bridge", pod).add(&config);
+        assert_eq!(mac(&node, "cni0"), first);
+    }
+    for pod in &pods {
+        node.call("bridge", pod).del(&config);
+        assert_eq!(mac(&node, "cni0"), first);
+    }
+    assert!(node.ports("cni0").is_empty());
+    assert_ne!(first, NO_MAC);
+}
+
+#[test]
+fn the_mac_stays_without_a_gateway_too() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.call("bridge", &pod).add(&bridge(json!({"ipam": null})));
+    let first = mac(&node, "cni0");
+    node.call("bridge", &pod).del(&bridge(json!({"ipam": null})));
+    assert_eq!(mac(&node, "cni0"), first);
+    assert_ne!(first, NO_MAC);
+}
+
+#[test]
+fn a_bridge_that_somebody_made_by_hand_keeps_its_mac_as_well() {
+    let node = Node::new();
+    node.look("ip link add cni0 type bridge");
+    let first = mac(&node, "cni0");
+    let config = bridge(json!({"isGateway": true}));
+    let pods: Vec<_> = (0..3).map(|number| Pod::new(&format!("c{number}"))).collect();
+    pods.iter().for_each(|pod| drop(node.call("bridge", pod).add(&config)));
+    assert_eq!(mac(&node, "cni0"), first);
+    pods.iter().for_each(|pod| node.call("bridge", pod).del(&config));
+    assert_eq!(mac(&node, "cni0"), first);
+    assert_ne!(first, NO_MAC);
+}
+
+#[test]
+fn a_bridge_that_is_down_is_brought_up() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look("ip link add cni0 type bridge");
+    node.call("bridge", &pod).add(&bridge(json!({"isGateway": true})));
+    assert!(pod.reaches("10.244.0.1", 56));
+}
+
+#[test]
+fn the_address_that_the_bridge_has_already_is_fine() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look("ip link add cni0 type bridge; ip addr add 10.244.0.1/24 dev cni0");
+    node.call("bridge", &pod).add(&bridge(json!({"isGateway": true})));
+    assert_eq!(node.addresses("cni0"), ["10.244.0.1/24"]);
+}
+
+#[test]
+fn another_address_of_the_bridge_is_an_error_unless_it_may_be_replaced() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look(
+        "ip link add cni0 up type bridge; ip addr add 10.9.0.1/24 dev cni0; ip addr add fd00:9::1/64 dev cni0 nodad",
+    );
+    let before = node.fingerprint();
+    let ipam = host_local(&["10.244.0.0/24", "fd00:9::/64"]);
+    let config = |force: bool| {
+        let mut ipam = ipam.clone();
+        ipam["ranges"][1][0]["gateway"] = json!("fd00:9::fe");
+        bridge(json!({"isGateway": true, "ipam": ipam, "forceAddress": force}))
+    };
+    let failure = node.call("bridge", &pod).verb("ADD", &config(false)).unwrap_err();
+    for word in ["\"cni0\"", "10.244.0.1/24", "10.9.0.1/24", "forceAddress"] {
+        assert!(failure.message.contains(word), "{failure:?}");
+    }
+    assert_eq!(node.addresses("cni0"), ["10.9.0.1/24", "fd00:9::1/64"]);
+    assert_eq!(node.fingerprint(), before);
+
+    node.call("bridge", &pod).add(&config(true));
+    assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:9::fe/64"]);
+}
+
+#[test]
+fn a_name_that_is_no_bridges_is_an_error() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look("ip link add cni0 type ifb");
+    let before = node.fingerprint();
+    for name in ["cni0", "lo"] {
+        let failure = node.call("bridge", &pod).verb("ADD", &bridge(json!({"bridge": name}))).unwrap_err();
+        assert!(failure.message.contains(&format!("{name:?}")), "{failure:?}");
+        assert!(failure.message.contains("not a bridge"), "{failure:?}");
+    }
+    assert_eq!(node.fingerprint(), before);
+}
+
+#[test]
+fn announcements_of_pods_do_not_become_routes_of_the_host() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.call("bridge", &pod).add(&bridge(json!({})));
+    assert_eq!(node.sysctl("net/ipv6/conf/cni0/accept_ra"), "0");
+}

@@ -1,0 +1,145 @@
+//! GC and STATUS.
+
+use serde_json::{Value, json};
+use tests::config::{bridge, changed, host_local};
+use tests::{Call, Look, Node, Pod};
+
+fn config() -> Value {
+    bridge(json!({"cniVersion": "1.1.0", "isDefaultGateway": true, "ipMasq": true}))
+}
+
+/// GC as libcni calls it: nothing in the environment but the path.
+fn gc(node: &Node, changes: Value) {
+    let call = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
+        .into_iter()
+        .fold(node.call("bridge", &Pod::new("none")), |call, name| call.with(name, ""));
+    assert_eq!(call.verb("GC", &changed(&config(), changes)).unwrap(), Value::Null);
+}
+
+fn valid(key: &str, containers: &[&str]) -> Value {
+    let list: Vec<_> = containers.iter().map(|id| json!({"containerID": id, "ifname": "eth0"})).collect();
+    json!({ key: list })
+}
+
+/// Which of the pods are still attached: pair, address and masquerading, or none of them.
+fn attached<'a>(node: &Node, pods: &'a [Pod]) -> Vec<&'a str> {
+    let table = node.look("nft list table inet weir");
+    let files = node.look(
+        "cd /var/lib/cni/networks/pods; grep -l . 10.* 2>/dev/null | xargs -r head -n 1 -q | tr -d '\\r'",
+    );
+    let held = |pod: &&Pod| {
+        let signs = [
+            !pod.links().is_empty(),
+            table.contains(&format!("\"pods/{}/eth0\"", pod.id())),
+            files.lines().any(|line| line == pod.id()),
+        ];
+        assert!(signs == [true; 3] || signs == [false; 3], "{}: {signs:?}\n{table}{files}", pod.id());
+        signs[0]
+    };
+    pods.iter().filter(held).map(Pod::id).collect()
+}
+
+fn three(node: &Node) -> [Pod; 3] {
+    let pods = ["c1", "c2", "c3"].map(Pod::new);
+    pods.iter().for_each(|pod| drop(node.call("bridge", pod).add(&config())));
+    assert_eq!(attached(node, &pods), ["c1", "c2", "c3"]);
+    pods
+}
+
+#[test]
+fn gc_removes_what_is_not_valid_under_either_name_of_the_key() {
+    for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+        let node = Node::new();
+        let pods = three(&node);
+        gc(&node, valid(key, &["c2", "c9"]));
+        assert_eq!(attached(&node, &pods), ["c2"], "{key}");
+    }
+}
+
+#[test]
+fn null_and_an_empty_list_mean_that_nothing_is_valid() {
+    for list in [json!([]), Value::Null] {
+        let node = Node::new();
+        let pods = three(&node);
+        // `changed` takes a key with null away.
+        let mut config = config();
+        config["cni.dev/valid-attachments"] = list;
+        node.call("bridge", &pods[0]).verb("GC", &config).unwrap();
+        assert!(attached(&node, &pods).is_empty());
+    }
+}
+
+#[test]
+fn without_a_list_nothing_is_removed() {
+    let node = Node::new();
+    let pods = three(&node);
+    gc(&node, json!({}));
+    assert_eq!(attached(&node, &pods), ["c1", "c2", "c3"]);
+}
+
+#[test]
+fn gc_tells_interfaces_of_a_container_apart() {
+    let node = Node::new();
+    let pod = Pod::new("c1");
+    let call = |name: &'static str| node.call("bridge", &pod).with("CNI_IFNAME", name);
+    for name in ["eth0", "eth1"] {
+        call(name).add(&config());
+    }
+    gc(&node, valid("cni.dev/valid-attachments", &["c1"]));
+    assert_eq!(pod.links(), ["eth0"]);
+}
+
+#[test]
+fn other_networks_and_other_peoples_links_stay() {
+    let node = Node::new();
+    let pods = three(&node);
+    let other =
+        changed(&config(), json!({"name": "other", "bridge": "cni1", "ipam": host_local(&["10.9.0.0/24"])}));
+    let pod = Pod::new("c4");
+    let result = node.call("bridge", &pod).add(&other);
+    node.look("ip link add veth00000000 type veth peer name peer0; ip link set veth00000000 master cni0");
+    gc(&node, valid("cni.dev/valid-attachments", &[]));
+    assert!(attached(&node, &pods).is_empty());
+    assert!(node.links().contains(&"veth00000000".to_owned()));
+    node.call("bridge", &pod).check(&other, &result);
+}
+
+#[test]
+fn gc_goes_by_what_it_finds_not_by_the_config() {
+    let node = Node::new();
+    let pods = three(&node);
+    gc(
+        &node,
+        changed(&valid("cni.dev/valid-attachments", &["c1"]), json!({"bridge": "cni7", "ipMasq": false})),
+    );
+    assert_eq!(attached(&node, &pods), ["c1"]);
+}
+
+fn status(node: &Node) -> Call {
+    ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
+        .into_iter()
+        .fold(node.call("bridge", &Pod::new("none")), |call, name| call.with(name, ""))
+}
+
+#[test]
+fn status_is_silent_when_all_is_well_and_changes_nothing() {
+    let node = Node::new();
+    let before = node.fingerprint();
+    assert_eq!(status(&node).verb("STATUS", &config()).unwrap(), Value::Null);
+    assert_eq!(node.fingerprint(), before);
+}
+
+#[test]
+fn status_says_what_keeps_add_from_working() {
+    let node = Node::new();
+    let nowhere = changed(&config(), json!({"ipam": {"type": "nowhere"}}));
+    let failure = status(&node).verb("STATUS", &nowhere).unwrap_err();
+    assert_eq!(failure.code, 50, "{failure:?}");
+    assert!(failure.message.contains("\"nowhere\""), "{failure:?}");
+    node.file("networks", "a file where a folder should be");
+    let mut ipam = host_local(&["10.244.0.0/24"]);
+    ipam["dataDir"] = json!("/mnt/networks");
+    let failure = status(&node).verb("STATUS", &changed(&config(), json!({ "ipam": ipam }))).unwrap_err();
+    assert_eq!(failure.code, 50, "{failure:?}");
+    assert!(failure.message.contains("/mnt/networks"), "{failure:?}");
+}

@@ -1,0 +1,12 @@
+//! `bridge`: a pod on a bridge of the host, with addresses from `host-local` or without any.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
+mod addresses;
+mod attachment;
+mod check;
+mod del;
+mod device;
+mod gc;
+mod mac;
+mod together;

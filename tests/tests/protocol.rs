@@ -1,0 +1,383 @@
+//! The protocol: environment, standard input, versions, errors, names of the executable.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tests::config::{bridge, changed, host_local};
+use tests::{Call, Failure, Look, Node, Pod, eventually, installed, with_prev_result};
+
+const VERSIONS: [&str; 7] = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+const PLUGINS: [&str; 4] = ["loopback", "bridge", "host-local", "bandwidth"];
+
+fn dual_stack(version: &str) -> Value {
+    let mut ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
+    ipam["routes"] = json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]);
+    bridge(json!({"cniVersion": version, "isGateway": true, "ipam": ipam}))
+}
+
+/// The result that the specification of `version` shapes, with what the kernel chose filled in.
+fn shape_of(version: &str, node: &Node, pod: &Pod) -> Value {
+    let mac = |link: Value| link["address"].clone();
+    let veth = &node.ports("cni0")[0];
+    let interfaces = json!([
+        {"name": "cni0", "mac": mac(node.link("cni0"))},
+        {"name": veth, "mac": mac(node.link(veth))},
+        {"name": "eth0", "mac": mac(pod.link("eth0")), "sandbox": pod.netns()},
+    ]);
+    let routes = json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]);
+    match version {
+        "0.1.0" | "0.2.0" => json!({
+            "cniVersion": version,
+            "ip4": {"ip": "10.244.0.2/24", "gateway": "10.244.0.1", "routes": [{"dst": "0.0.0.0/0"}]},
+            "ip6": {"ip": "fd00:244::2/64", "gateway": "fd00:244::1", "routes": [{"dst": "::/0"}]},
+            "dns": {},
+        }),
+        "0.3.0" | "0.3.1" | "0.4.0" => json!({
+            "cniVersion": version,
+            "interfaces": interfaces,
+            "ips": [
+                {"version": "4", "interface": 2, "address": "10.244.0.2/24", "gateway": "10.244.0.1"},
+                {"version": "6", "interface": 2, "address": "fd00:244::2/64", "gateway": "fd00:244::1"},
+            ],
+            "routes": routes,
+            "dns": {},
+        }),
+        _ => json!({
+            "cniVersion": version,
+            "interfaces": interfaces,
+            "ips": [
+                {"interface": 2, "address": "10.244.0.2/24", "gateway": "10.244.0.1"},
+                {"interface": 2, "address": "fd00:244::2/64", "gateway": "fd00:244::1"},
+            ],
+            "routes": routes,
+            "dns": {},
+        }),
+    }
+}
+
+#[test]
+fn each_version_gets_its_own_result_and_is_served_to_the_end() {
+    for version in VERSIONS {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let (call, config) = (node.call("bridge", &pod), dual_stack(version));
+        let result = call.add(&config);
+        assert_eq!(result, shape_of(version, &node, &pod), "{version}");
+        if VERSIONS[4..].contains(&version) {
+            call.check(&config, &result);
+        }
+        let gets_result = version >= "0.4.0";
+        call.del(&if gets_result { with_prev_result(&config, &result) } else { config.clone() });
+        assert_eq!(node.links(), ["cni0"], "{version}");
+        assert!(pod.links().is_empty(), "{version}");
+    }
+}
+
+#[test]
+fn a_config_without_a_version_is_of_version_0_1_0() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = changed(&dual_stack(""), json!({"cniVersion": null}));
+    assert_eq!(node.call("bridge", &pod).add(&config), shape_of("0.1.0", &node, &pod));
+}
+
+#[test]
+fn version_is_answered_while_standard_input_is_silent() {
+    for plugin in PLUGINS {
+        let mut child = Command::new(installed().join(plugin))
+            .env_clear()
+            .env("CNI_COMMAND", "VERSION")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        eventually("VERSION ends without reading", || child.try_wait().unwrap().is_some());
+        let answer: Value = serde_json::from_reader(child.stdout.take().unwrap()).unwrap();
+        assert_eq!(answer, json!({"cniVersion": "1.1.0", "supportedVersions": VERSIONS}), "{plugin}");
+    }
+}
+
+#[test]
+fn version_does_not_look_at_the_other_variables() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let call = node.call("bridge", &pod).with("CNI_CONTAINERID", "-").with("CNI_IFNAME", "a/b");
+    let answer = call.with("CNI_NETNS", "dummy").with("CNI_PATH", "dummy").verb("VERSION", &json!({}));
+    assert_eq!(answer.unwrap()["supportedVersions"], json!(VERSIONS));
+}
+
+#[test]
+fn without_a_command_the_plugin_tells_who_it_is_on_standard_error() {
+    for plugin in PLUGINS {
+        let output = Command::new(installed().join(plugin)).env_clear().output().unwrap();
+        assert!(output.status.success());
+        assert!(output.stdout.is_empty());
+        let banner = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<_> = banner.lines().collect();
+        let version = lines[0].strip_prefix(&format!("CNI {plugin} plugin v")).unwrap();
+        let numbers: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
+        assert!(numbers.len() == 3 && numbers.iter().all(Result::is_ok), "{banner}");
+        assert_eq!(lines[1], format!("CNI protocol versions supported: {}", VERSIONS.join(", ")));
+    }
+}
+
+#[test]
+fn an_executable_whose_name_ends_in_a_plugins_is_that_plugin() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    // A hard link must be on the same file system.
+    let folder = tempfile::tempdir_in(node.bin().parent().unwrap()).unwrap();
+    std::fs::hard_link(node.bin().join("bridge"), folder.path().join("buildkit-cni-bridge")).unwrap();
+    symlink(node.bin().join("weir"), folder.path().join("buildkit-cni-host-local")).unwrap();
+    let node = node.prefer(folder.path());
+
+    let mut ipam = host_local(&["10.244.0.0/24"]);
+    ipam["type"] = json!("buildkit-cni-host-local");
+    let config = bridge(json!({"type": "buildkit-cni-bridge", "ipam": ipam}));
+    let call = node.call("buildkit-cni-bridge", &pod);
+    assert_eq!(call.add(&config)["ips"][0]["address"], "10.244.0.2/24");
+    call.del(&config);
+}
+
+fn failure(call: &Call, verb: &str, config: &Value) -> Failure {
+    call.verb(verb, config).unwrap_err()
+}
+
+#[test]
+fn variables_that_are_missing_are_named() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    for (verb, missing) in [
+        ("ADD", "CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH"),
+        ("CHECK", "CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH"),
+        ("DEL", "CNI_CONTAINERID,CNI_IFNAME,CNI_PATH"),
+        ("GC", "CNI_PATH"),
+        ("STATUS", "CNI_PATH"),
+    ] {
+        let names = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"];
+        let call = names.into_iter().fold(node.call("bridge", &pod), |call, name| call.with(name, ""));
+        let failure = failure(&call, verb, &bridge(json!({"cniVersion": "1.1.0"})));
+        assert_eq!(failure.message, format!("required env variables [{missing}] missing"));
+        assert_eq!(failure.code, 4, "{verb}");
+    }
+    let failure = failure(&node.call("bridge", &pod).with("CNI_NETNS", ""), "ADD", &bridge(json!({})));
+    assert_eq!(failure.message, "required env variables [CNI_NETNS] missing");
+}
+
+#[test]
+fn a_variable_that_cannot_be_is_refused_with_its_value() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let call = || node.call("bridge", &pod);
+    for (call, verb, value) in [
+        (call(), "ATTACH", "ATTACH"),
+        (call(), "add", "add"),
+        (call().with("CNI_CONTAINERID", "../c1"), "ADD", "../c1"),
+        (call().with("CNI_CONTAINERID", "-c1"), "DEL", "-c1"),
+        (call().with("CNI_IFNAME", "sixteen-letters-"), "ADD", "sixteen-letters-"),
+        (call().with("CNI_IFNAME", "eth/0"), "ADD", "eth/0"),
+        (call().with("CNI_IFNAME", "eth 0"), "CHECK", "eth 0"),
+        (call().with("CNI_IFNAME", ".."), "DEL", ".."),
+        (call().with("CNI_ARGS", "IgnoreUnknown=1;IP"), "ADD", "IP"),
+    ] {
+        let failure = failure(&call, verb, &bridge(json!({})));
+        assert_eq!(failure.code, 4, "{failure:?}");
+        assert!(failure.message.contains(value), "{failure:?}");
+    }
+    assert!(node.links().is_empty());
+}
+
+#[test]
+fn standard_input_that_is_no_config_is_refused() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let named = |name: Value| changed(&bridge(json!({})), json!({ "name": name })).to_string();
+    for (stdin, code, words) in [
+        (String::new(), 6, "standard input is empty"),
+        (" \n".to_owned(), 6, "standard input is empty"),
+        ("bridge: cni0".to_owned(), 6, "line 1 column 1"),
+        ("{\"name\": \"pods\"".to_owned(), 6, "EOF"),
+        ("[]".to_owned(), 6, "want an object"),
+        (named(json!(null)), 7, "missing network name"),
+        (named(json!("")), 7, "missing network name"),
+        (named(json!("po/ds")), 7, "po/ds"),
+        (named(json!(7)), 7, "name: "),
+    ] {
+        let failure = node.call("bridge", &pod).verb_text("ADD", &stdin).unwrap_err();
+        assert_eq!(failure.code, code, "{stdin}: {failure:?}");
+        assert!(failure.message.contains(words), "{stdin}: {failure:?}");
+    }
+    assert!(node.links().is_empty());
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_its_key() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let ipam = |ranges: Value| json!({"ipam": {"type": "host-local", "ranges": ranges}});
+    for (changes, key, value) in [
+        (json!({"isGateway": "yes"}), "isGateway", "\"yes\""),
+        (json!({"mtu": "1500"}), "mtu", "\"1500\""),
+        (json!({"mtu": 1400.5}), "mtu", "1400.5"),
+        (json!({"mtu": -1}), "mtu", "-1"),
+        (json!({"bridge": ["cni0"]}), "bridge", "[\"cni0\"]"),
+        (json!({"ipam": "host-local"}), "ipam", "\"host-local\""),
+        (ipam(json!({"subnet": "10.0.0.0/8"})), "ipam.ranges", "{\"subnet\":\"10.0.0.0/8\"}"),
+        (ipam(json!([[{"subnet": "10.0.0/8"}]])), "ipam.ranges[0][0].subnet", "\"10.0.0/8\""),
+    ] {
+        let failure = failure(&node.call("bridge", &pod), "ADD", &bridge(changes));
+        assert_eq!(failure.code, 7, "{failure:?}");
+        assert!(failure.message.contains(key) && failure.message.contains(value), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_version_or_a_verb_that_it_does_not_have_is_refused() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    for (verb, version, words) in [
+        ("ADD", "1.2.0", "incompatible CNI versions; config is \"1.2.0\""),
+        ("DEL", "v1.0.0", "incompatible CNI versions; config is \"v1.0.0\""),
+        ("CHECK", "0.3.1", "config version does not allow CHECK"),
+        ("GC", "1.0.0", "config version does not allow GC"),
+        ("STATUS", "1.0.0", "config version does not allow STATUS"),
+    ] {
+        let failure = failure(&node.call("bridge", &pod), verb, &bridge(json!({"cniVersion": version})));
+        assert_eq!(failure.code, 1, "{failure:?}");
+        assert!(failure.message.starts_with(words), "{failure:?}");
+    }
+}
+
+#[test]
+fn the_plugins_own_namespace_is_refused_before_anything_is_done() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let before = node.fingerprint();
+    let config = bridge(json!({"isGateway": true, "ipMasq": true}));
+    for verb in ["ADD", "DEL"] {
+        let call = node.call("bridge", &pod).with("CNI_NETNS", "/proc/self/ns/net");
+        let failure = failure(&call, verb, &config);
+        assert_eq!(failure.code, 8, "{failure:?}");
+        assert!(failure.message.contains("/proc/self/ns/net"), "{failure:?}");
+    }
+    assert_eq!(node.fingerprint(), before);
+    assert!(!Path::new("/var/lib/cni").exists());
+}
+
+#[test]
+fn the_plugins_own_namespace_is_served_when_the_override_says_so() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let call = || node.call("bridge", &pod).with("CNI_NETNS", "/proc/self/ns/net");
+    let config = bridge(json!({}));
+    for (word, allows) in [("1", true), ("TRUE", true), ("0", false), ("no", false)] {
+        let call = call().with("CNI_NETNS_OVERRIDE", word);
+        assert_eq!(call.verb("ADD", &config).is_ok(), allows, "{word}");
+        if allows {
+            assert_eq!(node.addresses("eth0").len(), 1);
+            call.del(&config);
+        }
+        assert!(!node.links().contains(&"eth0".to_owned()));
+    }
+}
+
+#[test]
+fn keys_match_in_any_case() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = json!({
+        "CNIVersion": "1.0.0", "Name": "pods", "TYPE": "bridge", "BRIDGE": "br7", "IsDefaultGateway": true,
+        "IPAM": {"Type": "host-local", "RANGES": [[{"SUBNET": "10.7.0.0/24", "rangestart": "10.7.0.9"}]]},
+        "RuntimeConfig": {"MAC": "02:00:00:00:00:07"},
+    });
+    let result = node.call("bridge", &pod).add(&config);
+    assert_eq!(result["cniVersion"], "1.0.0");
+    assert_eq!(pod.addresses("eth0"), ["10.7.0.9/24"]);
+    assert_eq!(pod.link("eth0")["address"], "02:00:00:00:00:07");
+    assert_eq!(node.addresses("br7"), ["10.7.0.1/24"]);
+}
+
+#[test]
+fn null_is_absent() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let text = r#"{
+        "cniVersion": "1.0.0", "name": "pods", "type": "bridge", "bridge": null, "isGateway": null, "mtu": null,
+        "vlanTrunk": null, "dns": null, "prevResult": null, "runtimeConfig": {"mac": null, "ips": null, "ipRanges": null},
+        "args": {"cni": null}, "capabilities": null,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.7.0.0/24", "gateway": null}]], "routes": null,
+                 "dataDir": null, "resolvConf": null}
+    }"#;
+    let result = node.call("bridge", &pod).verb_text("ADD", text).unwrap();
+    assert_eq!(result["interfaces"][0]["name"], "cni0");
+    assert!(node.addresses("cni0").is_empty());
+}
+
+#[test]
+fn unknown_keys_are_ignored() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let mut ipam = host_local(&["10.244.0.0/24"]);
+    ipam["resolvConfig"] = json!(7);
+    ipam["ranges"][0][0]["comment"] = json!({"by": "somebody"});
+    let config = bridge(json!({
+        "addIf": "true", "nerdctlLabels": {"a": 1}, "capabilities": {"snat": true, "portMappings": true},
+        "runtimeConfig": {"portMappings": [{"HostPort": 80}]}, "args": {"cni": {"labels": []}}, "ipam": ipam,
+    }));
+    node.call("bridge", &pod).add(&config);
+}
+
+#[test]
+fn numbers_may_have_gone_through_a_float() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    for mtu in ["1.4e3", "1400.0", "1400"] {
+        let text = bridge(json!({"mtu": "MTU"})).to_string().replace("\"MTU\"", mtu);
+        let call = node.call("bridge", &pod);
+        call.verb_text("ADD", &text).unwrap();
+        assert_eq!(pod.link("eth0")["mtu"], 1400, "{mtu}");
+        call.del(&bridge(json!({})));
+    }
+}
+
+/// How many JSON objects stand on standard output; anything else there fails the test.
+fn objects(output: &Output) -> usize {
+    let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+    values.map(|value| assert!(value.expect("standard output is JSON").is_object())).count()
+}
+
+#[test]
+fn standard_output_has_one_object_or_nothing() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let call = node.call("bridge", &pod);
+    // A range with host bits is worth a warning.
+    let config = bridge(json!({"cniVersion": "1.1.0", "ipam": host_local(&["10.244.0.7/24"])}));
+    let added = call.raw("ADD", &config.to_string());
+    assert_eq!((added.status.code(), objects(&added)), (Some(0), 1));
+    assert!(String::from_utf8_lossy(&added.stderr).contains("host bits"));
+
+    let result: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let config = with_prev_result(&config, &result).to_string();
+    for verb in ["CHECK", "STATUS", "GC", "DEL", "DEL"] {
+        let output = call.raw(verb, &config);
+        assert_eq!((output.status.code(), objects(&output)), (Some(0), 0), "{verb}");
+    }
+
+    for (verb, stdin) in [("ADD", "nonsense"), ("CHECK", &config), ("NONE", "")] {
+        let failed = call.raw(verb, stdin);
+        assert_eq!((failed.status.code(), objects(&failed)), (Some(1), 1), "{verb}");
+        assert!(!String::from_utf8_lossy(&failed.stderr).contains("\"code\""), "{verb}");
+    }
+}
+
+#[test]
+fn cni_args_come_in_any_order_with_any_others() {
+    let node = Node::new();
+    let pairs =
+        ["IgnoreUnknown=1", "K8S_POD_NAME=web-0", "IP=10.244.0.77", "X=", "MAC=02:00:00:00:00:4d", "A=b=c"];
+    for order in [pairs.to_vec(), pairs.into_iter().rev().collect(), pairs[1..].to_vec()] {
+        let pod = Pod::new("c1");
+        let call = node.call("bridge", &pod).with("CNI_ARGS", order.join(";"));
+        call.add(&bridge(json!({})));
+        assert_eq!(pod.addresses("eth0"), ["10.244.0.77/24"]);
+        assert_eq!(pod.link("eth0")["address"], "02:00:00:00:00:4d");
+        call.del(&bridge(json!({})));
+    }
+}
+
+#[test]
+fn broken_cni_args_do_not_stop_a_del() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.call("bridge", &pod).add(&bridge(json!({})));
+    node.call("bridge", &pod).with("CNI_ARGS", "IgnoreUnknown;;=").del(&bridge(json!({})));
+    assert!(pod.links().is_empty());
+}
