@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::limit;
 use crate::runtime::{self, Attaching};
 use crate::{PLUGINS, install, ipam};
 
@@ -29,6 +30,10 @@ enum Command {
         /// The folder, such as /opt/cni/bin; made when it is missing.
         folder: PathBuf,
     },
+    /// Show the limits of running pods, or change those of one.
+    ///
+    /// A change takes effect at once, keeps what flows flowing, and lasts as long as the pod.
+    Limit(limit::Options),
     /// Attach a network namespace by a conflist, as a container runtime does, and print the result.
     Attach(AttachmentOptions),
     /// Check an attachment that `attach` made.
@@ -91,6 +96,7 @@ impl From<AttachmentOptions> for Attaching {
 pub(crate) fn run() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Install { folder } => install::install(&folder, PLUGINS).map_err(|error| error.to_string()),
+        Command::Limit(options) => limit::run(&options).map_err(|error| error.to_string()),
         Command::Attach(options) => runtime::attach(options.into()).map_err(|error| error.to_string()),
         Command::Check(options) => runtime::check(options.into()).map_err(|error| error.to_string()),
         Command::Detach(options) => runtime::detach(options.into()).map_err(|error| error.to_string()),

@@ -2,6 +2,7 @@
 
 mod command;
 mod install;
+mod limit;
 mod ipam;
 mod runtime;
 

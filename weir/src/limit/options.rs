@@ -1,0 +1,114 @@
+//! The command line of `weir limit`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bandwidth::{Change, quantity};
+use clap::Args;
+
+/// Kubernetes' bounds for a bandwidth, in bits per second: 1k to 1P.
+const LEAST_RATE: i128 = 1_000;
+const MOST_RATE: i128 = 1_000_000_000_000_000;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A pod as NAMESPACE/NAME, a container ID (or its beginning), or an interface of the host; every limited
+    /// pod when absent.
+    pub target: Option<String>,
+    /// Limit what goes to the pod, in bits per second, such as 10M; none removes the limit.
+    #[arg(long, value_name = "RATE|none", value_parser = rate, requires = "target")]
+    pub ingress: Option<Rate>,
+    /// Limit what comes from the pod, in bits per second, such as 10M; none removes the limit.
+    #[arg(long, value_name = "RATE|none", value_parser = rate, requires = "target")]
+    pub egress: Option<Rate>,
+    /// How many bits may go to the pod at once after a pause; weir chooses when absent.
+    #[arg(long, value_name = "BITS", value_parser = bits, requires = "ingress")]
+    pub ingress_burst: Option<u64>,
+    /// How many bits may come from the pod at once after a pause; weir chooses when absent.
+    #[arg(long, value_name = "BITS", value_parser = bits, requires = "egress")]
+    pub egress_burst: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the numbers for the node exporter's textfile collector; FILE should end in .prom.
+    #[arg(long, value_name = "FILE")]
+    pub prometheus: Option<PathBuf>,
+    /// Look again every so many seconds, and at once when an interface comes, goes or changes.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
+    pub watch: Option<Duration>,
+}
+
+/// A rate on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rate {
+    /// No limit.
+    None,
+    /// Bits per second.
+    Bits(u64),
+}
+
+impl Options {
+    /// Whether a limit is to be changed, not only shown.
+    pub fn changes_something(&self) -> bool {
+        self.ingress.is_some() || self.egress.is_some()
+    }
+
+    /// What is to become of what goes to the pod, and of what comes from it.
+    pub fn changes(&self) -> [Change; 2] {
+        [(self.ingress, self.ingress_burst), (self.egress, self.egress_burst)].map(|(rate, burst_bits)| {
+            match rate {
+                None => Change::Keep,
+                Some(Rate::None) => Change::Remove,
+                Some(Rate::Bits(rate_bits_per_sec)) => Change::Set { rate_bits_per_sec, burst_bits },
+            }
+        })
+    }
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "none" {
+        return Ok(Rate::None);
+    }
+    match quantity(text).map_err(|error| format!("{error}, or none"))? {
+        rate @ LEAST_RATE..=MOST_RATE => {
+            u64::try_from(rate).map(Rate::Bits).map_err(|error| error.to_string())
+        }
+        _ => Err("a limit is between 1k and 1P bits per second".to_owned()),
+    }
+}
+
+fn bits(text: &str) -> Result<u64, String> {
+    let bits = quantity(text).map_err(|error| error.to_string())?;
+    u64::try_from(bits).ok().filter(|bits| *bits > 0).ok_or_else(|| "a burst is at least 1 bit".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "want a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(period) if period >= Duration::from_millis(100) => Ok(period),
+        _ => Err("want at least 0.1 seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_quantity_between_1k_and_1p_or_none() {
+        assert_eq!(rate("10M"), Ok(Rate::Bits(10_000_000)));
+        assert_eq!(rate("1Gi"), Ok(Rate::Bits(1 << 30)));
+        assert_eq!(rate("none"), Ok(Rate::None));
+        for text in ["", "0", "999", "2P", "-1M", "fast"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_period_is_a_tenth_of_a_second_or_more() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "nan", "often"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

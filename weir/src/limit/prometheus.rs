@@ -1,0 +1,136 @@
+//! The limits of a node for the Prometheus node exporter's textfile collector.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use bandwidth::{Shaped, ShapedDirection};
+
+use super::error::Error;
+
+/// A metric's name, type, help and value.
+struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&ShapedDirection) -> u64,
+}
+
+/// Stable: dashboards and alerts are built on these names.
+const METRICS: [Metric; 8] = [
+    Metric {
+        name: "weir_limit_rate_bytes_per_second",
+        kind: "gauge",
+        help: "Rate that the pod is limited to.",
+        value: |limit| limit.tbf.rate_bytes_per_sec,
+    },
+    Metric {
+        name: "weir_limit_burst_bytes",
+        kind: "gauge",
+        help: "Bytes that may pass at once after a pause.",
+        value: |limit| limit.tbf.burst_bytes.into(),
+    },
+    Metric {
+        name: "weir_limit_queue_limit_bytes",
+        kind: "gauge",
+        help: "Bytes that may wait before further packets are dropped.",
+        value: |limit| limit.tbf.limit_bytes.into(),
+    },
+    Metric {
+        name: "weir_limit_passed_bytes_total",
+        kind: "counter",
+        help: "Bytes that passed the limit.",
+        value: |limit| limit.statistics.bytes,
+    },
+    Metric {
+        name: "weir_limit_passed_packets_total",
+        kind: "counter",
+        help: "Packets that passed the limit.",
+        value: |limit| limit.statistics.packets,
+    },
+    Metric {
+        name: "weir_limit_dropped_packets_total",
+        kind: "counter",
+        help: "Packets that were dropped because the queue was full.",
+        value: |limit| limit.statistics.drops.into(),
+    },
+    Metric {
+        name: "weir_limit_waiting_bytes",
+        kind: "gauge",
+        help: "Bytes that wait now.",
+        value: |limit| limit.statistics.backlog_bytes.into(),
+    },
+    Metric {
+        name: "weir_limit_waiting_packets",
+        kind: "gauge",
+        help: "Packets that wait now.",
+        value: |limit| limit.statistics.backlog_packets.into(),
+    },
+];
+
+/// Writes `file` anew: the collector reads the former text or the whole new one.
+pub(crate) fn write(file: &Path, shaped: &[Shaped]) -> Result<(), Error> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    // The collector reads *.prom only.
+    let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = replace(file, &temporary, &render(shaped));
+    if written.is_err() {
+        // The first error is the one to report; a temporary file that was never made is no second one.
+        fs::remove_file(&temporary).ok();
+    }
+    written.map_err(|source| Error::Write { path: file.to_owned(), source })
+}
+
+fn replace(file: &Path, temporary: &Path, text: &str) -> io::Result<()> {
+    let mut written = File::create(temporary)?;
+    written.write_all(text.as_bytes())?;
+    drop(written);
+    fs::rename(temporary, file)
+}
+
+fn render(shaped: &[Shaped]) -> String {
+    let mut text = String::new();
+    for metric in &METRICS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {} {}", metric.name, metric.help);
+        let _ = writeln!(text, "# TYPE {} {}", metric.name, metric.kind);
+        for each in shaped {
+            for (direction, limit) in [("ingress", &each.ingress), ("egress", &each.egress)] {
+                let Some(limit) = limit else { continue };
+                let _ = writeln!(
+                    text,
+                    "{}{{{}}} {}",
+                    metric.name,
+                    labels(each, direction),
+                    (metric.value)(limit)
+                );
+            }
+        }
+    }
+    text
+}
+
+fn labels(shaped: &Shaped, direction: &str) -> String {
+    let attachment = shaped.attachment.as_ref();
+    let (namespace, pod) = attachment
+        .and_then(|attachment| attachment.pod.as_deref())
+        .and_then(|pod| pod.split_once('/'))
+        .unwrap_or_default();
+    [
+        ("namespace", namespace),
+        ("pod", pod),
+        ("network", attachment.map_or("", |attachment| &attachment.network)),
+        ("container", attachment.map_or("", |attachment| &attachment.container_id)),
+        ("interface", attachment.map_or("", |attachment| &attachment.interface)),
+        ("host_interface", &shaped.host_end.name),
+        ("direction", direction),
+    ]
+    .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
+    .join(",")
+}
+
+/// As the text format wants label values (Prometheus, "Exposition formats").
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
