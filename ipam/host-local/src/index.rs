@@ -165,11 +165,10 @@ impl Index {
     pub(crate) fn commit(&mut self, directory: &Path) -> io::Result<()> {
         self.write_blocks()?;
         if let Backing::Memory(bytes) = &self.backing {
-            // Its header is still empty, so that it is nothing before the stamp is in.
-            let unfinished = directory.join(UNFINISHED);
-            let backing = Backing::create(&unfinished, bytes)?;
-            fs::rename(&unfinished, directory.join(NAME))?;
-            self.backing = backing;
+            // Its header is empty, so that it is nothing before the stamp is in.
+            let blocks = HEADER..HEADER + self.blocks.len() * BLOCK;
+            let parts = [0..HEADER, blocks, FIRST_PAGE..bytes.len()].map(|part| (part.start, &bytes[part]));
+            self.backing = write_whole(directory, bytes.len() as u64, &parts)?;
         }
         self.header.stamp = Stamp::settle(directory)?;
         self.backing.write(0, &self.header.encode())?;
@@ -240,6 +239,25 @@ impl Index {
     fn write_page(&mut self, place: u32, page: &mut Page) -> io::Result<()> {
         self.backing.write(FIRST_PAGE + place as usize * PAGE, page.sealed())
     }
+}
+
+/// Writes over the index that is there, if it is as long: its space on the disk is there already. Otherwise it
+/// makes a new one.
+fn write_whole(directory: &Path, length: u64, parts: &[(usize, &[u8])]) -> io::Result<Backing> {
+    let path = directory.join(NAME);
+    if let Ok(mut older) = Backing::open(&path)
+        && older.length()? == length
+    {
+        parts.iter().try_for_each(|(offset, part)| older.write(*offset, part))?;
+        return Ok(older);
+    }
+    let unfinished = directory.join(UNFINISHED);
+    let mut backing = Backing::create(&unfinished, length)?;
+    parts.iter().try_for_each(|(offset, part)| backing.write(*offset, part))?;
+    // ext4 writes to the disk what is renamed over another file.
+    let _ = fs::remove_file(&path);
+    fs::rename(&unfinished, &path)?;
+    Ok(backing)
 }
 
 impl Holder {

@@ -18,11 +18,11 @@ impl Backing {
         OpenOptions::new().read(true).write(true).open(path).map(Self::File)
     }
 
-    /// Writes `bytes` to a new file at `path`.
-    pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+    /// Makes a new file of `length` zeros at `path`.
+    pub(super) fn create(path: &Path, length: u64) -> io::Result<Self> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all_at(bytes, 0)?;
+        file.set_len(length)?;
         Ok(Self::File(file))
     }
 

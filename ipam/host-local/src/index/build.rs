@@ -11,7 +11,7 @@ use super::page::{Entry, PAGE, Page, narrow, wide};
 use super::{FIRST_PAGE, Index};
 use crate::holder::Holder;
 use crate::listing::{Listing, holder_at};
-use crate::stamp::{Stamp, changed};
+use crate::stamp::Stamp;
 
 /// An average page has so many of its 127 entries in a new index.
 const ENTRIES_PER_PAGE: usize = 48;
@@ -29,22 +29,20 @@ impl Index {
         let known = older.map(|older| older.unchanged_entries()).unwrap_or_default();
         let mut entries = Vec::new();
         let (mut held, mut has_irregular) = (Vec::new(), false);
-        for reservation in Listing::read(directory)?.reservations {
+        for reservation in Listing::read_with_times(directory)?.reservations {
             let address = reservation.address;
             if !reservation.is_regular() || narrow(wide(address)) != address {
                 has_irregular = true;
                 held.push(address);
                 continue;
             }
-            let path = reservation.path(directory);
-            let Ok(metadata) = path.symlink_metadata() else { continue };
-            let changed = changed(&metadata);
+            let Some(changed) = reservation.changed else { continue };
             if let Some(entry) = known.get(&address).filter(|entry| entry.changed == changed) {
                 entries.push(*entry);
                 held.push(address);
                 continue;
             }
-            let holder = holder_at(&path);
+            let holder = holder_at(&reservation.path(directory));
             // What a reservation that was never finished left may be taken like any other free address.
             if holder != Holder::Nobody {
                 held.push(address);
