@@ -108,7 +108,7 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
-            eprintln!("weir: {sentence}");
+            cni::note(format_args!("weir: {sentence}"));
             ExitCode::FAILURE
         }
     }

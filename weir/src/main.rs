@@ -2,8 +2,8 @@
 
 mod command;
 mod install;
-mod limit;
 mod ipam;
+mod limit;
 mod runtime;
 
 use std::ffi::OsStr;

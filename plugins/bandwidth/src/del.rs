@@ -1,7 +1,7 @@
 //! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
 
 use cni::Request;
-use linux::{Link, Rtnetlink};
+use linux::{Link, Nftables, Owner, Rtnetlink};
 
 use crate::direction::Direction;
 use crate::error::Result;
@@ -11,7 +11,8 @@ use crate::{host_end, ifb, record, shaper};
 ///
 /// The kernel takes some 20 ms to delete a link, and hardly more for two at once. The pair is deleted by
 /// `bridge`, whose DEL comes next; so it goes with the ifb here, but only when its alias says that weir made
-/// it for this very attachment. What another main plugin made is left to that plugin.
+/// it for this very attachment. What another main plugin made is left to that plugin. The masquerade entry goes
+/// with the pair, for the same reason: the kernel's grace periods overlap.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let attachment = request.attachment();
@@ -24,12 +25,27 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     if doomed.is_empty() {
         return Ok(());
     }
-    doomed
-        .extend(pair.filter(|link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias))));
+    let pair = pair.filter(|link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias)));
+    // Closing this socket waits for the entry's grace period, so that comes last.
+    let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
+    doomed.extend(pair);
     let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
     indices.sort_unstable();
     indices.dedup();
     Ok(host.delete_links(&indices)?)
+}
+
+/// Takes the attachment's masquerade entry away, if it has one. What goes wrong here is no error yet: `bridge`'s
+/// DEL removes what is left, and says what it cannot.
+fn remove_masquerade(request: &Request) -> Option<Nftables> {
+    let mut nftables = Nftables::open().ok()?;
+    let owner = Owner {
+        network: &request.network,
+        container_id: request.container_id(),
+        interface: request.interface(),
+    };
+    nftables.remove_masquerade(&owner).ok()?;
+    Some(nftables)
 }
 
 /// Those that a live change made without knowing whose pair it was: their names follow from the pair's.

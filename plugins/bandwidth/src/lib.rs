@@ -32,6 +32,7 @@ mod subnets;
 pub use error::{Error, Result};
 pub use live::{Change, Shaped, ShapedDirection, change, shaped};
 pub use quantity::{QuantityError, RateError, quantity, rate};
+pub use record::attachment;
 
 use cni::{AddResult, Plugin, Request};
 

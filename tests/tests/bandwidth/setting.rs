@@ -49,6 +49,9 @@ pub struct Setting {
     pub attached: Value,
 }
 
+/// Rate in bits per second and burst in bytes; `None` without a limit.
+pub type Numbers = Option<(u64, u64)>;
+
 impl Setting {
     pub fn new() -> Self {
         let (node, pod) = (Node::new(), Pod::new("c1"));
@@ -91,7 +94,7 @@ impl Setting {
     }
 
     /// Rate in bits per second and burst in bytes, to the pod and from it.
-    pub fn limits(&self) -> (Option<(u64, u64)>, Option<(u64, u64)>) {
+    pub fn limits(&self) -> (Numbers, Numbers) {
         let mut to_pod = tbf(&self.host_end());
         let mut from_pod = None;
         for ifb in ifbs() {

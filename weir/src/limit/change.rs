@@ -14,6 +14,6 @@ pub(crate) fn change(target: &Target, options: &Options) -> Result<(), Error> {
     let [ingress, egress] = options.changes();
     let changed = bandwidth::change(&mut host, &known.host_end, known.attachment.as_ref(), ingress, egress)?;
     let what = if changed { "changed the limits" } else { "the limits are as asked already" };
-    eprintln!("weir: {target} ({}): {what}", known.host_end.name);
+    cni::note(format_args!("weir: {target} ({}): {what}", known.host_end.name));
     Ok(())
 }

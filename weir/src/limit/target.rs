@@ -41,7 +41,7 @@ impl std::fmt::Display for Target {
 /// The host's ends of the pods that `target` names; at least one.
 pub(crate) fn find(host: &mut Rtnetlink, pods: &Pods, target: &Target) -> Result<Vec<Known>, Error> {
     let identify = |link: Link| {
-        let attachment = link.alias.as_deref().and_then(bandwidth::attachment_of);
+        let attachment = bandwidth::attachment(&link);
         let attachment = attachment.or_else(|| pods.behind(&link.name));
         Known { host_end: link, attachment }
     };
