@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `shaping.rs` | what the kernel shows of annotated pods |
 //! | `throughput.rs` | what arrives |
+//! | `live.rs` | limits of running pods are changed |
 //! | `refused.rs` | annotations that make no sense |
 //! | `removal.rs` | pods come and go, containerd is restarted: nothing remains |
 //! | `replacement.rs` | weir takes the place of the reference plugins on a node with pods, and they its place |
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
+mod live;
 mod refused;
 mod removal;
 mod replacement;

@@ -25,22 +25,23 @@ fn an_annotation_of_1g_lets_through_a_gigabit_from_the_first_second() {
     lets_through("1G", 1e9);
 }
 
+/// Which way the packets go.
 #[derive(Debug, Clone, Copy)]
-enum Direction {
+pub(crate) enum Direction {
     ToPod,
     FromPod,
 }
 
 /// What a receiver got, in bits per second.
 #[derive(Debug)]
-struct Received {
-    first_second: f64,
-    mean: f64,
+pub(crate) struct Received {
+    pub first_second: f64,
+    pub mean: f64,
 }
 
 impl Received {
     /// Within 3 % over the whole time, and no burst at its beginning.
-    fn is(&self, rate_bits_per_sec: f64) -> bool {
+    pub fn is(&self, rate_bits_per_sec: f64) -> bool {
         let expected = rate_bits_per_sec * PAYLOAD;
         (self.mean / expected - 1.0).abs() <= 0.03 && self.first_second <= 1.15 * expected
     }
@@ -61,7 +62,7 @@ fn lets_through(limit: &str, rate_bits_per_sec: f64) {
 }
 
 /// Runs one flow and asks its receiver, which is the client of `iperf3`.
-fn measure(containerd: &mut Containerd, sandbox: &PodSandbox, direction: Direction) -> Received {
+pub(crate) fn measure(containerd: &mut Containerd, sandbox: &PodSandbox, direction: Direction) -> Received {
     let log = "/run/iperf3.log";
     let (address, enter) = match direction {
         Direction::ToPod => (GATEWAY, String::new()),

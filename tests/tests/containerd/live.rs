@@ -1,0 +1,24 @@
+//! Limits of running pods are changed, without containerd and the pod noticing.
+
+use crate::shape::Shape;
+use crate::throughput::{Direction, measure};
+use crate::{limited, node, remove, shaping};
+
+#[test]
+fn a_running_pod_gets_another_limit_and_containerd_removes_it_as_any_other() {
+    let (node, mut containerd) = node();
+    let before = node.fingerprint();
+    let sandbox = limited(&containerd, "busy", "10M");
+    let output = node.weir("limit default/busy --ingress 40M --egress 20M");
+    assert!(output.status.success(), "{output:?}");
+    let shape = Shape::of(&node, &sandbox);
+    assert_eq!((shape.to_pod, shape.from_pod), (Some(40_000_000), Some(20_000_000)));
+    shaping::check(&node, &sandbox);
+    for (direction, rate) in [(Direction::ToPod, 40e6), (Direction::FromPod, 20e6)] {
+        let received = measure(&mut containerd, &sandbox, direction);
+        assert!(received.mean > 0.9 * rate * 1448.0 / 1514.0, "{direction:?}: {received:?}");
+        assert!(received.mean <= 1.03 * rate * 1448.0 / 1514.0, "{direction:?}: {received:?}");
+    }
+    remove(&containerd, &sandbox);
+    assert_eq!(node.fingerprint(), before);
+}

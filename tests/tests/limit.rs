@@ -1,0 +1,265 @@
+//! `weir limit`: the limits of running pods, shown and changed.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tests::config::{bridge, with_prev_result};
+use tests::{Call, Look, Node, Pod, REFERENCE};
+
+/// Pods `shop/web-0` and `shop/web-1`, the first with a limit of 10 Mbit/s in both directions.
+struct Shop {
+    node: Node,
+    pods: [Pod; 2],
+    results: [Value; 2],
+}
+
+impl Shop {
+    fn new() -> Self {
+        let node = Node::new();
+        let pods = ["container-0000", "container-1111"].map(Pod::new);
+        let results = [0, 1].map(|index| {
+            let result = call(&node, "bridge", &pods[index], index).add(&bridge(json!({"isGateway": true})));
+            call(&node, "bandwidth", &pods[index], index).add(&with_prev_result(&limits(index == 0), &result))
+        });
+        Self { node, pods, results }
+    }
+
+    /// Runs the command and returns what it printed, which is JSON.
+    fn limit(&self, arguments: &str) -> Value {
+        let output = self.node.weir(&format!("limit --json {arguments}"));
+        assert!(output.status.success(), "{arguments}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn refusal(&self, arguments: &str) -> String {
+        let output = self.node.weir(&format!("limit {arguments}"));
+        assert!(!output.status.success(), "{arguments}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn check(&self, index: usize) {
+        call(&self.node, "bandwidth", &self.pods[index], index)
+            .check(&limits(index == 0), &self.results[index]);
+    }
+
+    fn host_end(&self, index: usize) -> String {
+        self.results[index]["interfaces"][1]["name"].as_str().unwrap().to_owned()
+    }
+}
+
+fn call(node: &Node, plugin: &str, pod: &Pod, index: usize) -> Call {
+    let arguments = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-{index}");
+    node.call(plugin, pod).with("CNI_ARGS", arguments)
+}
+
+/// What containerd sends for the annotations `10M`, or for none.
+fn limits(limited: bool) -> Value {
+    let mut config = json!({"cniVersion": "1.0.0", "name": "pods", "type": "bandwidth"});
+    if limited {
+        config["runtimeConfig"]["bandwidth"] = json!({
+            "IngressRate": 10_000_000, "IngressBurst": 4_294_967_295u64,
+            "EgressRate": 10_000_000, "EgressBurst": 4_294_967_295u64,
+        });
+    }
+    config
+}
+
+fn rates(shown: &Value) -> Value {
+    json!([shown[0]["ingress"]["rateBitsPerSecond"], shown[0]["egress"]["rateBitsPerSecond"]])
+}
+
+#[test]
+fn every_limited_pod_is_listed_with_both_directions() {
+    let shop = Shop::new();
+    let shown = shop.limit("");
+    assert_eq!(shown.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&shown[0]["pod"], &shown[0]["containerId"], &shown[0]["hostInterface"]),
+        (&json!("shop/web-0"), &json!("container-0000"), &json!(shop.host_end(0)))
+    );
+    assert_eq!(rates(&shown), json!([10_000_000, 10_000_000]));
+    let table = String::from_utf8(shop.node.weir("limit").stdout).unwrap();
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(rows[1].contains("shop/web-0") && rows[1].contains("to pod") && rows[1].contains("10M"));
+    assert!(rows[2].contains("from pod") && rows[2].contains("bwp"));
+}
+
+#[test]
+fn what_passed_is_counted() {
+    let shop = Shop::new();
+    assert!(shop.pods[0].reaches("10.244.0.1", 1000));
+    let shown = shop.limit("shop/web-0");
+    for direction in ["ingress", "egress"] {
+        let passed = shown[0][direction]["passedBytes"].as_u64().unwrap();
+        assert!(passed >= 1042, "a ping of 1,000 bytes with its headers: {shown}");
+        assert_eq!(shown[0][direction]["droppedPackets"], 0);
+    }
+}
+
+#[test]
+fn a_pod_is_found_by_its_name_its_container_and_its_interface_on_the_host() {
+    let shop = Shop::new();
+    for target in ["shop/web-0", "container-0000", "container-00", &shop.host_end(0)] {
+        assert_eq!(shop.limit(target)[0]["pod"], "shop/web-0", "{target}");
+    }
+    assert_eq!(shop.limit("shop/web-1"), json!([]));
+    for target in ["shop/web-2", "container-2222", "cni0", "lo"] {
+        assert!(shop.refusal(&format!("{target} --ingress 1M")).contains(target));
+    }
+    let refusal = shop.refusal("container --ingress 1M");
+    assert!(shop.host_end(0).len() == 12 && refusal.contains("could be several"), "{refusal}");
+    for host_end in [shop.host_end(0), shop.host_end(1)] {
+        assert!(refusal.contains(&host_end), "{refusal}");
+    }
+}
+
+#[test]
+fn limits_are_changed_added_and_removed_and_check_agrees() {
+    let shop = Shop::new();
+    let changed = shop.limit("shop/web-0 --ingress 5M --egress 2M");
+    assert_eq!(rates(&changed), json!([5_000_000, 2_000_000]));
+    shop.check(0);
+    let added = shop.limit("shop/web-1 --egress 1M --egress-burst 400k");
+    assert_eq!(rates(&added), json!([null, 1_000_000]));
+    assert_eq!(added[0]["egress"]["burstBytes"], 50_000);
+    shop.check(1);
+    assert_eq!(rates(&shop.limit("container-0000 --ingress none")), json!([null, 2_000_000]));
+    shop.check(0);
+    assert_eq!(shop.limit("container-0000 --egress none"), json!([]));
+    shop.check(0);
+    for pod in &shop.pods {
+        assert!(pod.reaches("10.244.0.1", 1400));
+    }
+}
+
+#[test]
+fn the_same_limit_twice_changes_nothing() {
+    let shop = Shop::new();
+    for (arguments, words) in
+        [("shop/web-0 --ingress 5M", "changed"), ("shop/web-0 --ingress 5M", "as asked already")]
+    {
+        let output = shop.node.weir(&format!("limit {arguments}"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_limit_that_somebody_took_away_is_missed_by_check() {
+    let shop = Shop::new();
+    shop.limit("shop/web-0 --ingress 5M");
+    shop.node.look(&format!("tc qdisc del dev {} root", shop.host_end(0)));
+    let config = with_prev_result(&limits(true), &shop.results[0]);
+    let failure = call(&shop.node, "bandwidth", &shop.pods[0], 0).verb("CHECK", &config).unwrap_err();
+    assert!(failure.message.contains("not shaped"), "{failure:?}");
+}
+
+#[test]
+fn after_a_change_del_still_removes_everything() {
+    let shop = Shop::new();
+    shop.limit("shop/web-0 --ingress 5M --egress none");
+    shop.limit("shop/web-1 --ingress 5M --egress 5M");
+    for (index, pod) in shop.pods.iter().enumerate() {
+        call(&shop.node, "bandwidth", pod, index).del(&limits(index == 0));
+        call(&shop.node, "bridge", pod, index).del(&bridge(json!({"isGateway": true})));
+        assert!(pod.links().is_empty());
+    }
+    assert_eq!(shop.node.look("ip -o link show type ifb; ip -o link show type veth"), "");
+    assert_eq!(shop.limit(""), json!([]));
+}
+
+#[test]
+fn prometheus_gets_each_metric_with_help_type_and_labels() {
+    let shop = Shop::new();
+    let file = shop.node.file("weir.prom", "old");
+    let output = shop.node.weir(&format!("limit --prometheus {}", file.display()));
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let labels = format!(
+        "{{namespace=\"shop\",pod=\"web-0\",network=\"pods\",container=\"container-0000\",interface=\"eth0\",host_interface=\"{}\",direction=\"ingress\"}}",
+        shop.host_end(0)
+    );
+    assert!(text.contains(&format!("\nweir_limit_rate_bytes_per_second{labels} 1250000\n")), "{text}");
+    for metric in [
+        "weir_limit_rate_bytes_per_second",
+        "weir_limit_burst_bytes",
+        "weir_limit_queue_limit_bytes",
+        "weir_limit_passed_bytes_total",
+        "weir_limit_passed_packets_total",
+        "weir_limit_dropped_packets_total",
+        "weir_limit_waiting_bytes",
+        "weir_limit_waiting_packets",
+    ] {
+        let kind = if metric.ends_with("_total") { "counter" } else { "gauge" };
+        assert!(text.contains(&format!("# HELP {metric} ")), "{text}");
+        assert!(text.contains(&format!("# TYPE {metric} {kind}\n")), "{text}");
+        assert_eq!(text.matches(&format!("\n{metric}{{")).count(), 2, "{metric} in both directions");
+    }
+    let folder = file.parent().unwrap();
+    let left: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("weir.prom"))
+        .collect();
+    assert_eq!(left, ["weir.prom"]);
+}
+
+#[test]
+fn a_watch_ends_with_its_reader_and_with_a_signal() {
+    let shop = Shop::new();
+    let start = || {
+        Command::new(shop.node.bin().join("weir"))
+            .args(["limit", "--watch", "0.1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut watch = start();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let headers = lines.by_ref().map(Result::unwrap).filter(|line| line.starts_with("POD")).take(3).count();
+    assert_eq!(headers, 3, "it looks again and again");
+    drop(lines);
+    assert!(watch.wait().unwrap().success(), "nobody reads any more");
+
+    let mut watch = start();
+    let mut first = [0; 3];
+    watch.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"POD", "no control characters in a pipe");
+    tests::shell(&format!("kill -INT {}", watch.id()));
+    assert!(watch.wait().unwrap().success());
+}
+
+/// The reference says nothing of whom an interface is for; libcni's results do.
+#[test]
+fn a_pod_of_the_reference_is_listed_by_name_and_changed_and_removed_by_us() {
+    let (node, pod) = (Node::new(), Pod::new("container-0000"));
+    let reference = std::path::Path::new(REFERENCE);
+    let theirs = |plugin: &str| node.call_in(reference, plugin, &pod).with("CNI_PATH", REFERENCE);
+    let attached = theirs("bridge").add(&bridge(json!({"isGateway": true})));
+    let result = theirs("bandwidth").add(&with_prev_result(&limits(true), &attached));
+    node.look("mkdir -p /var/lib/cni/results");
+    let cached = json!({
+        "kind": "cniCacheV1", "containerId": "container-0000", "config": "e30=", "ifName": "eth0",
+        "networkName": "pods", "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web-0"]],
+        "result": result,
+    });
+    std::fs::write("/var/lib/cni/results/pods-container-0000-eth0", cached.to_string()).unwrap();
+
+    let limit = |arguments: &str| -> Value {
+        let output = node.weir(&format!("limit --json {arguments}"));
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(limit("")[0]["pod"], "shop/web-0");
+    assert_eq!(rates(&limit("shop/web-0 --ingress 3M --egress 4M")), json!([3_000_000, 4_000_000]));
+    node.call("bandwidth", &pod).check(&limits(true), &result);
+    for plugin in ["bandwidth", "bridge"] {
+        node.call(plugin, &pod).del(&bridge(json!({"isGateway": true})));
+    }
+    assert_eq!(node.look("ip -o link show type ifb; ip -o link show type veth"), "");
+}
