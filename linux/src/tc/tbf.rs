@@ -30,8 +30,8 @@ const QOPT_LIMIT: usize = 24;
 const QOPT_BUFFER: usize = 28;
 const TC_LINKLAYER_ETHERNET: u8 = 1;
 
-/// A rate at which every packet takes 0 ns: the kernel's reciprocal has no smaller bits.
-const ENDLESS_RATE: u64 = 1 << 62;
+/// A rate at which every packet takes 0 ns, and which `tc` can still show in bits.
+const ENDLESS_RATE: u64 = 1 << 60;
 
 const NANOSECONDS_PER_SECOND: u128 = 1_000_000_000;
 /// The kernel's scheduler counts in ticks of 64 ns (`PSCHED_SHIFT` 6 in net/pkt_sched.h).

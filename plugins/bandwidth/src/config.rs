@@ -122,8 +122,14 @@ impl Limits {
             if fixed.any() {
                 return fixed.limit("", direction, runtime_burst);
             }
-            let said = bandwidth.limit(RUNTIME, direction, runtime_burst)?;
-            of_pod(direction, said, &annotations, &range)
+            let said = bandwidth.limit(RUNTIME, direction, RuntimeBurst::Replace)?;
+            let literal = bandwidth.limit(RUNTIME, direction, runtime_burst)?.map(|limit| limit.burst);
+            let limit = of_pod(direction, said, &annotations, &range)?;
+            // What an annotation chose stands, whatever the runtime's number is taken for.
+            Ok(limit.map(|Limit { rate_bits_per_sec, burst }| Limit {
+                rate_bits_per_sec,
+                burst: literal.filter(|_| burst.is_unchosen()).unwrap_or(burst),
+            }))
         };
         Ok(Self { ingress: limit(Direction::Ingress)?, egress: limit(Direction::Egress)?, choice, subnets })
     }

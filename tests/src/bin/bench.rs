@@ -112,7 +112,9 @@ fn main() {
         alone(&contenders, masquerade);
     }
     println!("\n{TOGETHER} pods, {AT_ONCE} at once:\n");
-    println!("| chain | verb | weir p50 ms | weir p99 ms | weir pods/s | reference p50 ms | reference p99 ms | reference pods/s | times faster |");
+    println!(
+        "| chain | verb | weir p50 ms | weir p99 ms | weir pods/s | reference p50 ms | reference p99 ms | reference pods/s | times faster |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for masquerade in [false, true] {
         together(&contenders, masquerade);
@@ -176,7 +178,8 @@ fn at_once(
 fn together(contenders: &[Contender<'_>; 2], masquerade: bool) {
     let mut rows: Vec<Vec<(f64, f64, f64)>> = Vec::new();
     for contender in contenders {
-        let pods: Vec<_> = (0..TOGETHER).map(|pod| Pod::new(&format!("{}-many-{pod}", contender.name))).collect();
+        let pods: Vec<_> =
+            (0..TOGETHER).map(|pod| Pod::new(&format!("{}-many-{pod}", contender.name))).collect();
         let attachments: Vec<_> =
             pods.iter().map(|pod| Mutex::new(contender.attachment(pod, masquerade))).collect();
         let added = at_once(&attachments, Attachment::add);

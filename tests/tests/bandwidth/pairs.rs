@@ -81,12 +81,15 @@ fn two_interfaces_of_one_container_are_shaped_and_deleted_by_themselves() {
 #[test]
 fn a_device_that_is_no_veth_is_refused_with_what_is_supported() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
-    pod.shell("ip link add eth0 type dummy");
+    pod.shell("ip link add eth0 type bridge");
     let attached = json!({"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": pod.netns()}]});
     let config = bandwidth_config(requested(8_000_000, 800_000));
     let failure =
         node.call("bandwidth", &pod).verb("ADD", &with_prev_result(&config, &attached)).unwrap_err();
-    assert!(failure.message.contains("dummy") && failure.message.contains("veth pairs"), "{failure:?}");
+    assert!(
+        failure.message.contains("bridge device") && failure.message.contains("veth pairs"),
+        "{failure:?}"
+    );
     // Without a limit it is none of the plugin's business.
     let unlimited = bandwidth_config(json!({}));
     let result = node.call("bandwidth", &pod).add(&with_prev_result(&unlimited, &attached));

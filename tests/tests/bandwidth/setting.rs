@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use tests::{Call, Failure, Node, Pod, with_prev_result};
 
+/// Rate in bits per second and burst in bytes.
+pub type Limit = Option<(u64, u64)>;
+
 /// What containerd and CRI-O send as burst when a pod is annotated with a rate.
 pub const CONTAINERD: u64 = 4_294_967_295;
 pub const CRIO: u64 = 34_359_738_359;
@@ -49,9 +52,6 @@ pub struct Setting {
     pub attached: Value,
 }
 
-/// Rate in bits per second and burst in bytes; `None` without a limit.
-pub type Numbers = Option<(u64, u64)>;
-
 impl Setting {
     pub fn new() -> Self {
         let (node, pod) = (Node::new(), Pod::new("c1"));
@@ -93,8 +93,8 @@ impl Setting {
         host_end.unwrap()["name"].as_str().unwrap().to_owned()
     }
 
-    /// Rate in bits per second and burst in bytes, to the pod and from it.
-    pub fn limits(&self) -> (Numbers, Numbers) {
+    /// To the pod and from it.
+    pub fn limits(&self) -> (Limit, Limit) {
         let mut to_pod = tbf(&self.host_end());
         let mut from_pod = None;
         for ifb in ifbs() {
@@ -118,7 +118,7 @@ impl Setting {
     }
 }
 
-pub fn tbf(device: &str) -> Option<(u64, u64)> {
+pub fn tbf(device: &str) -> Limit {
     let qdiscs = tests::json(&format!("tc -j qdisc show dev {device}"));
     let tbf = qdiscs.as_array().unwrap().iter().find(|qdisc| qdisc["kind"] == "tbf")?;
     let number = |key: &str| tbf["options"][key].as_u64().unwrap();

@@ -22,9 +22,9 @@ fn setting(lists: Value) -> (Setting, Value) {
         keys[key] = value.clone();
     }
     tests::shell(&format!(
-        "ip link add more type dummy; ip link set more up; ip addr add {EXEMPT}/32 dev more; \
-         ip addr add {SHAPED}/32 dev more; ip addr add {EXEMPT_V6}/128 dev more nodad; \
-         ip addr add {SHAPED_V6}/128 dev more nodad; ip addr add fd77::1/64 dev cni0 nodad"
+        "ip addr add {EXEMPT}/32 dev lo; \
+         ip addr add {SHAPED}/32 dev lo; ip addr add {EXEMPT_V6}/128 dev lo nodad; \
+         ip addr add {SHAPED_V6}/128 dev lo nodad; ip addr add fd77::1/64 dev cni0 nodad"
     ));
     setting.pod.shell(&format!("ip addr add {POD_V6}/64 dev eth0 nodad; ip route add default via fd77::1"));
     setting.shape(keys.clone());
