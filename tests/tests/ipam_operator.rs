@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tests::config::bridge;
-use tests::{Node, Pod, shell};
+use tests::{Look, Node, Pod, shell};
 
 /// A network of a test's own, described where the operator's tool looks for it.
 struct Network {
@@ -99,6 +99,24 @@ fn an_audit_tells_what_is_attached_from_what_is_leaked() {
     assert!(table.contains("198.18.1.3: leaked, held for eth0 of container gone since 20"), "{table}");
     assert!(table.contains("(60 min)") && table.contains("something is wrong"), "{table}");
     assert!(!table.contains("198.18.1.2: "), "{table}");
+}
+
+/// A node that runs in a container (kind) has pods of its own in the same subnet.
+#[test]
+fn the_pods_of_another_node_are_no_duplicates_and_a_second_pod_with_the_address_is_one() {
+    let network = Network::new("shared", 7);
+    let (pod, elsewhere) = (Pod::new("c1"), Pod::new("of-another-node"));
+    network.node.call("bridge", &pod).add(&network.config);
+    elsewhere.look("ip link add eth0 type veth peer name host0; ip addr add 198.18.7.2/29 dev eth0");
+    let (code, report) = network.audit();
+    assert_eq!((code, &report["reservations"][0]["duplicated"]), (Some(0), &json!(false)), "{report}");
+    assert_eq!(report["reservations"][0]["carriers"].as_array().unwrap().len(), 2, "it is said all the same");
+
+    let second = Pod::new("c2");
+    network.node.call("bridge", &second).add(&network.config);
+    second.look("ip addr add 198.18.7.2/29 dev eth0");
+    let (code, report) = network.audit();
+    assert_eq!((code, &report["reservations"][0]["duplicated"]), (Some(3), &json!(true)), "{report}");
 }
 
 #[test]

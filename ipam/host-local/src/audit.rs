@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::evidence::Evidence;
+use crate::evidence::{Carrier, Evidence};
 use crate::holder::Holder;
 use crate::listing::holder_at;
 use crate::network::Network;
@@ -55,7 +55,7 @@ pub struct Reserved {
     /// How long ago that is.
     pub held: Duration,
     /// The interfaces that carry the address.
-    pub carriers: Vec<String>,
+    pub carriers: Vec<Carrier>,
     /// Several interfaces carry the address, several files hold it, or the attachment holds another one of
     /// the same range set.
     pub is_duplicated: bool,
@@ -64,6 +64,13 @@ pub struct Reserved {
     path: PathBuf,
     /// Tells a file from one that was made later.
     identity: (u64, i64),
+}
+
+impl Reserved {
+    /// Where the address is, in words.
+    pub fn places(&self) -> Vec<&str> {
+        self.carriers.iter().map(|carrier| carrier.place.as_str()).collect()
+    }
 }
 
 /// What is there of a reservation.
@@ -212,7 +219,8 @@ fn mark_duplicated(network: &Network, reservations: &mut [Reserved]) {
         let has_several =
             share(reserved).is_some_and(|share| shares.get(&share).is_some_and(|count| *count > 1));
         let is_held_twice = files.get(&reserved.address).is_some_and(|count| *count > 1);
-        reserved.is_duplicated = reserved.carriers.len() > 1 || is_held_twice || has_several;
+        let from_here = reserved.carriers.iter().filter(|carrier| carrier.is_from_here).count();
+        reserved.is_duplicated = from_here > 1 || is_held_twice || has_several;
     }
 }
 

@@ -14,10 +14,20 @@ use crate::holder::Holder;
 /// `weir attach`, which uses the same names.
 const RESULTS: [&str; 2] = ["/var/lib/cni/results", "/var/lib/weir/attachments"];
 
+/// An interface that has an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carrier {
+    /// Such as `eth0 in /run/netns/pod1`.
+    pub place: String,
+    /// Whether it is of this node's pod networks: here, or the other end of a veth pair from here. Namespaces
+    /// of other nodes can be seen as well, where a node is a container (kind); they have the same subnets.
+    pub is_from_here: bool,
+}
+
 /// What was found on the node at one moment.
 #[derive(Default)]
 pub struct Evidence {
-    carried: HashMap<IpAddr, Vec<String>>,
+    carried: HashMap<IpAddr, Vec<Carrier>>,
     /// Network, container ID, interface.
     attached: HashSet<(String, String, String)>,
     results: HashSet<String>,
@@ -52,8 +62,12 @@ impl Evidence {
         match Namespace::existing() {
             Ok(existing) => {
                 evidence.failures.extend(existing.failures.iter().map(ToString::to_string));
+                let pairs = pairs().unwrap_or_else(|error| {
+                    evidence.failures.push(error.to_string());
+                    HashMap::new()
+                });
                 for namespace in &existing.namespaces {
-                    if let Err(error) = evidence.look_into(namespace) {
+                    if let Err(error) = evidence.look_into(namespace, &pairs) {
                         evidence.failures.push(error.to_string());
                     }
                 }
@@ -73,16 +87,22 @@ impl Evidence {
         }
     }
 
-    fn look_into(&mut self, namespace: &Namespace) -> linux::Result<()> {
+    fn look_into(&mut self, namespace: &Namespace, pairs: &HashMap<u32, u32>) -> linux::Result<()> {
         let mut netlink: Rtnetlink = namespace.rtnetlink()?;
+        let is_here = namespace.is_current()?;
         for (link, address) in netlink.all_addresses()? {
             let address = address.network.ip();
             if address.is_loopback() {
                 continue;
             }
-            let name = netlink.link_by_index(link)?.map(|link| link.name).unwrap_or_default();
-            let place = format!("{name} in {}", namespace.path().display());
-            self.carried.entry(address).or_default().push(place);
+            // It may have gone with its address meanwhile.
+            let Some(link) = netlink.link_by_index(link)? else { continue };
+            let leads_here =
+                link.is("veth") && link.peer.is_some_and(|peer| pairs.get(&peer) == Some(&link.index));
+            self.carried.entry(address).or_default().push(Carrier {
+                place: format!("{} in {}", link.name, namespace.path().display()),
+                is_from_here: is_here || leads_here,
+            });
         }
         for link in netlink.links_of_kind("veth")? {
             if let Some(attachment) = link.alias.as_deref().and_then(cni::Attachment::parse) {
@@ -92,8 +112,8 @@ impl Evidence {
         Ok(())
     }
 
-    /// The interfaces that carry the address, as `eth0 in /run/netns/pod1`.
-    pub fn carriers(&self, address: IpAddr) -> &[String] {
+    /// The interfaces that carry the address.
+    pub fn carriers(&self, address: IpAddr) -> &[Carrier] {
         self.carried.get(&address).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -136,6 +156,12 @@ impl Evidence {
     }
 }
 
+/// The other end's index of each end of a veth pair in the current namespace.
+fn pairs() -> linux::Result<HashMap<u32, u32>> {
+    let ends = Rtnetlink::open()?.links_of_kind("veth")?;
+    Ok(ends.into_iter().filter_map(|end| Some((end.index, end.peer?))).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +194,8 @@ mod tests {
         let mut evidence = Evidence { has_results: true, ..Evidence::default() };
         let holder = Holder::attachment("c1", "eth0");
         assert!(evidence.knows_gone(ADDRESS, &holder));
-        evidence.carried.insert(ADDRESS, vec!["eth0".to_owned()]);
+        let carrier = Carrier { place: "eth0".to_owned(), is_from_here: false };
+        evidence.carried.insert(ADDRESS, vec![carrier]);
         assert!(!evidence.knows_gone(ADDRESS, &holder));
         evidence.carried.clear();
         evidence.failures.push("cannot open network namespace".to_owned());

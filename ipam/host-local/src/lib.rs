@@ -36,7 +36,7 @@ mod time;
 
 pub use audit::{Audit, RangeSummary, Reserved, State};
 pub use error::{Error, Result};
-pub use evidence::Evidence;
+pub use evidence::{Carrier, Evidence};
 pub use holder::Holder;
 pub use network::Network;
 pub use range::Range;

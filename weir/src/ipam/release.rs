@@ -18,7 +18,7 @@ pub(super) fn release(name: &str, chosen: &Chosen, yes: bool, places: &Places) -
         if let Some(used) = found.iter().find(|reserved| reserved.state == State::Attached) {
             let place = match used.carriers.is_empty() {
                 true => "an interface says that it is its own".to_owned(),
-                false => used.carriers.join(", "),
+                false => used.places().join(", "),
             };
             return Err(Error::InUse { address: used.address, place });
         }

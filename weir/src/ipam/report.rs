@@ -34,7 +34,7 @@ pub(super) fn sentence(reserved: &Reserved) -> String {
     words.extend(reserved.is_outside.then(|| "outside every range".to_owned()));
     let carriers = match reserved.carriers.is_empty() {
         true => String::new(),
-        false => format!(", on {}", reserved.carriers.join(" and ")),
+        false => format!(", on {}", reserved.places().join(" and ")),
     };
     format!(
         "{}: {}, held for {} since {} ({}){carriers}",
@@ -63,7 +63,7 @@ pub(super) fn to_json(network: &Network, audit: &Audit) -> Value {
         json!({
             "address": reserved.address, "state": reserved.state.as_str(), "containerID": container_id,
             "ifname": interface, "since": utc(reserved.since), "heldSeconds": reserved.held.as_secs(),
-            "carriers": reserved.carriers, "duplicated": reserved.is_duplicated, "outside": reserved.is_outside,
+            "carriers": reserved.places(), "duplicated": reserved.is_duplicated, "outside": reserved.is_outside,
         })
     };
     json!({
