@@ -1,5 +1,7 @@
 //! A pod that the chain bridge + bandwidth attached, on a node of its own.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::{Node, Pod, REFERENCE, with_prev_result};
 
@@ -44,9 +46,9 @@ impl Attached {
             Plugin::Reference => Node::new().prefer(REFERENCE),
         };
         let pod = Pod::new("shaped");
-        let bridged = node.call("bridge", &pod).add(&bridge("pods", 244));
+        let bridged = node.call("bridge", &pod).add(&bridge(PODS, 244));
         let bandwidth = json!({
-            "cniVersion": "1.0.0", "name": "pods", "type": "bandwidth",
+            "cniVersion": "1.0.0", "name": PODS, "type": "bandwidth",
             "capabilities": {"bandwidth": true},
             "runtimeConfig": {"bandwidth": case.runtime.bandwidth(case.rate)},
         });
@@ -93,6 +95,17 @@ impl Attached {
         Process::start(netns.as_deref(), command)
     }
 
+    /// Makes both ends keep each other's link address. At the slowest limits the answers of ARP wait behind
+    /// full-size packets for longer than a neighbour is waited for (3 s).
+    pub fn keep_neighbours(&self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let (pod, peer) = (&self.pod_address, &self.peer_address);
+        self.start(End::Peer, &format!("ping -n -q -c 1 {pod}")).output(PATIENCE);
+        self.start(End::Peer, &format!("ip neigh change {pod} dev {} nud permanent", bridge_name(PODS)))
+            .output(PATIENCE);
+        self.start(End::Pod, &format!("ip neigh change {peer} dev eth0 nud permanent")).output(PATIENCE);
+    }
+
     /// What the kernel says about the limit of this direction.
     ///
     /// # Panics
@@ -113,9 +126,16 @@ impl Attached {
     }
 }
 
+/// The network of the pod.
+const PODS: &str = "pods";
+
+fn bridge_name(network: &str) -> String {
+    format!("br-{network}")
+}
+
 fn bridge(name: &str, network: u8) -> Value {
     json!({
-        "cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": format!("br-{name}"),
+        "cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": bridge_name(name),
         "isDefaultGateway": true,
         "ipam": {"type": "host-local", "ranges": [[{"subnet": format!("10.{network}.0.0/24")}]]},
     })

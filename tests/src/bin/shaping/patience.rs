@@ -22,6 +22,7 @@ pub fn packet_milliseconds(rate: Rate) -> f64 {
 pub fn full_packets(rate: Rate) -> Vec<RoundTrips> {
     let full = || {
         let attached = Attached::new(&Case::new(rate, Direction::In));
+        attached.keep_neighbours();
         let most = packet_milliseconds(rate) * 2.0 * f64::from(PACKETS) / 1000.0 + 5.0;
         // One process each: a ping that has been answered once does not wait long for the next.
         let ping = format!("ping -n -q -s 1472 -M do -c 1 -W {most:.0} {}", attached.address(End::Pod));

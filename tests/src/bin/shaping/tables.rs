@@ -1,6 +1,6 @@
 //! The tables, printed row by row as they are measured.
 
-use crate::bar::{self, Verdict};
+use crate::bar::{self, Verdicts};
 use crate::case::{Case, Direction, Load, Peer, Plugin, Runtime};
 use crate::machine;
 use crate::measure::measure;
@@ -18,7 +18,7 @@ const MOST_FOR_UDP: u64 = GIGABIT;
 /// Measures and prints everything that was asked for.
 pub fn print(options: &Options) {
     println!("{}; load average {:.1} at the start.", machine::description(), machine::load_average());
-    let mut verdicts = Vec::new();
+    let mut verdicts = Verdicts::default();
     if options.wants("bar") {
         one_flow(options, &mut verdicts);
     }
@@ -34,13 +34,13 @@ pub fn print(options: &Options) {
     if options.wants("reference") {
         reference(options);
     }
-    if !verdicts.is_empty() {
+    if !verdicts.0.is_empty() {
         summary(&verdicts);
     }
 }
 
 /// One cubic flow at every rate, with each runtime's burst where something is promised.
-fn one_flow(options: &Options, verdicts: &mut Vec<Verdict>) {
+fn one_flow(options: &Options, verdicts: &mut Verdicts) {
     println!("\n## One flow\n");
     println!(
         "One TCP flow (cubic) between the node and the pod, {} seconds, {} runs: median (worst).\n",
@@ -59,7 +59,7 @@ fn one_flow(options: &Options, verdicts: &mut Vec<Verdict>) {
                 let outcome = measure(&case, options.seconds, options.runs);
                 println!("| {rate} | {direction} | {runtime} | {}", columns(&outcome));
                 complain(&outcome);
-                verdicts.extend(bar::verdicts(&case, &outcome));
+                verdicts.judge(&case, &outcome);
             }
         }
     }
@@ -182,10 +182,10 @@ fn routed(options: &Options) {
 }
 
 /// Limits at which single packets count.
-fn slow(options: &Options, verdicts: &mut Vec<Verdict>) {
+fn slow(options: &Options, verdicts: &mut Verdicts) {
     println!("\n## Full-size packets at slow limits\n");
     println!(
-        "{} pings of 1,514 bytes at once to an idle pod; each passes the limit on its way there, and its answer on the way back.\n",
+        "{} pings of 1,514 bytes at once to an idle pod; each passes the limit on its way there, and its answer on the way back. The ends know each other's link address: the answers of ARP would wait as well.\n",
         patience::PACKETS
     );
     println!("| limit | one packet takes | answered | first after ms | last after ms |");
@@ -197,14 +197,7 @@ fn slow(options: &Options, verdicts: &mut Vec<Verdict>) {
         let last = trips.iter().map(|trip| trip.worst).fold(f64::NAN, f64::max);
         let answered = format!("{} of {}", trips.len(), patience::PACKETS);
         println!("| {rate} | {takes:.0} ms | {answered} | {first:.0} | {last:.0} |");
-        let passes = !trips.is_empty();
-        verdicts.push(Verdict {
-            what: format!("{rate}: a full-size packet passes"),
-            median: answered,
-            worst: String::new(),
-            met: passes,
-            met_always: passes,
-        });
+        verdicts.judge_full_packets(rate, trips.len());
     }
 }
 
@@ -226,24 +219,26 @@ fn reference(options: &Options) {
     }
 }
 
-fn summary(verdicts: &[Verdict]) {
+/// What is promised, with the worst of the directions and runtimes.
+fn summary(verdicts: &Verdicts) {
     println!("\n## What is promised\n");
-    println!("Met is judged by the median of the runs; where a single run missed it, that is said.\n");
-    println!("| what | median | worst run | |");
-    println!("|---|---|---|---|");
-    for verdict in verdicts {
-        let word = match (verdict.met, verdict.met_always) {
+    println!(
+        "The worst direction and runtime of each rate. Met is what the median of its runs meets; it is said where a run did not.\n"
+    );
+    println!("| limit | what | median | worst run | |");
+    println!("|---|---|---|---|---|");
+    for verdict in &verdicts.0 {
+        let word = match (verdict.is_met(), verdict.is_met_by_all()) {
             (true, true) => "met",
             (true, false) => "met, not by every run",
             (false, _) => "NOT MET",
         };
-        println!("| {} | {} | {} | {word} |", verdict.what, verdict.median, verdict.worst);
+        let (precision, median, worst) = (verdict.precision, verdict.median, verdict.worst_run);
+        println!(
+            "| {} | {} | {median:.precision$} | {worst:.precision$} | {word} |",
+            verdict.rate, verdict.promise
+        );
     }
-    let missed = verdicts.iter().filter(|verdict| !verdict.met).count();
-    println!(
-        "\n{} of {} met; load average {:.1} at the end.",
-        verdicts.len() - missed,
-        verdicts.len(),
-        machine::load_average()
-    );
+    let met = verdicts.0.iter().filter(|verdict| verdict.is_met()).count();
+    println!("\n{met} of {} met; load average {:.1} at the end.", verdicts.0.len(), machine::load_average());
 }
