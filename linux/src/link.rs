@@ -129,6 +129,10 @@ impl Rtnetlink {
     /// # Errors
     /// Any refusal but "no such device".
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
+        // The kernel refuses to look for a name that no link can have (`IFNAMSIZ`).
+        if name.len() > NAME_MAX {
+            return Ok(None);
+        }
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
         self.get_link(message, name)
@@ -139,6 +143,10 @@ impl Rtnetlink {
     /// # Errors
     /// Any refusal but "no such device".
     pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>> {
+        // No link has it: the kernel shows it for a redirect whose device is gone.
+        if index == 0 {
+            return Ok(None);
+        }
         let mut message = LinkMessage::default();
         message.header.index = index;
         self.get_link(message, index)
@@ -348,6 +356,8 @@ const DELETION_GROUP: u32 = 1 << 31;
 /// A name that no link can have (`dev_valid_name` in net/core/dev.c).
 pub(crate) const IMPOSSIBLE_NAME: &str = ".";
 
+/// Most bytes of a name (`IFNAMSIZ` in uapi/linux/if.h, less its zero).
+const NAME_MAX: usize = 15;
 /// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, with the closing zero).
 const ALIAS_MAX: usize = 255;
 

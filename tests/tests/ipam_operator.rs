@@ -29,6 +29,7 @@ impl Network {
             "name": name, "ipam": {"type": "host-local", "subnet": format!("198.18.{third}.0/29")},
         }));
         fs::create_dir("/mnt/net.d").unwrap();
+        fs::create_dir_all("/var/lib/cni/results").unwrap();
         let conflist = json!({"cniVersion": "1.0.0", "name": name, "plugins": [config]});
         fs::write("/mnt/net.d/10-test.conflist", conflist.to_string()).unwrap();
         Self { node, name, config }
@@ -193,6 +194,7 @@ fn a_full_pool_takes_back_what_a_reboot_left_when_it_is_told_to() {
     }
     add("c6", true).unwrap();
     // No runtime keeps results here: nothing is known of any container.
+    fs::remove_dir("/var/lib/cni/results").unwrap();
     assert!(add("c7", true).unwrap_err().msg.contains("no IP addresses available"));
     fs::create_dir_all("/var/lib/cni/results").unwrap();
     fs::write("/var/lib/cni/results/other-c4-eth0", "{}").unwrap();

@@ -9,6 +9,12 @@ use serde_json::{Value, json};
 use tests::config::{bridge, with_prev_result};
 use tests::{Call, Look, Node, Pod, REFERENCE};
 
+/// As long as a runtime's.
+const IDS: [&str; 2] = [
+    "00008b1cd37a6e5f4d3c2b1a09f8e7d6c5b4a3928170605f4e3d2c1b0a998877",
+    "11118b1cd37a6e5f4d3c2b1a09f8e7d6c5b4a3928170605f4e3d2c1b0a998877",
+];
+
 /// Pods `shop/web-0` and `shop/web-1`, the first with a limit of 10 Mbit/s in both directions.
 struct Shop {
     node: Node,
@@ -19,7 +25,7 @@ struct Shop {
 impl Shop {
     fn new() -> Self {
         let node = Node::new();
-        let pods = ["container-0000", "container-1111"].map(Pod::new);
+        let pods = IDS.map(Pod::new);
         let results = [0, 1].map(|index| {
             let result = call(&node, "bridge", &pods[index], index).add(&bridge(json!({"isGateway": true})));
             call(&node, "bandwidth", &pods[index], index).add(&with_prev_result(&limits(index == 0), &result))
@@ -78,7 +84,7 @@ fn every_limited_pod_is_listed_with_both_directions() {
     assert_eq!(shown.as_array().unwrap().len(), 1);
     assert_eq!(
         (&shown[0]["pod"], &shown[0]["containerId"], &shown[0]["hostInterface"]),
-        (&json!("shop/web-0"), &json!("container-0000"), &json!(shop.host_end(0)))
+        (&json!("shop/web-0"), &json!(IDS[0]), &json!(shop.host_end(0)))
     );
     assert_eq!(rates(&shown), json!([10_000_000, 10_000_000]));
     let table = String::from_utf8(shop.node.weir("limit").stdout).unwrap();
@@ -103,17 +109,23 @@ fn what_passed_is_counted() {
 #[test]
 fn a_pod_is_found_by_its_name_its_container_and_its_interface_on_the_host() {
     let shop = Shop::new();
-    for target in ["shop/web-0", "container-0000", "container-00", &shop.host_end(0)] {
+    for target in ["shop/web-0", IDS[0], &IDS[0][..13], &shop.host_end(0)] {
         assert_eq!(shop.limit(target)[0]["pod"], "shop/web-0", "{target}");
     }
     assert_eq!(shop.limit("shop/web-1"), json!([]));
-    for target in ["shop/web-2", "container-2222", "cni0", "lo"] {
+    for target in ["shop/web-2", &IDS[0][1..], "cni0", "lo"] {
         assert!(shop.refusal(&format!("{target} --ingress 1M")).contains(target));
     }
-    let refusal = shop.refusal("container --ingress 1M");
-    assert!(shop.host_end(0).len() == 12 && refusal.contains("could be several"), "{refusal}");
-    for host_end in [shop.host_end(0), shop.host_end(1)] {
-        assert!(refusal.contains(&host_end), "{refusal}");
+}
+
+#[test]
+fn a_container_with_two_interfaces_is_asked_which() {
+    let shop = Shop::new();
+    let second = call(&shop.node, "bridge", &shop.pods[0], 0).with("CNI_IFNAME", "eth1");
+    second.add(&bridge(json!({"isGateway": true})));
+    let refusal = shop.refusal("shop/web-0 --ingress 1M");
+    for words in ["could be several", &shop.host_end(0), "eth0", "eth1"] {
+        assert!(refusal.contains(words), "{refusal}");
     }
 }
 
@@ -127,9 +139,9 @@ fn limits_are_changed_added_and_removed_and_check_agrees() {
     assert_eq!(rates(&added), json!([null, 1_000_000]));
     assert_eq!(added[0]["egress"]["burstBytes"], 50_000);
     shop.check(1);
-    assert_eq!(rates(&shop.limit("container-0000 --ingress none")), json!([null, 2_000_000]));
+    assert_eq!(rates(&shop.limit(&format!("{} --ingress none", IDS[0]))), json!([null, 2_000_000]));
     shop.check(0);
-    assert_eq!(shop.limit("container-0000 --egress none"), json!([]));
+    assert_eq!(shop.limit(&format!("{} --egress none", IDS[0])), json!([]));
     shop.check(0);
     for pod in &shop.pods {
         assert!(pod.reaches("10.244.0.1", 1400));
@@ -180,7 +192,8 @@ fn prometheus_gets_each_metric_with_help_type_and_labels() {
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
     let text = std::fs::read_to_string(&file).unwrap();
     let labels = format!(
-        "{{namespace=\"shop\",pod=\"web-0\",network=\"pods\",container=\"container-0000\",interface=\"eth0\",host_interface=\"{}\",direction=\"ingress\"}}",
+        "{{namespace=\"shop\",pod=\"web-0\",network=\"pods\",container=\"{}\",interface=\"eth0\",host_interface=\"{}\",direction=\"ingress\"}}",
+        IDS[0],
         shop.host_end(0)
     );
     assert!(text.contains(&format!("\nweir_limit_rate_bytes_per_second{labels} 1250000\n")), "{text}");
@@ -262,4 +275,82 @@ fn a_pod_of_the_reference_is_listed_by_name_and_changed_and_removed_by_us() {
         node.call(plugin, &pod).del(&bridge(json!({"isGateway": true})));
     }
     assert_eq!(node.look("ip -o link show type ifb; ip -o link show type veth"), "");
+}
+
+/// A pair that another main plugin made, with its own text as alias or with none.
+fn foreign(alias: &str) -> (Node, Pod, Value) {
+    let (node, pod) = (Node::new(), Pod::new(IDS[0]));
+    node.look(&format!(
+        "ip link add cali1 up type veth peer name eth0; ip link set eth0 netns {}",
+        pod.netns()
+    ));
+    pod.look("ip link set eth0 up");
+    if !alias.is_empty() {
+        node.look(&format!("ip link set cali1 alias {alias}"));
+    }
+    let result = json!({"cniVersion": "1.0.0", "interfaces": [{"name": "cali1"}], "dns": {}});
+    (node, pod, with_prev_result(&limits(true), &result))
+}
+
+#[test]
+fn a_pair_of_another_plugin_is_given_back_as_it_was_by_del_however_often() {
+    for alias in ["", "uplink"] {
+        let (node, pod, config) = foreign(alias);
+        let before = node.look("tc qdisc show dev cali1 root; ip -d link show cali1 | grep alias || true");
+        let call = call(&node, "bandwidth", &pod, 0);
+        call.add(&config);
+        assert!(node.weir("limit cali1 --ingress 3M --egress 2M").status.success());
+        call.check(&limits(true), &config["prevResult"]);
+        for _ in 0..2 {
+            call.del(&config);
+            assert_eq!(node.look("ip -o link show type ifb"), "", "alias {alias:?}");
+        }
+        let after = node.look("tc qdisc show dev cali1 root; ip -d link show cali1 | grep alias || true");
+        assert!(alias == "uplink" || after == before, "{after}");
+        assert_eq!(
+            node.look("tc filter show dev cali1 ingress"),
+            "",
+            "nothing leads to a device that is gone"
+        );
+        assert!(node.weir("limit").status.success());
+    }
+}
+
+#[test]
+fn a_pair_with_somebody_elses_alias_is_found_by_container_and_changed_in_any_order() {
+    let (node, pod, config) = foreign("uplink");
+    call(&node, "bandwidth", &pod, 0).add(&config);
+    for change in ["--ingress 1M", "--egress 1M", "--ingress 5M", "--egress 2M"] {
+        let output = node.weir(&format!("limit shop/web-0 {change}"));
+        assert!(output.status.success(), "{change}: {output:?}");
+        call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
+    }
+    // The record stands in the device's alias: without it there is no place for one.
+    let refused = node.weir("limit shop/web-0 --egress none");
+    assert!(!refused.status.success() && String::from_utf8(refused.stderr).unwrap().contains("uplink"));
+    call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
+}
+
+#[test]
+fn a_qdisc_that_somebody_else_put_there_is_not_replaced() {
+    let (node, pod, config) = foreign("");
+    node.look("tc qdisc add dev cali1 root handle 10: htb");
+    let failure = call(&node, "bandwidth", &pod, 0).verb("ADD", &config).unwrap_err();
+    assert!(failure.message.contains("cali1") && failure.message.contains("htb"), "{failure:?}");
+    assert!(node.look("tc qdisc show dev cali1 root").starts_with("qdisc htb 10:"));
+    assert_eq!(node.look("ip -o link show type ifb"), "");
+}
+
+#[test]
+fn a_device_that_somebody_deleted_blinds_nobody_and_is_made_again() {
+    let shop = Shop::new();
+    let device = shop.limit("")[0]["egress"]["device"].as_str().unwrap().to_owned();
+    shop.node.look(&format!("ip link delete {device}"));
+    assert_eq!(rates(&shop.limit("")), json!([10_000_000, null]));
+    let failure = call(&shop.node, "bandwidth", &shop.pods[0], 0)
+        .verb("CHECK", &with_prev_result(&limits(true), &shop.results[0]))
+        .unwrap_err();
+    assert!(failure.message.contains("egress"), "{failure:?}");
+    assert_eq!(rates(&shop.limit("shop/web-0 --egress 4M")), json!([10_000_000, 4_000_000]));
+    shop.check(0);
 }

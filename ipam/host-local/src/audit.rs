@@ -174,9 +174,9 @@ fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) 
                 State::Attached
             }
             Holder::Stranger => State::Foreign,
-            _ if evidence.has_result(&network.name, &holder) => State::Remembered,
-            _ if held < youth => State::Young,
-            _ if evidence.failures.is_empty() => State::Leaked,
+            _ if evidence.has_result(&holder) => State::Remembered,
+            _ if held < youth || evidence.may_have_missed(since) => State::Young,
+            _ if evidence.is_complete() => State::Leaked,
             _ => State::Uncertain,
         };
         let carriers = evidence.carriers(address).to_vec();

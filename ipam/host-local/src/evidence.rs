@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use linux::{Namespace, Rtnetlink};
 
@@ -30,10 +31,11 @@ pub struct Evidence {
     carried: HashMap<IpAddr, Vec<Carrier>>,
     /// Network, container ID, interface.
     attached: HashSet<(String, String, String)>,
-    results: HashSet<String>,
     /// Texts that may be the container ID in a result's name, which has no unique reading.
     named: HashSet<String>,
     has_results: bool,
+    /// When the look began, if there was one: what is younger may have come into use behind it.
+    begun: Option<SystemTime>,
     /// What could not be looked at. What was not found may be there then.
     pub failures: Vec<String>,
 }
@@ -45,14 +47,19 @@ impl Evidence {
     }
 
     fn with_results_in(folders: &[PathBuf]) -> Self {
-        let mut evidence = Self::default();
+        let mut evidence = Self { begun: Some(SystemTime::now()), ..Self::default() };
         for folder in folders {
             match fs::read_dir(folder) {
                 Ok(entries) => {
                     // Only what libcni keeps tells that a runtime has forgotten a container.
                     evidence.has_results |= folder == &folders[0];
-                    for entry in entries.flatten() {
-                        evidence.note_result(&entry.file_name().to_string_lossy());
+                    for entry in entries {
+                        match entry {
+                            Ok(entry) => evidence.note_result(&entry.file_name().to_string_lossy()),
+                            Err(error) => {
+                                evidence.failures.push(format!("cannot read {}: {error}", folder.display()));
+                            }
+                        }
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -77,8 +84,13 @@ impl Evidence {
         evidence
     }
 
+    /// A node on which nothing is attached.
+    #[cfg(test)]
+    pub(crate) fn of_an_empty_node() -> Self {
+        Self { has_results: true, ..Self::default() }
+    }
+
     fn note_result(&mut self, name: &str) {
-        self.results.insert(name.to_owned());
         let dashes: Vec<_> = name.match_indices('-').map(|(index, _)| index).collect();
         for (number, start) in dashes.iter().enumerate() {
             for end in &dashes[number + 1..] {
@@ -112,6 +124,17 @@ impl Evidence {
         Ok(())
     }
 
+    /// Whether what changed at this time may have come into use after the look.
+    pub(crate) fn may_have_missed(&self, time: SystemTime) -> bool {
+        self.begun.is_some_and(|begun| time >= begun)
+    }
+
+    /// Whether nothing was hidden from the look, so that what was not found is not there: everything could be
+    /// opened, and a runtime keeps its results here.
+    pub fn is_complete(&self) -> bool {
+        self.failures.is_empty() && self.has_results
+    }
+
     /// The interfaces that carry the address.
     pub fn carriers(&self, address: IpAddr) -> &[Carrier] {
         self.carried.get(&address).map(Vec::as_slice).unwrap_or_default()
@@ -130,13 +153,13 @@ impl Evidence {
         }
     }
 
-    /// Whether a runtime keeps a result of this attachment of `network`.
-    pub fn has_result(&self, network: &str, holder: &Holder) -> bool {
+    /// Whether a runtime keeps a result of the holder's container, in whatever network: who delegates (Multus)
+    /// may keep the result of this one under another name.
+    pub fn has_result(&self, holder: &Holder) -> bool {
         match holder {
-            Holder::Attachment { container_id, interface } => {
-                self.results.contains(&format!("{network}-{container_id}-{interface}"))
+            Holder::Attachment { container_id, .. } | Holder::Container { container_id } => {
+                self.named.contains(container_id)
             }
-            Holder::Container { container_id } => self.named.contains(container_id),
             Holder::Stranger | Holder::Nobody => false,
         }
     }
@@ -148,8 +171,7 @@ impl Evidence {
         let (Holder::Attachment { container_id, .. } | Holder::Container { container_id }) = holder else {
             return false;
         };
-        self.failures.is_empty()
-            && self.has_results
+        self.is_complete()
             && !self.named.contains(container_id)
             && !self.attached.iter().any(|(_, id, _)| id == container_id)
             && self.carriers(address).is_empty()
@@ -191,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_an_interface_carries_is_in_use() {
-        let mut evidence = Evidence { has_results: true, ..Evidence::default() };
+        let mut evidence = Evidence::of_an_empty_node();
         let holder = Holder::attachment("c1", "eth0");
         assert!(evidence.knows_gone(ADDRESS, &holder));
         let carrier = Carrier { place: "eth0".to_owned(), is_from_here: false };
@@ -201,7 +223,7 @@ mod tests {
         evidence.failures.push("cannot open network namespace".to_owned());
         assert!(!evidence.knows_gone(ADDRESS, &holder));
         for holder in [Holder::Stranger, Holder::Nobody] {
-            assert!(!Evidence { has_results: true, ..Evidence::default() }.knows_gone(ADDRESS, &holder));
+            assert!(!Evidence::of_an_empty_node().knows_gone(ADDRESS, &holder));
         }
     }
 }

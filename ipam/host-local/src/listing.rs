@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::holder::Holder;
@@ -76,11 +77,17 @@ pub(crate) fn holder_at(path: &Path) -> Holder {
     }
 }
 
-/// Reads a file that is mostly shorter than the buffer in three system calls.
+/// Reads a file that is mostly shorter than the buffer in three system calls. What is no file (a pipe, which would
+/// keep the reader waiting) is an error.
 pub(crate) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    /// `O_NONBLOCK` (uapi/asm-generic/fcntl.h).
+    const NONBLOCK: i32 = 0o4000;
+    let mut file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
     let mut text = vec![0; 512];
     let length = file.read(&mut text)?;
+    if length == 0 && !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let is_whole = length < text.len();
     text.truncate(length);
     if !is_whole {

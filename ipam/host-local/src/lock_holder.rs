@@ -7,10 +7,14 @@ use std::path::Path;
 /// The processes that have a lock of flock(2) on the file at `path`, as `process 123 (host-local)`; none when
 /// the kernel does not tell, as for a process outside of this PID namespace.
 pub(crate) fn holders(path: &Path) -> Vec<String> {
-    let (Ok(metadata), Ok(table)) = (fs::metadata(path), fs::read_to_string("/proc/locks")) else {
-        return Vec::new();
+    /// The table is read in pieces, and a line can slip through between two of them when other locks go.
+    const LOOKS: usize = 5;
+    let Ok(metadata) = fs::metadata(path) else { return Vec::new() };
+    let look = |_| {
+        let table = fs::read_to_string("/proc/locks").ok()?;
+        Some(pids(&table, metadata.dev(), metadata.ino())).filter(|pids| !pids.is_empty())
     };
-    let pids = pids(&table, metadata.dev(), metadata.ino());
+    let pids = (0..LOOKS).find_map(look).unwrap_or_default();
     pids.into_iter().map(|pid| format!("process {pid} ({})", command(pid))).collect()
 }
 

@@ -176,12 +176,20 @@ impl Store {
     }
 
     fn note_reserved(&mut self, address: IpAddr, path: &Path, owner: Owner) -> Result<()> {
-        if self.options.durable {
-            sync_directory(&self.directory)?;
-        }
         let changed = path.symlink_metadata().map_or(0, |metadata| changed(&metadata));
-        let noted = self.index()?.insert(address, Some(owner.key()), changed);
-        if noted.is_err() { self.refresh() } else { Ok(()) }
+        if self.index()?.insert(address, Some(owner.key()), changed).is_err() {
+            self.refresh()?;
+        }
+        // After the note: an index that lacks a name must never be believed.
+        if self.options.durable
+            && let Err(error) = sync_directory(&self.directory)
+        {
+            if let Err(second) = self.release(address) {
+                cni::note(format_args!("weir: {address} stays reserved: {second}"));
+            }
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Gives `address` back, whoever has it.

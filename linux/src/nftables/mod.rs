@@ -115,6 +115,9 @@ impl Nftables {
     }
 
     /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`.
+    ///
+    /// That somebody committed a transaction during a dump (`NLM_F_DUMP_INTR`) is no failure: it happens all
+    /// the time on a busy node, and says nothing of the part that was asked for.
     fn read(
         &mut self,
         kind: u16,
@@ -124,11 +127,13 @@ impl Nftables {
     ) -> std::result::Result<(), Failed> {
         let sequence = self.socket.next_sequence();
         let bytes = batch::request(kind, request_flags(flags), sequence, content);
-        self.socket
-            .exchange(&bytes, sequence, sequence, |reply| {
-                on_reply(reply.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default());
-            })
-            .map_err(|failure| Failed { failure, message: 0 })
+        let outcome = self.socket.exchange(&bytes, sequence, sequence, |reply| {
+            on_reply(reply.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default());
+        });
+        match outcome {
+            Err(failure) if failure.errno() == Some(Errno::EINTR) => Ok(()),
+            outcome => outcome.map_err(|failure| Failed { failure, message: 0 }),
+        }
     }
 
     /// Reads one element of a set; `None` when the element, its set or the table is not there.

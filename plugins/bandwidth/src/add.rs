@@ -8,7 +8,7 @@ use crate::config::{Limit, Limits};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::record;
-use crate::shaper::{make_ifb, undo, undo_ifb};
+use crate::shaper::{make_ifb, refuse_other_root, undo, undo_ifb};
 use crate::subnets::Subnets;
 use crate::{host_end, shaping};
 
@@ -26,6 +26,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     if let Some(limit) = limits.ingress {
         let tbf = numbers(to_pod, &limit, host_end.mtu, &limits);
         if limits.subnets == Subnets::All {
+            refuse_other_root(&mut host, &host_end)?;
             host.set_root_tbf(host_end.index, &tbf)?;
         } else {
             made.push(make_ifb(&mut host, &host_end, Some(&attachment), to_pod, &tbf, &limits.subnets)?);

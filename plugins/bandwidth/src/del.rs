@@ -5,6 +5,7 @@ use linux::{Link, Nftables, Owner, Rtnetlink};
 
 use crate::direction::Direction;
 use crate::error::Result;
+use crate::subnets::hook;
 use crate::{host_end, ifb, record, shaper};
 
 /// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device.
@@ -17,15 +18,19 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let attachment = request.attachment();
     let mut doomed = ifb::all(&mut host, &attachment)?;
+    let is_ours = |link: &Link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
     // Without a namespace there is no pair: the kernel has deleted it.
     let pair = host_end::find(request, &mut host).ok();
-    if let Some(pair) = pair.as_ref().filter(|pair| record::is_only_shaped(pair)) {
+    if let Some(pair) = &pair {
         doomed.extend(devices_made_live(&mut host, pair)?);
+        if !is_ours(pair) {
+            release(&mut host, pair, &doomed)?;
+        }
     }
     if doomed.is_empty() {
         return Ok(());
     }
-    let pair = pair.filter(|link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias)));
+    let pair = pair.filter(is_ours);
     // Closing this socket waits for the entry's grace period, so that comes last.
     let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
     doomed.extend(pair);
@@ -33,6 +38,26 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     indices.sort_unstable();
     indices.dedup();
     Ok(host.delete_links(&indices)?)
+}
+
+/// Leaves another plugin's pair as it was before: its packets must not go to devices that are gone.
+fn release(host: &mut Rtnetlink, pair: &Link, doomed: &[Link]) -> Result<()> {
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let redirects = host.redirects_at(pair.index, hook(direction))?;
+        if redirects
+            .iter()
+            .any(|redirect| redirect.to == 0 || doomed.iter().any(|ifb| ifb.index == redirect.to))
+        {
+            host.delete_rules(pair.index, hook(direction))?;
+        }
+    }
+    if record::is_only_shaped(pair) {
+        if host.root_qdisc(pair.index)?.is_some_and(|qdisc| qdisc.tbf.is_some()) {
+            host.delete_root_qdisc(pair.index)?;
+        }
+        host.set_alias(pair.index, "")?;
+    }
+    Ok(())
 }
 
 /// Takes the attachment's masquerade entry away, if it has one. What goes wrong here is no error yet: `bridge`'s

@@ -97,6 +97,16 @@ pub enum Error {
         /// The kernel's driver.
         kind: String,
     },
+    /// Somebody else shapes the interface.
+    #[error(
+        "{interface} already has a root qdisc of somebody else ({kind}), which is not replaced; remove it, or limit the pod with it"
+    )]
+    OtherRoot {
+        /// The host's end.
+        interface: String,
+        /// Kind of the qdisc that is there.
+        kind: String,
+    },
     /// The other end of the veth pair is somewhere else.
     #[error(
         "cannot shape {interface} in network namespace {netns}: the other end of its veth pair is not in the host's network namespace"
@@ -223,6 +233,7 @@ impl From<Error> for Failure {
             | Error::NoInterface { .. }
             | Error::NotVeth { .. }
             | Error::NoHostEnd { .. }
+            | Error::OtherRoot { .. }
             | Error::NotShaped { .. }
             | Error::Differs { .. }
             | Error::NoIfb { .. }

@@ -5,7 +5,7 @@ use cni::Attachment;
 use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Tbf};
 
 use crate::direction::Direction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ifb;
 use crate::subnets::{Subnets, hook};
 
@@ -77,6 +77,20 @@ pub(crate) fn make_ifb(
         return Err(error.into());
     }
     Ok(ifb)
+}
+
+/// Whether the root of the host's end is free for a filter: what somebody else put there is not replaced. What
+/// the kernel put there itself has no handle.
+///
+/// # Errors
+/// [`Error::OtherRoot`]; what the kernel says.
+pub(crate) fn refuse_other_root(host: &mut Rtnetlink, host_end: &Link) -> Result<()> {
+    match host.root_qdisc(host_end.index)? {
+        Some(qdisc) if qdisc.handle != 0 && qdisc.tbf.is_none() => {
+            Err(Error::OtherRoot { interface: host_end.name.clone(), kind: qdisc.kind })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes what [`make_ifb`] made.

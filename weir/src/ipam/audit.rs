@@ -11,6 +11,7 @@ use super::{Error, FAULT_FOUND, Scope, report};
 pub(super) fn audit(scope: &Scope, json: bool) -> Result<ExitCode, Error> {
     let networks = scope.networks()?;
     let evidence = Evidence::gather();
+    let can_tell = evidence.failures.is_empty();
     let mut finds_fault = false;
     let mut printed = Vec::new();
     for network in &networks {
@@ -30,7 +31,23 @@ pub(super) fn audit(scope: &Scope, json: bool) -> Result<ExitCode, Error> {
         for failure in &evidence.failures {
             println!("not everything could be looked at: {failure}");
         }
-        println!("{}", if finds_fault { "something is wrong" } else { "nothing is wrong" });
+        if !evidence.is_complete() {
+            println!(
+                "nothing is called leaked: for that, everything must be seen, and libcni's results be kept here"
+            );
+        }
+        println!(
+            "{}",
+            match (finds_fault, can_tell) {
+                (true, _) => "something is wrong",
+                (false, true) => "nothing is wrong",
+                (false, false) => "nothing was seen to be wrong, but not everything was seen",
+            }
+        );
     }
-    Ok(if finds_fault { ExitCode::from(FAULT_FOUND) } else { ExitCode::SUCCESS })
+    Ok(match (finds_fault, can_tell) {
+        (true, _) => ExitCode::from(FAULT_FOUND),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::FAILURE,
+    })
 }

@@ -113,6 +113,8 @@ pub(crate) enum Error {
         "{address} is in use ({place}); detach the container instead, and its DEL gives the address back"
     )]
     InUse { address: std::net::IpAddr, place: String },
+    #[error("{address} has just been reserved; look again before you release it")]
+    JustReserved { address: std::net::IpAddr },
     #[error("cannot print: {0}")]
     Print(#[from] serde_json::Error),
 }

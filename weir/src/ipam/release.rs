@@ -22,6 +22,9 @@ pub(super) fn release(name: &str, chosen: &Chosen, yes: bool, places: &Places) -
             };
             return Err(Error::InUse { address: used.address, place });
         }
+        if let Some(young) = found.iter().find(|reserved| reserved.state == State::Young) {
+            return Err(Error::JustReserved { address: young.address });
+        }
         for reserved in &found {
             println!("{}", report::sentence(reserved));
         }

@@ -1,14 +1,30 @@
 //! Setting the limits of a running pod.
 
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
 use linux::Rtnetlink;
 
 use super::error::Error;
-use super::options::Options;
+use super::options::{Options, Rate};
 use super::pods::Pods;
 use super::target::{self, Target};
 
+/// Held while a record is read, changed and written; gone with the process.
+const LOCK: &str = "/run/weir/limit.lock";
+
 /// Changes what the options name and says on standard error what was done.
 pub(crate) fn change(target: &Target, options: &Options) -> Result<(), Error> {
+    for (option, rate, burst) in [
+        ("--ingress", options.ingress, options.ingress_burst),
+        ("--egress", options.egress, options.egress_burst),
+    ] {
+        if rate == Some(Rate::None) && burst.is_some() {
+            return Err(Error::BurstOfNone { option });
+        }
+    }
+    let _lock = lock(Path::new(LOCK)).map_err(|source| Error::Lock { path: LOCK.into(), source })?;
     let mut host = Rtnetlink::open()?;
     let known = target::find_one(&mut host, &Pods::read(), target)?;
     let [ingress, egress] = options.changes();
@@ -16,4 +32,13 @@ pub(crate) fn change(target: &Target, options: &Options) -> Result<(), Error> {
     let what = if changed { "changed the limits" } else { "the limits are as asked already" };
     cni::note(format_args!("weir: {target} ({}): {what}", known.host_end.name));
     Ok(())
+}
+
+fn lock(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::options().create(true).append(true).open(path)?;
+    file.lock()?;
+    Ok(file)
 }

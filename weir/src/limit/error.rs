@@ -22,6 +22,12 @@ pub(crate) enum Error {
     NotVeth { interface: String, kind: String },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("{option}: none has no burst; leave {option}-burst out")]
+    BurstOfNone { option: &'static str },
+    #[error("cannot print: {0}")]
+    Print(io::Error),
+    #[error("cannot lock {}: {source}", path.display())]
+    Lock { path: PathBuf, source: io::Error },
     #[error("cannot print JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("cannot watch: {0}")]

@@ -14,6 +14,8 @@ mod watch;
 pub(crate) use error::Error;
 pub(crate) use options::Options;
 
+use std::io::{ErrorKind, Write};
+
 use bandwidth::Shaped;
 use linux::Rtnetlink;
 
@@ -30,8 +32,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     if let Some(period) = options.watch {
         return watch::watch(period, || show(target.as_ref(), options));
     }
-    print!("{}", show(target.as_ref(), options)?);
-    Ok(())
+    let text = show(target.as_ref(), options)?;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Who reads decides how much.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::Print),
+    }
 }
 
 /// One look at the node, as text; with `--prometheus` also as a file.
@@ -56,7 +62,6 @@ fn shaped(target: Option<&Target>) -> Result<Vec<Shaped>, Error> {
             each.attachment = pods.behind(&each.host_end.name);
         }
     }
-    shaped.sort_by(|one, other| one.host_end.name.cmp(&other.host_end.name));
     let Some(target) = target else { return Ok(shaped) };
     // A target that exists but is not limited is no error: there is nothing to show.
     let known = target::find(&mut host, &pods, target)?;

@@ -6,10 +6,6 @@ use std::time::Duration;
 use bandwidth::{Change, quantity};
 use clap::Args;
 
-/// Kubernetes' bounds for a bandwidth, in bits per second: 1k to 1P.
-const LEAST_RATE: i128 = 1_000;
-const MOST_RATE: i128 = 1_000_000_000_000_000;
-
 #[derive(Args)]
 pub(crate) struct Options {
     /// A pod as NAMESPACE/NAME, a container ID (or its beginning), or an interface of the host; every limited
@@ -69,17 +65,17 @@ fn rate(text: &str) -> Result<Rate, String> {
     if text == "none" {
         return Ok(Rate::None);
     }
-    match quantity(text).map_err(|error| format!("{error}, or none"))? {
-        rate @ LEAST_RATE..=MOST_RATE => {
-            u64::try_from(rate).map(Rate::Bits).map_err(|error| error.to_string())
-        }
-        _ => Err("a limit is between 1k and 1P bits per second".to_owned()),
-    }
+    bandwidth::rate(text).map(Rate::Bits).map_err(|error| format!("{error}, or none"))
 }
 
+/// The bounds of the annotations for a burst.
 fn bits(text: &str) -> Result<u64, String> {
-    let bits = quantity(text).map_err(|error| error.to_string())?;
-    u64::try_from(bits).ok().filter(|bits| *bits > 0).ok_or_else(|| "a burst is at least 1 bit".to_owned())
+    const LEAST: i128 = 1_000;
+    const MOST: i128 = 32_000_000_000;
+    match quantity(text).map_err(|error| error.to_string())? {
+        bits @ LEAST..=MOST => u64::try_from(bits).map_err(|error| error.to_string()),
+        _ => Err("a burst is between 1k and 32G bits".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

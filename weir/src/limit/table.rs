@@ -58,7 +58,7 @@ fn row(shaped: &Shaped, direction: &str, limit: &ShapedDirection) -> [String; HE
     let statistics = &limit.statistics;
     [
         or_unknown(attachment.and_then(|attachment| attachment.pod.as_deref())),
-        or_unknown(id.map(|id| &id[..id.len().min(ID_LENGTH)])),
+        or_unknown(id.map(|id| &id[..id.floor_char_boundary(ID_LENGTH)])),
         or_unknown(attachment.map(|attachment| attachment.interface.as_str())),
         shaped.host_end.name.clone(),
         direction.to_owned(),

@@ -40,8 +40,13 @@ impl std::fmt::Display for Target {
 
 /// The host's ends of the pods that `target` names; at least one.
 pub(crate) fn find(host: &mut Rtnetlink, pods: &Pods, target: &Target) -> Result<Vec<Known>, Error> {
+    let shaped = bandwidth::shaped(host)?;
+    let by_ifb = |link: &Link| {
+        let shaped = shaped.iter().find(|shaped| shaped.host_end.index == link.index);
+        shaped.and_then(|shaped| shaped.attachment.clone())
+    };
     let identify = |link: Link| {
-        let attachment = bandwidth::attachment(&link);
+        let attachment = bandwidth::attachment(&link).or_else(|| by_ifb(&link));
         let attachment = attachment.or_else(|| pods.behind(&link.name));
         Known { host_end: link, attachment }
     };

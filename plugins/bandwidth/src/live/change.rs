@@ -91,7 +91,8 @@ impl Changing<'_> {
         }
         match found {
             Some(found) => {
-                self.needs_place(found.at_ifb)?;
+                let has_ifb = self.has_ifb()?;
+                self.needs_place(has_ifb)?;
                 self.retune(&found, &want)?;
             }
             None if self.can_have_ifb()? => {
@@ -105,7 +106,9 @@ impl Changing<'_> {
                 )?;
             }
             None => {
-                self.needs_place(false)?;
+                let has_ifb = self.has_ifb()?;
+                self.needs_place(has_ifb)?;
+                shaper::refuse_other_root(self.host, self.host_end)?;
                 self.host.set_root_tbf(self.host_end.index, &want)?;
             }
         }
@@ -228,10 +231,16 @@ impl Changing<'_> {
         let mut record = self.read_record()?;
         record.set(self.direction, recorded);
         let devices = self.devices()?;
-        let ifb = devices.first().map(|(link, direction)| (link, *direction));
         let known = record::attachment(&host_end)
             .or_else(|| devices.iter().find_map(|(link, _)| record::attachment(link)));
-        record::write(self.host, &host_end, ifb, known.as_ref().or(self.attachment), &record)
+        let known = known.as_ref().or(self.attachment);
+        if record::has_room(&host_end) || devices.is_empty() {
+            return record::write(self.host, &host_end, None, known, &record);
+        }
+        // Each of them has the whole record: none is left with an old one.
+        devices
+            .iter()
+            .try_for_each(|(ifb, at)| record::write(self.host, &host_end, Some((ifb, *at)), known, &record))
     }
 
     /// The direction before may have changed the alias.
@@ -247,6 +256,10 @@ impl Changing<'_> {
             devices.extend(shaper.filter(|shaper| shaper.at_ifb).map(|shaper| (shaper.link, direction)));
         }
         Ok(devices)
+    }
+
+    fn has_ifb(&mut self) -> Result<bool> {
+        Ok(!self.devices()?.is_empty())
     }
 
     /// Before anything is changed: whether the change can be recorded after it.
