@@ -1,8 +1,6 @@
 //! GC: remove the ifbs of attachments that are not valid any more.
 
 use std::collections::HashSet;
-use std::thread::sleep;
-use std::time::Duration;
 
 use cni::{Attachment, Request, ValidAttachment};
 use linux::{Hook, Link, Rtnetlink};
@@ -10,12 +8,9 @@ use linux::{Hook, Link, Rtnetlink};
 use crate::error::{Error, Result};
 use crate::{ifb, record};
 
-/// Whoever makes an ifb sends packets to it long before this is over.
-const GRACE: Duration = Duration::from_millis(100);
-
 /// Goes by the aliases, which tell network, container and interface. A device without one, as the reference
 /// makes them, has a name that does not tell the network: it goes when no attachment that is valid here would
-/// have it and no pair sends packets to it, now and a moment later.
+/// have it, no pair sends packets to it, and one did before: an ADD that is at work has not come so far.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let mut host = Rtnetlink::open()?;
@@ -29,10 +24,10 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
         let used = used(&mut host)?;
         orphans.retain(|ifb| !used.contains(&ifb.index));
     }
-    if !orphans.is_empty() {
-        sleep(GRACE);
-        let used = used(&mut host)?;
-        doomed.extend(orphans.into_iter().filter(|ifb| !used.contains(&ifb.index)));
+    for orphan in orphans {
+        if had_a_pair(&mut host, &orphan)? {
+            doomed.push(orphan);
+        }
     }
     let mut failures = Vec::new();
     for ifb in doomed {
@@ -64,6 +59,13 @@ fn may_be_stale(ifb: &Link, network: &str, valid: &[ValidAttachment]) -> bool {
             };
             ifb::names(&attachment).contains(&ifb.name)
         })
+}
+
+/// Whether a pair sent packets to the device once. The reference gives it its filter only after that; ours has
+/// one before, and shows it by what has passed.
+fn had_a_pair(host: &mut Rtnetlink, ifb: &Link) -> Result<bool> {
+    let Some(qdisc) = host.root_qdisc(ifb.index)? else { return Ok(false) };
+    Ok(qdisc.tbf.is_some() && (!qdisc.tells_ethernet || qdisc.statistics.packets > 0))
 }
 
 /// The devices that a veth pair's filters send packets to.

@@ -61,3 +61,18 @@ fn gc_removes_what_the_reference_left() {
     setting.call().verb("GC", &gc).unwrap();
     assert!(ifbs().is_empty());
 }
+
+#[test]
+fn gc_removes_what_the_reference_left_of_a_pair_that_is_gone() {
+    let setting = setting();
+    reference(&setting).add(&with_prev_result(&config(10_000_000, CONTAINERD), &setting.attached));
+    let gc = || {
+        let config = bandwidth_config(json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}));
+        setting.call().verb("GC", &config).unwrap();
+    };
+    gc();
+    assert_eq!(ifbs().len(), 1, "a pair still sends packets to it");
+    setting.pod.shell("ip link delete eth0");
+    gc();
+    assert!(ifbs().is_empty());
+}
