@@ -29,6 +29,8 @@ struct Attachment {
     configs: [Value; 2],
     calls: [Call; 2],
     result: Value,
+    /// How much of the last ADD was `bandwidth`'s.
+    shaping: Duration,
 }
 
 impl Contender<'_> {
@@ -58,6 +60,7 @@ impl Contender<'_> {
             configs: [bridge, bandwidth],
             calls: [call("bridge"), call("bandwidth")],
             result: Value::Null,
+            shaping: Duration::ZERO,
         }
     }
 }
@@ -66,7 +69,9 @@ impl Attachment {
     fn add(&mut self) -> Duration {
         let start = Instant::now();
         let first = self.calls[0].add(&self.configs[0]);
+        let attached = start.elapsed();
         self.result = self.calls[1].add(&with_prev_result(&self.configs[1], &first));
+        self.shaping = start.elapsed() - attached;
         start.elapsed()
     }
 
@@ -126,13 +131,14 @@ fn chain_name(masquerade: bool) -> &'static str {
 }
 
 fn alone(contenders: &[Contender<'_>; 2], masquerade: bool) {
-    let mut times: [[Times; 3]; 2] = Default::default();
+    let mut times: [[Times; 4]; 2] = Default::default();
     // The first round makes bridges and tables and is not counted.
     for round in 0..=ALONE {
         for (contender, times) in contenders.iter().zip(&mut times) {
             let pod = Pod::new(&format!("{}-{round}", contender.name));
             let mut attachment = contender.attachment(&pod, masquerade);
-            let taken = [attachment.add(), attachment.check(), attachment.del()];
+            let add = attachment.add();
+            let taken = [add, attachment.shaping, attachment.check(), attachment.del()];
             if round > 0 {
                 for (times, taken) in times.iter_mut().zip(taken) {
                     times.0.push(taken);
@@ -141,7 +147,8 @@ fn alone(contenders: &[Contender<'_>; 2], masquerade: bool) {
         }
     }
     let [ours, theirs] = &mut times;
-    for (verb, (ours, theirs)) in ["ADD", "CHECK", "DEL"].iter().zip(ours.iter_mut().zip(theirs)) {
+    let verbs = ["ADD", "ADD, bandwidth alone", "CHECK", "DEL"];
+    for (verb, (ours, theirs)) in verbs.iter().zip(ours.iter_mut().zip(theirs)) {
         println!(
             "| {} | {verb} | {:.2} | {:.2} | {:.2} | {:.2} | 1/{:.1} |",
             chain_name(masquerade),
