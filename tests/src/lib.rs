@@ -24,19 +24,23 @@ pub mod config;
 mod containerd;
 pub mod cri;
 mod executable;
+mod flow;
 mod image;
 mod look;
 mod node;
 mod pod;
+mod process;
 mod processes;
 
 pub use call::{Call, Failure, Running};
 pub use config::with_prev_result;
 pub use containerd::{Containerd, PodSandbox};
 pub use executable::{REFERENCE, installed, repository};
+pub use flow::{Flow, Flowing, Received};
 pub use look::Look;
 pub use node::Node;
 pub use pod::Pod;
+pub use process::Process;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

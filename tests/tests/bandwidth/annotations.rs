@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::setting::{CONTAINERD, CRIO, Setting, annotated, requested};
 
 /// Rate and the burst that weir chooses for it.
-const TEN_MEGABIT: Option<(u64, u64)> = Some((10_000_000, 25_000));
+const TEN_MEGABIT: Option<(u64, u64)> = Some((10_000_000, 50_000));
 
 #[test]
 fn an_annotation_shapes_when_the_runtime_says_nothing() {

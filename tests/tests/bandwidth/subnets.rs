@@ -1,9 +1,7 @@
 //! `shapedSubnets` and `unshapedSubnets`, on real traffic: the host has an exempt address and another one.
 
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
+use tests::Flow;
 
 use crate::setting::{POD, Setting, ifbs};
 
@@ -31,41 +29,46 @@ fn setting(lists: Value) -> (Setting, Value) {
     (setting, keys)
 }
 
-fn serve(setting: &Setting) -> Child {
-    let mut server = setting.pod.command("exec iperf3 -s -p 5300");
-    let server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    server
+/// Mbit/s over two seconds between one of the host's addresses and one of the pod's.
+fn megabits(setting: &Setting, host: &str, pod: &str, to_pod: bool) -> f64 {
+    let netns = setting.pod.netns();
+    let (to, from) = if to_pod { (Some(netns.as_str()), None) } else { (None, Some(netns.as_str())) };
+    let (sender, receiver) = if to_pod { (host, pod) } else { (pod, host) };
+    let options = format!("-B {receiver}");
+    Flow { sender: from, address: sender, receiver: to, seconds: 2, options: &options }.run().mean / 1e6
 }
 
-/// Mbit/s over a second and a half between the pod and one of the host's addresses.
-fn megabits(from: &str, to: &str, flags: &str) -> f64 {
-    let report = tests::json(&format!("iperf3 -c {to} -p 5300 -B {from} -t 1.5 -J {flags}"));
-    report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() / 1e6
+/// What `tc` says of both limits' queues under this key, in sum.
+fn at_the_queues(key: &str) -> u64 {
+    let number = |ifb: &String| {
+        let qdiscs = tests::json(&format!("tc -s -j qdisc show dev {ifb} root"));
+        assert_eq!(qdiscs[0]["kind"], "tbf", "{qdiscs}");
+        qdiscs[0][key].as_u64().unwrap()
+    };
+    ifbs().iter().map(number).sum()
 }
 
 fn check_traffic(lists: Value) {
     let (setting, keys) = setting(lists);
     assert_eq!(ifbs().len(), 2);
-    let mut server = serve(&setting);
-    for flags in ["", "-R"] {
-        for (exempt, shaped, pod) in [(EXEMPT, SHAPED, POD), (EXEMPT_V6, SHAPED_V6, POD_V6)] {
-            let (fast, slow) = (megabits(exempt, pod, flags), megabits(shaped, pod, flags));
-            assert!(fast > 100.0, "exempt {exempt} {flags}: {fast} Mbit/s");
-            assert!(slow < 5.0 && slow > 1.0, "shaped {shaped} {flags}: {slow} Mbit/s");
+    for (exempt, shaped, pod) in [(EXEMPT, SHAPED, POD), (EXEMPT_V6, SHAPED_V6, POD_V6)] {
+        for to_pod in [true, false] {
+            let fast = megabits(&setting, exempt, pod, to_pod);
+            let slow = megabits(&setting, shaped, pod, to_pod);
+            assert!(fast > 100.0, "exempt {exempt}, to the pod {to_pod}: {fast} Mbit/s");
+            assert!(slow < 5.0 && slow > 1.0, "shaped {shaped}, to the pod {to_pod}: {slow} Mbit/s");
         }
+        tests::eventually("what the flows left in the queues is gone", || at_the_queues("backlog") == 0);
+        // What is exempt does not even come near a queue: there and back, but for a question for a neighbour.
+        let passed = |host: &str| {
+            let before = at_the_queues("packets");
+            tests::shell(&format!("ping -n -q -i 0.01 -c 40 -I {host} {pod}"));
+            at_the_queues("packets") - before
+        };
+        let (exempt_passed, shaped_passed) = (passed(exempt), passed(shaped));
+        assert!(exempt_passed < 10, "of {exempt} came {exempt_passed} packets to a queue");
+        assert!(shaped_passed >= 80, "of {shaped} came {shaped_passed} packets to a queue");
     }
-    // What is exempt does not wait behind what is shaped.
-    let mut busy = std::process::Command::new("iperf3");
-    let arguments = format!("-c {POD} -p 5300 -B {SHAPED} -t 3");
-    let mut busy = busy.args(arguments.split(' ')).stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    let begin = Instant::now();
-    tests::shell(&format!("ping -n -q -i 0.01 -c 40 -I {EXEMPT} {POD}"));
-    assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
-    busy.wait().unwrap();
-    server.kill().unwrap();
-    server.wait().unwrap();
 
     tests::shell(&format!("tc filter del dev {} ingress pref 61438", setting.host_end()));
     let failure = setting.check(keys).unwrap_err();

@@ -6,7 +6,7 @@ use crate::{limited, node, remove, shaping};
 
 #[test]
 fn a_running_pod_gets_another_limit_and_containerd_removes_it_as_any_other() {
-    let (node, mut containerd) = node();
+    let (node, containerd) = node();
     // The first pod of a node leaves the bridge and the empty table behind.
     remove(&containerd, &containerd.run_pod("first", &[]).unwrap());
     let before = node.fingerprint();
@@ -17,7 +17,7 @@ fn a_running_pod_gets_another_limit_and_containerd_removes_it_as_any_other() {
     assert_eq!((shape.to_pod, shape.from_pod), (Some(40_000_000), Some(20_000_000)));
     shaping::check(&node, &sandbox);
     for (direction, rate) in [(Direction::ToPod, 40e6), (Direction::FromPod, 20e6)] {
-        let received = measure(&mut containerd, &sandbox, direction);
+        let received = measure(&sandbox, direction);
         assert!(received.mean > 0.9 * rate * 1448.0 / 1514.0, "{direction:?}: {received:?}");
         assert!(received.mean <= 1.03 * rate * 1448.0 / 1514.0, "{direction:?}: {received:?}");
     }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Node, Pod, REFERENCE, with_prev_result};
+use tests::{Node, Pod, Process, REFERENCE, with_prev_result};
 
 use crate::case::{Case, Direction, Peer, Plugin};
-use crate::process::Process;
 
 /// The pod, and what is at the other end of its traffic. It ends with the calling thread.
 pub struct Attached {
@@ -87,12 +86,16 @@ impl Attached {
     /// # Panics
     /// When it cannot be started.
     pub fn start(&self, end: End, command: &str) -> Process {
-        let netns = match (end, &self.peer) {
+        Process::start(self.netns(end).as_deref(), command)
+    }
+
+    /// Path of this end's network namespace, if it is not the thread's own.
+    pub fn netns(&self, end: End) -> Option<String> {
+        match (end, &self.peer) {
             (End::Pod, _) => Some(self.pod.netns()),
             (End::Peer, Some(peer)) => Some(peer.netns()),
             (End::Peer, None) => None,
-        };
-        Process::start(netns.as_deref(), command)
+        }
     }
 
     /// Makes both ends keep each other's link address. At the slowest limits the answers of ARP wait behind

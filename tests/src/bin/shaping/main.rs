@@ -15,7 +15,6 @@ mod options;
 mod outcome;
 mod patience;
 mod ping;
-mod process;
 mod tables;
 
 use std::process::ExitCode;

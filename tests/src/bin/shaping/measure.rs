@@ -56,9 +56,9 @@ fn once(case: &Case, seconds: u32) -> Result<Run, String> {
     #[expect(clippy::cast_precision_loss, reason = "rates are below 2^52")]
     let ideal = case.rate.0 as f64 * case.load.payload();
     Ok(Run {
-        all: received.all / ideal,
+        all: received.mean / ideal,
         first_second: received.first_second / ideal,
-        megabits: received.all / 1e6,
+        megabits: received.mean / 1e6,
         // Without any answer there is no time; it is the worst there is.
         ping_mean: trips.map_or(f64::INFINITY, |trips| trips.mean),
         ping_worst: trips.map_or(f64::INFINITY, |trips| trips.worst),

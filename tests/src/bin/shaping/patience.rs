@@ -3,10 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
+use tests::Process;
+
 use crate::attached::{Attached, End};
 use crate::case::{Case, Direction, Rate};
 use crate::ping::{self, RoundTrips};
-use crate::process::Process;
 
 /// Full-size packets that are sent at once.
 pub const PACKETS: u32 = 4;

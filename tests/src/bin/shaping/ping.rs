@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ::tests::Process;
+
 use crate::attached::{Attached, End};
 use crate::case::Rate;
-use crate::process::Process;
 
 /// Round trips, in milliseconds.
 #[derive(Debug, Clone, Copy)]
