@@ -1,12 +1,17 @@
 //! What the plugin chooses itself, and the keys by which an operator has a say in it.
 
+use crate::burst::Burst;
 use crate::error::{Error, Result};
 
 /// A burst that nobody chose, in milliseconds of the rate: what passes at once after a pause. It covers the
 /// time that a CPU is somewhere else; see `shaping` for how it was measured.
-const BURST_MILLISECONDS: u64 = 20;
-/// What may wait beyond the burst, in milliseconds of the rate: the reference's latency.
+const BURST_MILLISECONDS: u64 = 40;
+/// What may wait beyond a burst that somebody chose, in milliseconds of the rate: the reference's latency.
 const LATENCY_MILLISECONDS: u64 = 25;
+/// What may wait in all where nobody chose a burst, in milliseconds of the rate ...
+const OWN_QUEUE_MILLISECONDS: u64 = 45;
+/// ... and beyond the burst at least so much of it.
+const OWN_LATENCY_LEAST_MILLISECONDS: u64 = 5;
 /// Less than a millisecond is no time for a scheduler, more than a second is no limit any more.
 const MILLISECONDS: std::ops::RangeInclusive<u64> = 1..=1000;
 
@@ -15,19 +20,13 @@ const MILLISECONDS: std::ops::RangeInclusive<u64> = 1..=1000;
 pub(crate) struct Choice {
     /// Of a burst that nobody chose: 1 to 1,000.
     pub burst_milliseconds: u64,
-    /// Of the queue, beyond the burst: 1 to 1,000.
-    pub latency_milliseconds: u64,
-    /// Whether the operator wrote the latency down: then the queue is that, and not what TCP would like.
-    pub latency_is_given: bool,
+    /// Of the queue, beyond the burst, where the operator wrote it down: 1 to 1,000.
+    pub latency_milliseconds: Option<u64>,
 }
 
 impl Default for Choice {
     fn default() -> Self {
-        Self {
-            burst_milliseconds: BURST_MILLISECONDS,
-            latency_milliseconds: LATENCY_MILLISECONDS,
-            latency_is_given: false,
-        }
+        Self { burst_milliseconds: BURST_MILLISECONDS, latency_milliseconds: None }
     }
 }
 
@@ -37,13 +36,20 @@ impl Choice {
     /// # Errors
     /// [`Error::InvalidKey`] outside of 1 to 1,000.
     pub fn from_keys(burst_milliseconds: Option<u64>, latency_milliseconds: Option<u64>) -> Result<Self> {
-        let default = Self::default();
         Ok(Self {
             burst_milliseconds: milliseconds("burstMilliseconds", burst_milliseconds)?
-                .unwrap_or(default.burst_milliseconds),
-            latency_milliseconds: milliseconds("latencyMilliseconds", latency_milliseconds)?
-                .unwrap_or(default.latency_milliseconds),
-            latency_is_given: latency_milliseconds.is_some(),
+                .unwrap_or(BURST_MILLISECONDS),
+            latency_milliseconds: milliseconds("latencyMilliseconds", latency_milliseconds)?,
+        })
+    }
+
+    /// What may wait beyond this burst, in milliseconds of the rate.
+    pub fn latency_milliseconds(&self, burst: Burst) -> u64 {
+        self.latency_milliseconds.unwrap_or_else(|| match burst {
+            Burst::Chosen { .. } => LATENCY_MILLISECONDS,
+            Burst::NotChosen => OWN_QUEUE_MILLISECONDS
+                .saturating_sub(self.burst_milliseconds)
+                .max(OWN_LATENCY_LEAST_MILLISECONDS),
         })
     }
 }
@@ -67,7 +73,7 @@ mod tests {
     fn the_bounds_are_allowed_and_what_is_beyond_is_named() {
         for value in [1, 1000] {
             let choice = Choice::from_keys(Some(value), Some(value)).unwrap();
-            assert_eq!((choice.burst_milliseconds, choice.latency_milliseconds), (value, value));
+            assert_eq!((choice.burst_milliseconds, choice.latency_milliseconds), (value, Some(value)));
         }
         for value in [0, 1001, u64::MAX] {
             let error = Choice::from_keys(Some(value), None).unwrap_err().to_string();
