@@ -153,8 +153,7 @@ mod tests {
         let (mut host, _) = two_namespaces();
         let bridge = host.create_bridge("br0", Mac::random().unwrap(), None).unwrap().index;
         let [host_mac, pod_mac] = [Mac::random().unwrap(), Mac::random().unwrap()];
-        let pair =
-            VethPair { host_name: "host0", host_mac, pod_name: "eth0", pod_mac, mtu: None, bridge };
+        let pair = VethPair { host_name: "host0", host_mac, pod_name: "eth0", pod_mac, mtu: None, bridge };
         let here = Namespace::open("/proc/thread-self/ns/net").unwrap();
         let end = host.create_veth(&pair, &here).unwrap();
         assert_eq!(end.peer_namespace, None);

@@ -72,7 +72,7 @@ struct AttachmentOptions {
     #[arg(long, value_name = "FOLDERS")]
     cni_path: Option<String>,
     /// Where results are kept between attach and detach.
-    #[arg(long, value_name = "FOLDER", default_value = runtime::CACHE)]
+    #[arg(long, value_name = "FOLDER", default_value = cni::OWN_RESULTS)]
     cache: PathBuf,
 }
 
