@@ -6,6 +6,7 @@ mod human;
 mod install;
 mod ipam;
 mod limit;
+mod list;
 mod output;
 mod runtime;
 mod table;
