@@ -54,7 +54,7 @@ fn report(failures: &[linux::Error]) {
     let denied = failures.iter().filter(|failure| failure.is_denied()).count();
     if denied > 0 {
         cni::note(format_args!(
-            "weir: the pods' ends of {denied} pairs may not be looked at, and are listed without MAC, MTU and addresses: run as root"
+            "weir: the pods' ends cannot be looked at (pairs: {denied}): only root may see their MAC, MTU and addresses"
         ));
     }
     for failure in failures.iter().filter(|failure| !failure.is_denied()) {
