@@ -4,6 +4,12 @@ use std::fmt;
 
 use serde::Deserialize;
 
+/// Where libcni keeps the result of each attachment until its DEL, in files `<network>-<container ID>-<interface>`
+/// (`libcni/api.go`, `CacheDir`).
+pub const LIBCNI_RESULTS: &str = "/var/lib/cni/results";
+/// Where `weir attach` keeps them, under the same names.
+pub const OWN_RESULTS: &str = "/var/lib/weir/attachments";
+
 /// Names an attachment, also on the kernel objects that belong to it.
 ///
 /// Shown as `weir container=ID interface=NAME network=NAME pod=NAMESPACE/NAME`, which is the text of a

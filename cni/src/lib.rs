@@ -21,7 +21,7 @@ mod serve;
 mod version;
 
 pub use arguments::Arguments;
-pub use attachment::{Attachment, ValidAttachment};
+pub use attachment::{Attachment, LIBCNI_RESULTS, OWN_RESULTS, ValidAttachment};
 pub use decode::{DecodeError, Document, decode, optional};
 pub use delegate::Delegate;
 pub use environment::{Command, Environment, Variables};

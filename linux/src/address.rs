@@ -124,7 +124,15 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn addresses(&mut self, link: u32) -> Result<Vec<LinkAddress>> {
-        let mut message = AddressMessage::default();
+        self.list_addresses(link, AddressMessage::default())
+    }
+
+    /// The addresses of one link, in the namespace that `message` names.
+    pub(crate) fn list_addresses(
+        &mut self,
+        link: u32,
+        mut message: AddressMessage,
+    ) -> Result<Vec<LinkAddress>> {
         message.header.index = link;
         let operation = format_args!("list the addresses of link {link}");
         self.dump(RouteNetlinkMessage::GetAddress(message), operation, |reply| {

@@ -200,6 +200,11 @@ impl Error {
         self.errno() == Some(Errno::EEXIST)
     }
 
+    /// Whether the kernel wants a privilege that this process has not (`EACCES`, `EPERM`).
+    pub fn is_denied(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
+    }
+
     /// Whether the bridge has no free port (`EXFULL`).
     pub fn is_full(&self) -> bool {
         self.errno() == Some(Errno::EXFULL)

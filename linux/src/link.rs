@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
 use crate::netlink::{Failure, Reply, attributes, read_u32};
+use crate::peer::NamespaceNumber;
 use crate::rtnetlink::Rtnetlink;
 
 /// `struct ifinfomsg` (uapi/linux/rtnetlink.h).
@@ -22,6 +23,7 @@ const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
@@ -42,6 +44,9 @@ pub struct Link {
     pub master: Option<u32>,
     /// Index of the other end, in that end's namespace (`IFLA_LINK`).
     pub peer: Option<u32>,
+    /// Number by which this namespace knows the one of the other end (`IFLA_LINK_NETNSID`); none when that is
+    /// this one, [`NamespaceNumber::NONE`](crate::NamespaceNumber::NONE) while the kernel takes it apart.
+    pub peer_namespace: Option<NamespaceNumber>,
     /// Driver, such as `veth`, `bridge` or `ifb`; none for a physical device and for `lo`.
     pub kind: Option<String>,
     /// What the link says of itself (`ip link set NAME alias …`).
@@ -72,6 +77,7 @@ impl Link {
             mtu: 0,
             master: None,
             peer: None,
+            peer_namespace: None,
             kind: None,
             alias: None,
             port: BridgePort::default(),
@@ -85,6 +91,7 @@ impl Link {
                 IFLA_LINK => link.peer = read_u32(value),
                 IFLA_MASTER => link.master = read_u32(value),
                 IFLA_IFALIAS => link.alias = Some(text(value)),
+                IFLA_LINK_NETNSID => link.peer_namespace = NamespaceNumber::parse(value),
                 IFLA_LINKINFO => link.parse_info(value),
                 _ => {}
             }
@@ -183,7 +190,11 @@ impl Rtnetlink {
         }
     }
 
-    fn get_link(&mut self, mut message: LinkMessage, whom: impl std::fmt::Display) -> Result<Option<Link>> {
+    pub(crate) fn get_link(
+        &mut self,
+        mut message: LinkMessage,
+        whom: impl std::fmt::Display,
+    ) -> Result<Option<Link>> {
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let mut found = None;
         match self.attempt(RouteNetlinkMessage::GetLink(message), 0, |reply| found = Link::parse(&reply)) {

@@ -16,6 +16,7 @@
 //! | `reference.rs` | the Go plugins before and after ours, on one machine |
 //! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains |
 //! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |
+//! | `list.rs` | `weir list`: the attachments of a node |
 //! | `limit.rs` | `weir limit`: the limits of running pods, shown and changed |
 //! | `operator.rs` | `weir install`, the command line |
 

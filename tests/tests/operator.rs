@@ -191,7 +191,7 @@ mod command_line {
         let output = run(installed().join("weir"), &["--help"]);
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
-        for command in ["install", "attach", "check", "detach"] {
+        for command in ["install", "list", "attach", "check", "detach"] {
             assert!(help.contains(&format!("\n  {command}")), "{help}");
         }
         let output = run(installed().join("weir"), &["attach", "--help"]);

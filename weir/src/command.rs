@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::limit;
 use crate::runtime::{self, Attaching};
-use crate::{PLUGINS, install, ipam};
+use crate::{PLUGINS, install, ipam, list};
 
 /// CNI plugins in one executable.
 ///
@@ -30,6 +30,10 @@ enum Command {
         /// The folder, such as /opt/cni/bin; made when it is missing.
         folder: PathBuf,
     },
+    /// List the attachments of this node, as the kernel has them now.
+    ///
+    /// Exit code 0 when everything could be looked at, 1 otherwise.
+    List(list::Options),
     /// Show the limits of running pods, or change those of one.
     ///
     /// A change takes effect at once, keeps what flows flowing, and lasts as long as the pod.
@@ -72,7 +76,7 @@ struct AttachmentOptions {
     #[arg(long, value_name = "FOLDERS")]
     cni_path: Option<String>,
     /// Where results are kept between attach and detach.
-    #[arg(long, value_name = "FOLDER", default_value = runtime::CACHE)]
+    #[arg(long, value_name = "FOLDER", default_value = cni::OWN_RESULTS)]
     cache: PathBuf,
 }
 
@@ -96,6 +100,10 @@ impl From<AttachmentOptions> for Attaching {
 pub(crate) fn run() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Install { folder } => install::install(&folder, PLUGINS).map_err(|error| error.to_string()),
+        Command::List(options) => match list::run(&options) {
+            Ok(code) => return code,
+            Err(error) => Err(error.to_string()),
+        },
         Command::Limit(options) => limit::run(&options).map_err(|error| error.to_string()),
         Command::Attach(options) => runtime::attach(options.into()).map_err(|error| error.to_string()),
         Command::Check(options) => runtime::check(options.into()).map_err(|error| error.to_string()),

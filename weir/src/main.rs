@@ -1,10 +1,15 @@
 //! `weir`: every plugin under its own name, the operator's tool under `weir`.
 
+mod attached;
 mod command;
+mod human;
 mod install;
 mod ipam;
 mod limit;
+mod list;
+mod output;
 mod runtime;
+mod table;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -11,9 +11,8 @@ use linux::{Namespace, Rtnetlink};
 
 use crate::holder::Holder;
 
-/// Where results of attachments are kept: by libcni (`<network>-<container ID>-<interface>`), and by
-/// `weir attach`, which uses the same names.
-const RESULTS: [&str; 2] = ["/var/lib/cni/results", "/var/lib/weir/attachments"];
+/// Where results of attachments are kept.
+const RESULTS: [&str; 2] = [cni::LIBCNI_RESULTS, cni::OWN_RESULTS];
 
 /// An interface that has an address.
 #[derive(Debug, Clone, PartialEq, Eq)]

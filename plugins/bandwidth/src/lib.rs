@@ -30,9 +30,8 @@ mod status;
 mod subnets;
 
 pub use error::{Error, Result};
-pub use live::{Change, Shaped, ShapedDirection, change, shaped};
+pub use live::{Change, Pair, ShapedDirection, change, pairs};
 pub use quantity::{QuantityError, RateError, quantity, rate};
-pub use record::attachment;
 
 use cni::{AddResult, Plugin, Request};
 

@@ -106,7 +106,7 @@ fn is_ours(alias: &str) -> bool {
 }
 
 /// Whose object this is by its alias, whether weir made it or only shaped it.
-pub fn attachment(link: &Link) -> Option<Attachment> {
+pub(crate) fn attachment(link: &Link) -> Option<Attachment> {
     let alias = link.alias.as_deref()?;
     let attachment = match alias.strip_prefix(SHAPED) {
         Some(rest) => Attachment::parse(&format!("{MADE}{rest}")),

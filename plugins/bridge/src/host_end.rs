@@ -78,6 +78,7 @@ mod tests {
             mtu: 1500,
             master: None,
             peer: Some(2),
+            peer_namespace: None,
             kind: Some("veth".into()),
             alias,
             port: linux::BridgePort::default(),

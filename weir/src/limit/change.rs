@@ -6,10 +6,10 @@ use std::path::Path;
 
 use linux::Rtnetlink;
 
+use crate::attached::{self, Pods, Target};
+
 use super::error::Error;
 use super::options::{Options, Rate};
-use super::pods::Pods;
-use super::target::{self, Target};
 
 /// Held while a record is read, changed and written; gone with the process.
 const LOCK: &str = "/run/weir/limit.lock";
@@ -26,11 +26,11 @@ pub(crate) fn change(target: &Target, options: &Options) -> Result<(), Error> {
     }
     let _lock = lock(Path::new(LOCK)).map_err(|source| Error::Lock { path: LOCK.into(), source })?;
     let mut host = Rtnetlink::open()?;
-    let known = target::find_one(&mut host, &Pods::read(), target)?;
+    let pair = attached::find_one(&mut host, &Pods::read(), target)?;
     let [ingress, egress] = options.changes();
-    let changed = bandwidth::change(&mut host, &known.host_end, known.attachment.as_ref(), ingress, egress)?;
+    let changed = bandwidth::change(&mut host, &pair.host_end, pair.attachment.as_ref(), ingress, egress)?;
     let what = if changed { "changed the limits" } else { "the limits are as asked already" };
-    cni::note(format_args!("weir: {target} ({}): {what}", known.host_end.name));
+    cni::note(format_args!("weir: {target} ({}): {what}", pair.host_end.name));
     Ok(())
 }
 

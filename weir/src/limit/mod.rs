@@ -2,25 +2,19 @@
 
 mod change;
 mod error;
-mod human;
-mod json;
 mod options;
-mod pods;
 mod prometheus;
 mod table;
-mod target;
 mod watch;
 
 pub(crate) use error::Error;
 pub(crate) use options::Options;
 
-use std::io::{ErrorKind, Write};
-
-use bandwidth::Shaped;
+use bandwidth::Pair;
 use linux::Rtnetlink;
 
-use pods::Pods;
-use target::Target;
+use crate::attached::{self, Pods, Target, json};
+use crate::output;
 
 /// Does what the options ask for: changes a limit, then shows one, all, or all again and again.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
@@ -33,38 +27,33 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         return watch::watch(period, || show(target.as_ref(), options));
     }
     let text = show(target.as_ref(), options)?;
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // Who reads decides how much.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Error::Print),
-    }
+    output::print(&text).map_err(Error::Print)
 }
 
 /// One look at the node, as text; with `--prometheus` also as a file.
 fn show(target: Option<&Target>, options: &Options) -> Result<String, Error> {
-    let shaped = shaped(target)?;
+    let limited = limited(target)?;
     if let Some(file) = &options.prometheus {
-        prometheus::write(file, &shaped)?;
+        prometheus::write(file, &limited)?;
         if !options.json && options.watch.is_none() && target.is_none() {
             return Ok(String::new());
         }
     }
-    if options.json { json::render(&shaped) } else { Ok(table::render(&shaped)) }
+    if options.json {
+        return Ok(json::list(&limited.iter().map(json::pair).collect::<Vec<_>>())?);
+    }
+    Ok(table::render(&limited))
 }
 
-/// The shaped attachments of this namespace, or those that the target names.
-fn shaped(target: Option<&Target>) -> Result<Vec<Shaped>, Error> {
+/// The limited pairs of this namespace, or those of them that the target names.
+fn limited(target: Option<&Target>) -> Result<Vec<Pair>, Error> {
     let mut host = Rtnetlink::open()?;
     let pods = Pods::read();
-    let mut shaped = bandwidth::shaped(&mut host)?;
-    for each in &mut shaped {
-        if each.attachment.is_none() {
-            each.attachment = pods.behind(&each.host_end.name);
-        }
-    }
-    let Some(target) = target else { return Ok(shaped) };
-    // A target that exists but is not limited is no error: there is nothing to show.
-    let known = target::find(&mut host, &pods, target)?;
-    shaped.retain(|each| known.iter().any(|pod| pod.host_end.index == each.host_end.index));
-    Ok(shaped)
+    let mut pairs = match target {
+        None => attached::pairs(&mut host, &pods)?,
+        // One that exists but is not limited is no error: there is nothing to show.
+        Some(target) => attached::find(&mut host, &pods, target)?,
+    };
+    pairs.retain(Pair::is_limited);
+    Ok(pairs)
 }

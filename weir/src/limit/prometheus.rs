@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use bandwidth::{Shaped, ShapedDirection};
+use bandwidth::{Pair, ShapedDirection};
 
 use super::error::Error;
 
@@ -70,11 +70,11 @@ const METRICS: [Metric; 8] = [
 ];
 
 /// Writes `file` anew: the collector reads the former text or the whole new one.
-pub(crate) fn write(file: &Path, shaped: &[Shaped]) -> Result<(), Error> {
+pub(crate) fn write(file: &Path, limited: &[Pair]) -> Result<(), Error> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     // The collector reads *.prom only.
     let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = replace(file, &temporary, &render(shaped));
+    let written = replace(file, &temporary, &render(limited));
     if written.is_err() {
         // The first error is the one to report; a temporary file that was never made is no second one.
         fs::remove_file(&temporary).ok();
@@ -89,13 +89,13 @@ fn replace(file: &Path, temporary: &Path, text: &str) -> io::Result<()> {
     fs::rename(temporary, file)
 }
 
-fn render(shaped: &[Shaped]) -> String {
+fn render(limited: &[Pair]) -> String {
     let mut text = String::new();
     for metric in &METRICS {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "# HELP {} {}", metric.name, metric.help);
         let _ = writeln!(text, "# TYPE {} {}", metric.name, metric.kind);
-        for each in shaped {
+        for each in limited {
             for (direction, limit) in [("ingress", &each.ingress), ("egress", &each.egress)] {
                 let Some(limit) = limit else { continue };
                 let _ = writeln!(
@@ -111,8 +111,8 @@ fn render(shaped: &[Shaped]) -> String {
     text
 }
 
-fn labels(shaped: &Shaped, direction: &str) -> String {
-    let attachment = shaped.attachment.as_ref();
+fn labels(pair: &Pair, direction: &str) -> String {
+    let attachment = pair.attachment.as_ref();
     let (namespace, pod) = attachment
         .and_then(|attachment| attachment.pod.as_deref())
         .and_then(|pod| pod.split_once('/'))
@@ -123,7 +123,7 @@ fn labels(shaped: &Shaped, direction: &str) -> String {
         ("network", attachment.map_or("", |attachment| &attachment.network)),
         ("container", attachment.map_or("", |attachment| &attachment.container_id)),
         ("interface", attachment.map_or("", |attachment| &attachment.interface)),
-        ("host_interface", &shaped.host_end.name),
+        ("host_interface", &pair.host_end.name),
         ("direction", direction),
     ]
     .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))

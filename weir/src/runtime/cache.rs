@@ -12,7 +12,7 @@ use super::error::Error;
 use super::execute::Execution;
 
 /// What CHECK and DEL need of ADD.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Cached {
     /// The last plugin's result.
     pub result: Value,
@@ -20,12 +20,34 @@ pub(crate) struct Cached {
     pub offers: Map<String, Value>,
 }
 
+/// The file: it says whose it is in the keys of libcni's (`libcni/api.go`, `cachedInfo`).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    container_id: &'a str,
+    if_name: &'a str,
+    network_name: &'a str,
+    netns: &'a str,
+    cni_args: Vec<(&'a str, &'a str)>,
+    result: &'a Value,
+    offers: &'a Map<String, Value>,
+}
+
 impl Cached {
     /// Keeps it, whole or not at all.
     pub fn write(&self, folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
         let path = file(folder, network, execution);
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let text = serde_json::to_vec(self).map_err(Error::Print)?;
+        let text = serde_json::to_vec(&File {
+            container_id: &execution.container_id,
+            if_name: &execution.interface,
+            network_name: network,
+            netns: &execution.netns,
+            cni_args: execution.arguments.split(';').filter_map(|pair| pair.split_once('=')).collect(),
+            result: &self.result,
+            offers: &self.offers,
+        });
+        let text = text.map_err(Error::Print)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -19,9 +19,6 @@ use cache::Cached;
 use conflist::{Conflist, type_of};
 use execute::Execution;
 
-/// Where results are kept between attach and detach: our own place, in libcni's layout.
-pub(crate) const CACHE: &str = "/var/lib/weir/attachments";
-
 /// What to attach, check or detach.
 pub(crate) struct Attaching {
     /// File with the network configuration list.

@@ -6,7 +6,7 @@ use cni::Attachment;
 use linux::{Link, Rtnetlink};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Change, Shaped, change, shaped};
+use super::{Change, Pair, change, pairs};
 
 const KEEP: Change = Change::Keep;
 
@@ -34,8 +34,9 @@ fn web() -> Attachment {
     Attachment { network: "n".into(), container_id: "c1".into(), interface: "eth0".into(), pod: None }
 }
 
-fn listed(host: &mut Rtnetlink) -> Option<Shaped> {
-    let mut all = shaped(host).unwrap();
+fn listed(host: &mut Rtnetlink) -> Option<Pair> {
+    let mut all = pairs(host).unwrap();
+    all.retain(Pair::is_limited);
     assert!(all.len() <= 1, "{all:?}");
     all.pop()
 }

@@ -1,26 +1,24 @@
-//! The limits of a node as JSON: an object for each attachment.
+//! Attachments as JSON: an object for each, numbers in the units that their names say.
 
-use bandwidth::{Shaped, ShapedDirection};
+use bandwidth::{Pair, ShapedDirection};
 use serde_json::{Value, json};
 
-use super::error::Error;
-
-/// A list of attachments; numbers in the units that their names say.
-pub(crate) fn render(shaped: &[Shaped]) -> Result<String, Error> {
-    let list: Vec<_> = shaped.iter().map(attachment).collect();
-    Ok(serde_json::to_string_pretty(&list)? + "\n")
+/// A list of objects, with a line's end.
+pub(crate) fn list(objects: &[Value]) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(objects)? + "\n")
 }
 
-fn attachment(shaped: &Shaped) -> Value {
-    let attachment = shaped.attachment.as_ref();
+/// Whose the pair is, and its limits.
+pub(crate) fn pair(pair: &Pair) -> Value {
+    let attachment = pair.attachment.as_ref();
     json!({
         "pod": attachment.and_then(|attachment| attachment.pod.as_deref()),
         "network": attachment.map(|attachment| attachment.network.as_str()),
         "containerId": attachment.map(|attachment| attachment.container_id.as_str()),
         "interface": attachment.map(|attachment| attachment.interface.as_str()),
-        "hostInterface": shaped.host_end.name,
-        "ingress": shaped.ingress.as_ref().map(direction),
-        "egress": shaped.egress.as_ref().map(direction),
+        "hostInterface": pair.host_end.name,
+        "ingress": pair.ingress.as_ref().map(direction),
+        "egress": pair.egress.as_ref().map(direction),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Every shaped attachment of a namespace.
+//! The veth pairs of a namespace, and what limits their traffic.
 
 use cni::Attachment;
 use linux::{Link, QdiscStatistics, Rtnetlink, Tbf};
@@ -8,16 +8,16 @@ use crate::error::Result;
 use crate::record;
 use crate::shaper::{self, Shaper};
 
-/// A veth pair whose traffic is limited, whoever made it and whoever limits it.
+/// A veth pair, whoever made it, with its limits, whoever set them.
 #[derive(Debug, Clone)]
-pub struct Shaped {
+pub struct Pair {
     /// The host's end.
     pub host_end: Link,
     /// Whose it is, where it or its ifb says so. The reference plugins leave no such text.
     pub attachment: Option<Attachment>,
-    /// What the pod receives.
+    /// The limit of what the pod receives.
     pub ingress: Option<ShapedDirection>,
-    /// What the pod sends.
+    /// The limit of what the pod sends.
     pub egress: Option<ShapedDirection>,
 }
 
@@ -38,19 +38,18 @@ impl From<Shaper> for ShapedDirection {
     }
 }
 
-/// Lists what is shaped in the namespace of `host`, ours and the reference's: each veth with a token bucket
-/// filter at its root, or whose packets a filter sends to an ifb that has one. By the names of the host's ends.
-///
-/// # Errors
-/// What the kernel says.
-pub fn shaped(host: &mut Rtnetlink) -> Result<Vec<Shaped>> {
-    let mut found = Vec::new();
-    for host_end in host.links_of_kind("veth")? {
+impl Pair {
+    /// Looks for the limits of the pair whose end on the host is `host_end`: a token bucket filter at its root, or
+    /// one of an ifb that a filter sends its packets to. None when it has gone meanwhile.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn of(host: &mut Rtnetlink, host_end: Link) -> Result<Option<Self>> {
         let mut of = |direction| shaper::find(host, &host_end, direction);
         let (ingress, egress) = match (of(Direction::Ingress), of(Direction::Egress)) {
             (Ok(ingress), Ok(egress)) => (ingress, egress),
             // Pods come and go meanwhile.
-            _ if host.link_by_index(host_end.index)?.is_none() => continue,
+            _ if host.link_by_index(host_end.index)?.is_none() => return Ok(None),
             (ingress, egress) => (ingress?, egress?),
         };
         let devices = [&egress, &ingress].into_iter().flatten().map(|shaper| &shaper.link);
@@ -58,9 +57,24 @@ pub fn shaped(host: &mut Rtnetlink) -> Result<Vec<Shaped>> {
         let closed =
             |shaper: Option<Shaper>| shaper.filter(|shaper| !shaper.tbf.is_open()).map(ShapedDirection::from);
         let (ingress, egress) = (closed(ingress), closed(egress));
-        if ingress.is_some() || egress.is_some() {
-            found.push(Shaped { host_end, attachment, ingress, egress });
-        }
+        Ok(Some(Self { host_end, attachment, ingress, egress }))
+    }
+
+    /// Whether either direction has a limit.
+    pub fn is_limited(&self) -> bool {
+        self.ingress.is_some() || self.egress.is_some()
+    }
+}
+
+/// Lists the veth pairs in the namespace of `host`, ours and others', by the names of the host's ends. Those of
+/// which both ends are in this namespace are there twice.
+///
+/// # Errors
+/// What the kernel says.
+pub fn pairs(host: &mut Rtnetlink) -> Result<Vec<Pair>> {
+    let mut found = Vec::new();
+    for host_end in host.links_of_kind("veth")? {
+        found.extend(Pair::of(host, host_end)?);
     }
     found.sort_by(|one, other| one.host_end.name.cmp(&other.host_end.name));
     Ok(found)

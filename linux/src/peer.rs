@@ -1,0 +1,162 @@
+//! The other end of a link, looked at from this end's namespace.
+//!
+//! The kernel numbers the namespaces that a namespace's links lead to, and answers for them too
+//! (`IFLA_TARGET_NETNSID` and `IFA_TARGET_NETNSID`, Linux 4.20): nobody has to find, open or enter them. It
+//! wants `CAP_NET_ADMIN` in the other namespace for that.
+
+use std::os::fd::AsRawFd;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use nix::errno::Errno;
+
+use crate::address::LinkAddress;
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::namespace::Namespace;
+use crate::netlink::attributes;
+use crate::rtnetlink::Rtnetlink;
+
+/// `struct rtgenmsg` (uapi/linux/rtnetlink.h), padded.
+const RTGENMSG_LEN: usize = 4;
+const RTM_NEWNSID: u16 = 88;
+const NETNSA_NSID: u16 = 1;
+
+/// What one namespace calls another (`ip netns list-id`): it means nothing in a third one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NamespaceNumber(i32);
+
+impl NamespaceNumber {
+    /// A namespace that has no number here, or none any more (`NETNSA_NSID_NOT_ASSIGNED`).
+    pub const NONE: Self = Self(-1);
+
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        value.first_chunk().copied().map(i32::from_ne_bytes).map(Self)
+    }
+}
+
+impl Rtnetlink {
+    /// The other end of `end`, wherever it is; none when it is gone, or goes with its namespace. As `ip link
+    /// show` in its namespace.
+    ///
+    /// # Errors
+    /// The kernel's refusal; `EACCES` without `CAP_NET_ADMIN` in that namespace.
+    pub fn peer(&mut self, end: &Link) -> Result<Option<Link>> {
+        let Some(index) = end.peer.filter(|_| end.peer_namespace != Some(NamespaceNumber::NONE)) else {
+            return Ok(None);
+        };
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.extend(end.peer_namespace.map(|number| LinkAttribute::IfNetnsId(number.0)));
+        match self.get_link(message, format_args!("at the other end of {}", end.name)) {
+            Ok(other) => Ok(other.filter(|other| other.peer == Some(end.index))),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The addresses of the other end of `end`; of one that is gone, none. As `ip address show` in its namespace.
+    ///
+    /// # Errors
+    /// As [`Rtnetlink::peer`].
+    pub fn peer_addresses(&mut self, end: &Link) -> Result<Vec<LinkAddress>> {
+        let Some(index) = end.peer else { return Ok(Vec::new()) };
+        let mut message = AddressMessage::default();
+        message.attributes.extend(end.peer_namespace.map(|number| AddressAttribute::TargetNetNsId(number.0)));
+        match self.list_addresses(index, message) {
+            Err(error) if is_gone(&error) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// What the socket's namespace calls `namespace`: [`NamespaceNumber::NONE`] when none of its links leads
+    /// there. As `ip netns list-id`.
+    ///
+    /// # Errors
+    /// The kernel's refusal; `EINVAL` when it is no network namespace.
+    pub fn number_of(&mut self, namespace: &Namespace) -> Result<NamespaceNumber> {
+        let operation = || format!("look up the number of network namespace {}", namespace.path().display());
+        let mut message = NsidMessage::default();
+        message.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()));
+        let mut number = None;
+        self.query(RouteNetlinkMessage::GetNsId(message), 0, format_args!("{}", operation()), |reply| {
+            if reply.kind == RTM_NEWNSID {
+                number = attributes(reply.payload, RTGENMSG_LEN)
+                    .find(|attribute| attribute.kind() == NETNSA_NSID)
+                    .and_then(|attribute| NamespaceNumber::parse(attribute.value()));
+            }
+        })?;
+        number.ok_or_else(|| Error::IncompleteReply { operation: operation(), lacks: "the number" })
+    }
+}
+
+/// The link (`ENODEV`), or the whole namespace (`EINVAL`).
+fn is_gone(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::ENODEV | Errno::EINVAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::veth::VethPair;
+    use crate::{DuplicateDetection, Mac};
+
+    /// A namespace of the calling thread's own, and another.
+    fn two_namespaces() -> (Rtnetlink, Namespace) {
+        let fresh = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            Namespace::open("/proc/thread-self/ns/net").unwrap()
+        };
+        let other = std::thread::spawn(fresh).join().unwrap();
+        fresh();
+        (Rtnetlink::open().unwrap(), other)
+    }
+
+    #[test]
+    fn the_other_end_and_its_addresses_are_seen_from_here_until_it_is_gone() {
+        let (mut host, pod) = two_namespaces();
+        assert_eq!(host.number_of(&pod).unwrap(), NamespaceNumber::NONE);
+        let bridge = host.create_bridge("br0", Mac::random().unwrap(), None).unwrap().index;
+        let pod_mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
+        let pair = VethPair {
+            host_name: "host0",
+            host_mac: Mac::random().unwrap(),
+            pod_name: "eth0",
+            pod_mac,
+            mtu: Some(1400),
+            bridge,
+        };
+        let made = host.create_veth(&pair, &pod).unwrap().index;
+        let end = host.link_by_index(made).unwrap().unwrap();
+        let mut inside = pod.rtnetlink().unwrap();
+        let address = "10.1.0.7/24".parse().unwrap();
+        let index = inside.link_by_name("eth0").unwrap().unwrap().index;
+        inside.add_address(index, address, DuplicateDetection::Skip).unwrap();
+
+        assert_eq!(Some(host.number_of(&pod).unwrap()), end.peer_namespace);
+        let other = host.peer(&end).unwrap().unwrap();
+        assert_eq!((other.name.as_str(), other.mac, other.mtu), ("eth0", Some(pod_mac), 1400));
+        let addresses = host.peer_addresses(&end).unwrap();
+        assert_eq!(addresses.iter().map(|it| it.network).collect::<Vec<_>>(), [address]);
+
+        inside.delete_link(index).unwrap();
+        assert_eq!(host.peer(&end).unwrap(), None);
+        assert_eq!(host.peer_addresses(&end).unwrap(), []);
+    }
+
+    #[test]
+    fn both_ends_may_be_here() {
+        let (mut host, _) = two_namespaces();
+        let bridge = host.create_bridge("br0", Mac::random().unwrap(), None).unwrap().index;
+        let [host_mac, pod_mac] = [Mac::random().unwrap(), Mac::random().unwrap()];
+        let pair = VethPair { host_name: "host0", host_mac, pod_name: "eth0", pod_mac, mtu: None, bridge };
+        let here = Namespace::open("/proc/thread-self/ns/net").unwrap();
+        let end = host.create_veth(&pair, &here).unwrap();
+        assert_eq!(end.peer_namespace, None);
+        assert_eq!(host.peer(&end).unwrap().map(|other| other.name), Some("eth0".to_owned()));
+    }
+}
