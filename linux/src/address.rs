@@ -8,6 +8,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
+use crate::change::Change;
 use crate::error::{Feature, Result};
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
@@ -75,14 +76,9 @@ pub(crate) fn ip(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-impl Rtnetlink {
-    /// Adds an address to a link. Returns `false` when the link has exactly this address already.
-    ///
-    /// As `ip address add ADDRESS/PREFIX broadcast + dev NAME [nodad]`.
-    ///
-    /// # Errors
-    /// The kernel's refusal; [`Error::MissingFeature`](crate::Error::MissingFeature) when it has no IPv6.
-    pub fn add_address(&mut self, link: u32, address: IpNetwork, dad: DuplicateDetection) -> Result<bool> {
+impl Change {
+    /// As [`Rtnetlink::add_address`].
+    pub fn add_address(link: u32, address: IpNetwork, dad: DuplicateDetection) -> Self {
         let mut message = address_message(link, address);
         match address {
             IpNetwork::V4(v4) if v4.prefix() < 31 => {
@@ -93,12 +89,30 @@ impl Rtnetlink {
             }
             _ => {}
         }
-        match self.attempt(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
+        Self {
+            request: RouteNetlinkMessage::NewAddress(message),
+            flags: NLM_F_CREATE | NLM_F_EXCL,
+            link,
+            operation: Box::new(move |name| format!("add address {address} to {name}")),
+            fine: &[Errno::EEXIST],
+            missing: address.is_ipv6().then_some((Feature::Ipv6, &[Errno::EOPNOTSUPP])),
+        }
+    }
+}
+
+impl Rtnetlink {
+    /// Adds an address to a link. Returns `false` when the link has exactly this address already.
+    ///
+    /// As `ip address add ADDRESS/PREFIX broadcast + dev NAME [nodad]`.
+    ///
+    /// # Errors
+    /// The kernel's refusal; [`Error::MissingFeature`](crate::Error::MissingFeature) when it has no IPv6.
+    pub fn add_address(&mut self, link: u32, address: IpNetwork, dad: DuplicateDetection) -> Result<bool> {
+        let change = Change::add_address(link, address, dad);
+        match self.attempt(change.request.clone(), change.flags, |_| {}) {
             Ok(()) => Ok(true),
             Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(failure) => Err(self
-                .failed(failure, link, |name| format!("add address {address} to {name}"))
-                .or_missing(Feature::Ipv6, if address.is_ipv6() { &[Errno::EOPNOTSUPP] } else { &[] })),
+            Err(failure) => Err(change.error(self, failure)),
         }
     }
 

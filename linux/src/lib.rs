@@ -6,6 +6,7 @@
 
 mod address;
 mod bridge;
+mod change;
 mod dad;
 mod error;
 mod existing;
@@ -22,6 +23,7 @@ mod tc;
 mod veth;
 
 pub use address::{DuplicateDetection, LinkAddress};
+pub use change::Change;
 pub use dad::AddressEvents;
 pub use error::{Error, Feature, Result};
 pub use existing::Existing;

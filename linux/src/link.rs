@@ -2,9 +2,13 @@
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    LinkMessage,
+};
 use nix::errno::Errno;
 
+use crate::change::Change;
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
 use crate::netlink::{Failure, Reply, attributes, read_u32};
@@ -130,6 +134,59 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
 }
 
+impl Change {
+    /// As [`Rtnetlink::set_up`].
+    pub fn set_up(link: u32) -> Self {
+        Self::set_flag(link, LinkFlags::Up, true)
+    }
+
+    fn set_flag(link: u32, flag: LinkFlags, on: bool) -> Self {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.header.change_mask = flag;
+        if on {
+            message.header.flags = flag;
+        }
+        let state = if on { "on" } else { "off" };
+        Self::of_link(message, move |name| format!("switch {flag:?} {state} for {name}"))
+    }
+
+    /// As [`Rtnetlink::set_alias`].
+    pub fn set_alias(link: u32, alias: &str) -> Self {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes.push(alias_attribute(alias));
+        Self::of_link(message, |name| format!("set the alias of {name}"))
+    }
+
+    /// Keeps the kernel from giving a link a link-local IPv6 address when it goes up: a bridge's port and an ifb
+    /// never use one, but finding out that nobody else has it takes the kernel a second of timers, and the lock
+    /// that every other change of a link waits for. Where there is no IPv6, nothing happens.
+    ///
+    /// As `ip link set dev NAME addrgenmode none`.
+    pub fn without_link_local_address(link: u32) -> Self {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
+            AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
+        ])]));
+        let change = Self::of_link(message, |name| format!("switch link-local addresses off for {name}"));
+        Self { fine: &[Errno::EAFNOSUPPORT], ..change }
+    }
+
+    /// A change of the link that `message`'s header names; `operation` gets its name and completes "cannot …".
+    pub(crate) fn of_link(message: LinkMessage, operation: impl Fn(&str) -> String + 'static) -> Self {
+        Self {
+            link: message.header.index,
+            request: RouteNetlinkMessage::NewLink(message),
+            flags: 0,
+            operation: Box::new(operation),
+            fine: &[],
+            missing: None,
+        }
+    }
+}
+
 impl Rtnetlink {
     /// The link called `name`, if there is one. As `ip link show dev NAME`.
     ///
@@ -227,17 +284,6 @@ impl Rtnetlink {
         }
     }
 
-    /// Changes the link that `message`'s header names; `operation` gets its name and completes "cannot …".
-    pub(crate) fn change_link(
-        &mut self,
-        message: LinkMessage,
-        operation: impl FnOnce(&str) -> String,
-    ) -> Result<()> {
-        let link = message.header.index;
-        let outcome = self.attempt(RouteNetlinkMessage::NewLink(message), 0, |_| {});
-        outcome.map_err(|failure| self.failed(failure, link, operation))
-    }
-
     /// The error for a failed operation on a link. The kernel is asked for the link's name, which says more
     /// to people than its index.
     pub(crate) fn failed(
@@ -278,14 +324,7 @@ impl Rtnetlink {
     }
 
     fn set_flag(&mut self, link: u32, flag: LinkFlags, on: bool) -> Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.header.change_mask = flag;
-        if on {
-            message.header.flags = flag;
-        }
-        let state = if on { "on" } else { "off" };
-        self.change_link(message, |name| format!("switch {flag:?} {state} for {name}"))
+        self.make(&[Change::set_flag(link, flag, on)])
     }
 
     /// As `ip link set dev NAME address MAC`.
@@ -296,7 +335,9 @@ impl Rtnetlink {
         let mut message = LinkMessage::default();
         message.header.index = link;
         message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
-        self.change_link(message, |name| format!("set the hardware address of {name} to {mac}"))
+        let change =
+            Change::of_link(message, move |name| format!("set the hardware address of {name} to {mac}"));
+        self.make(&[change])
     }
 
     /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
@@ -304,10 +345,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn set_alias(&mut self, link: u32, alias: &str) -> Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.attributes.push(alias_attribute(alias));
-        self.change_link(message, |name| format!("set the alias of {name}"))
+        self.make(&[Change::set_alias(link, alias)])
     }
 
     /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.

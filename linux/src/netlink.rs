@@ -170,6 +170,34 @@ impl Socket {
         }
     }
 
+    /// Sends `bytes`, whole messages numbered `first` to `last` of which the last asks for an acknowledgement, and
+    /// waits for that; refusals come unasked. `on_refusal` gets the place of each message that was refused.
+    pub fn exchange_all(
+        &mut self,
+        bytes: &[u8],
+        first: u32,
+        last: u32,
+        mut on_refusal: impl FnMut(usize, Refusal),
+    ) -> std::io::Result<()> {
+        self.raw.send(bytes, 0)?;
+        loop {
+            self.receive.clear();
+            let length = self.raw.recv(&mut self.receive, 0)?;
+            for message in Messages(&self.receive[..length]) {
+                let place = message.sequence.wrapping_sub(first);
+                if message.kind != NLMSG_ERROR || place > last.wrapping_sub(first) {
+                    continue;
+                }
+                if let Some(refusal) = message.refusal() {
+                    on_refusal(place as usize, refusal);
+                }
+                if message.sequence == last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     /// Reads the events of one datagram of the subscribed groups; waits for it until `deadline`.
     ///
     /// Returns `false` when the deadline passed without an event.

@@ -12,6 +12,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use crate::address::{family, ip};
+use crate::change::Change;
 use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
@@ -92,15 +93,12 @@ impl Route {
     }
 }
 
-impl Rtnetlink {
+impl Change {
     /// Adds a route; one that is exactly the same is fine. Another next hop to a known destination is a route
-    /// of its own.
+    /// of its own. A gateway that is not on the link is refused as "network is unreachable".
     ///
     /// As `ip route add DESTINATION [via GATEWAY] dev NAME [metric N] [table N] [mtu N] [advmss N]`.
-    ///
-    /// # Errors
-    /// The kernel's refusal, such as "network is unreachable" for a gateway that is not on the link.
-    pub fn add_route(&mut self, link: u32, route: &Route) -> Result<()> {
+    pub fn add_route(link: u32, route: &Route) -> Self {
         let mut message = RouteMessage::default();
         message.header.address_family = family(route.destination.ip());
         message.header.destination_prefix_length = route.destination.prefix();
@@ -132,13 +130,19 @@ impl Rtnetlink {
         if !metrics.is_empty() {
             message.attributes.push(RouteAttribute::Metrics(metrics));
         }
-        match self.attempt(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE, |_| {}) {
-            Ok(()) => Ok(()),
-            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(()),
-            Err(failure) => Err(self.failed(failure, link, |name| format!("add {route} to {name}"))),
+        let shown = route.to_string();
+        Self {
+            request: RouteNetlinkMessage::NewRoute(message),
+            flags: NLM_F_CREATE,
+            link,
+            operation: Box::new(move |name| format!("add {shown} to {name}")),
+            fine: &[Errno::EEXIST],
+            missing: None,
         }
     }
+}
 
+impl Rtnetlink {
     /// The unicast routes of one family, of every table. As `ip [-6] route show table all type unicast`.
     ///
     /// The kernel filters by the type (strict checking, Linux 5.0).

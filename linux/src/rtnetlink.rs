@@ -2,17 +2,20 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_DUMP, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
 use crate::error::Result;
-use crate::netlink::{Failure, Reply, Socket, request_flags};
+use crate::netlink::{Failure, Refusal, Reply, Socket, request_flags};
 
 /// How often a dump is begun before it fails; on a node where links come and go all the time, several are
 /// interrupted in a row.
 const DUMP_ATTEMPTS: u32 = 32;
+
+/// Messages of one datagram begin at multiples of it (uapi/linux/netlink.h).
+const NLMSG_ALIGNTO: usize = 4;
 
 /// A `NETLINK_ROUTE` socket. It belongs to the namespace it was opened in; see
 /// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) for one in another namespace.
@@ -81,15 +84,42 @@ impl Rtnetlink {
         flags: u16,
         on_reply: impl FnMut(Reply<'_>),
     ) -> std::result::Result<(), Failure> {
+        self.send.clear();
+        let sequence = self.append(request, request_flags(flags));
+        self.socket.exchange(&self.send, sequence, sequence, on_reply)
+    }
+
+    /// Sends requests that need no reply, in one datagram; `on_refusal` gets the places of those that the
+    /// kernel refused.
+    pub(crate) fn attempt_all(
+        &mut self,
+        requests: impl ExactSizeIterator<Item = (RouteNetlinkMessage, u16)>,
+        on_refusal: impl FnMut(usize, Refusal),
+    ) -> std::io::Result<()> {
+        self.send.clear();
+        let (mut first, mut last) = (None, None);
+        let count = requests.len();
+        for (place, (request, flags)) in requests.enumerate() {
+            let is_last = place + 1 == count;
+            let flags = if is_last { request_flags(flags) } else { NLM_F_REQUEST | flags };
+            last = Some(self.append(request, flags));
+            first = first.or(last);
+        }
+        let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
+        self.socket.exchange_all(&self.send, first, last, on_refusal)
+    }
+
+    /// Puts a request behind those that are to be sent, and returns its sequence number.
+    fn append(&mut self, request: RouteNetlinkMessage, flags: u16) -> u32 {
         let sequence = self.socket.next_sequence();
         let mut header = NetlinkHeader::default();
-        header.flags = request_flags(flags);
+        header.flags = flags;
         header.sequence_number = sequence;
         let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
         message.finalize();
-        self.send.clear();
-        self.send.resize(message.buffer_len(), 0);
-        message.serialize(&mut self.send);
-        self.socket.exchange(&self.send, sequence, sequence, on_reply)
+        let begin = self.send.len().next_multiple_of(NLMSG_ALIGNTO);
+        self.send.resize(begin + message.buffer_len(), 0);
+        message.serialize(&mut self.send[begin..]);
+        sequence
     }
 }

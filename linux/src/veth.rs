@@ -3,11 +3,12 @@
 use std::os::fd::AsRawFd;
 
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkInfo,
+    LinkMessage,
 };
 use nix::errno::Errno;
 
+use crate::change::Change;
 use crate::error::{Error, Feature, Result};
 use crate::link::{BridgePort, IMPOSSIBLE_NAME, Link, alias_attribute};
 use crate::mac::Mac;
@@ -31,12 +32,11 @@ pub struct VethPair<'a> {
 }
 
 impl Rtnetlink {
-    /// Creates a pair whose peer is born in the pod's namespace under its final name, the host's end up
-    /// and in the bridge, all in one request. The returned link is the host's end; its `peer` is the
+    /// Creates a pair whose peer is born in the pod's namespace under its final name, the host's end in the
+    /// bridge, all in one request. Both ends are down. The returned link is the host's end; its `peer` is the
     /// index of the pod's end.
     ///
-    /// As `ip link add HOST address MAC mtu N master BRIDGE up type veth peer POD address MAC mtu N netns
-    /// PATH`. The peer cannot be created up: the kernel opens it before the ends are joined (`ENOTCONN`).
+    /// As `ip link add HOST address MAC mtu N master BRIDGE type veth peer POD address MAC mtu N netns PATH`.
     ///
     /// # Errors
     /// [`Error::MissingFeature`] without veth in the kernel; `EEXIST` when either name is taken; `EXFULL`
@@ -49,8 +49,6 @@ impl Rtnetlink {
         peer.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
 
         let mut host = LinkMessage::default();
-        host.header.flags = LinkFlags::Up;
-        host.header.change_mask = LinkFlags::Up;
         host.attributes.push(LinkAttribute::IfName(pair.host_name.to_owned()));
         host.attributes.push(LinkAttribute::Address(pair.host_mac.0.to_vec()));
         host.attributes.push(LinkAttribute::Controller(pair.bridge));
@@ -73,14 +71,15 @@ impl Rtnetlink {
         })
     }
 
-    /// Says on the host's end what it is for, and sets its port flags, in one request: the kernel ignores
-    /// both in the request that creates a link.
+    /// Says on the host's end what it is for, sets its port flags (the kernel ignores both in the request that
+    /// creates a link) and brings it up, without a link-local address.
     ///
-    /// As `ip link set dev NAME alias TEXT type bridge_slave hairpin on isolated on`.
+    /// As `ip link set dev NAME alias TEXT addrgenmode none type bridge_slave hairpin on isolated on` and `ip link
+    /// set dev NAME up`.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn describe_port(&mut self, host: &Link, alias: &str, port: BridgePort) -> Result<()> {
+    pub fn raise_port(&mut self, host: &Link, alias: &str, port: BridgePort) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = host.index;
         message.attributes.push(alias_attribute(alias));
@@ -93,7 +92,8 @@ impl Rtnetlink {
                 ])),
             ]));
         }
-        self.change_link(message, |name| format!("set alias and port flags of {name}"))
+        let described = Change::of_link(message, |name| format!("set alias and port flags of {name}"));
+        self.make(&[described, Change::without_link_local_address(host.index), Change::set_up(host.index)])
     }
 
     /// Whether the kernel has veth pairs; nothing is made.

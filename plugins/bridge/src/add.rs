@@ -64,7 +64,7 @@ impl Addition<'_> {
         let host_end = self.create_pair(&bridge, pod_mac)?;
         self.host_end = Some(host_end.index);
         let alias = self.request.attachment().to_string();
-        self.host.describe_port(&host_end, &alias, self.config.port)?;
+        self.host.raise_port(&host_end, &alias, self.config.port)?;
         if !self.config.disable_container_interface {
             let index = host_end.peer.unwrap_or_default();
             PodEnd {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linux::{AddressEvents, DuplicateDetection, Namespace, Rtnetlink, sysctl};
+use linux::{AddressEvents, Change, DuplicateDetection, Namespace, Rtnetlink, sysctl};
 
 use crate::addressing::Addressing;
 use crate::error::Result;
@@ -34,13 +34,10 @@ impl PodEnd<'_> {
             self.set_parameters(addressing, dad)?;
             has_ipv6.then(AddressEvents::open).transpose()
         })?;
-        for ip in &addressing.ips {
-            self.rtnetlink.add_address(self.index, ip.address, dad)?;
-        }
-        self.rtnetlink.set_up(self.index)?;
-        for route in addressing.kernel_routes() {
-            self.rtnetlink.add_route(self.index, &route)?;
-        }
+        let addresses = addressing.ips.iter().map(|ip| Change::add_address(self.index, ip.address, dad));
+        let routes = addressing.kernel_routes().map(|route| Change::add_route(self.index, &route));
+        let changes: Vec<Change> = addresses.chain([Change::set_up(self.index)]).chain(routes).collect();
+        self.rtnetlink.make(&changes)?;
         if let Some(events) = &mut events {
             events.until_usable(self.rtnetlink, self.index, self.name, DAD_PATIENCE)?;
         }
