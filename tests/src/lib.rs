@@ -15,6 +15,7 @@
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
 //! | `reference.rs` | the Go plugins before and after ours, on one machine |
 //! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains |
+//! | `rounds/` | a thousand rounds with faults at random: the node shows what it showed before |
 //! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |
 //! | `limit.rs` | `weir limit`: the limits of running pods, shown and changed |
 //! | `operator.rs` | `weir install`, the command line |
@@ -29,6 +30,7 @@ mod look;
 mod node;
 mod pod;
 mod processes;
+mod random;
 
 pub use call::{Call, Failure, Running};
 pub use config::with_prev_result;
@@ -37,6 +39,7 @@ pub use executable::{REFERENCE, installed, repository};
 pub use look::Look;
 pub use node::Node;
 pub use pod::Pod;
+pub use random::Random;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
