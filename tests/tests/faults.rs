@@ -199,6 +199,21 @@ mod failing_add {
     }
 
     #[test]
+    fn the_first_add_of_a_node_leaves_nothing_but_the_networks_bridge() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let mut config = full();
+        config["ipam"]["routes"] = json!([{"dst": "192.0.2.0/24", "gw": "10.99.0.1"}]);
+        node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+        assert_eq!(node.links(), ["cni0"]);
+        assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);
+        assert_eq!(node.look("nft list ruleset"), "");
+        assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*' -o -name 'fd00*'"), "");
+        assert!(pod.links().is_empty());
+        let result = node.call("bridge", &pod).add(&full());
+        node.call("bridge", &pod).check(&full(), &result);
+    }
+
+    #[test]
     fn without_a_free_name_for_the_hosts_end_nothing_is_made() {
         let (node, before) = used(&full());
         let pod = Pod::new("c1");

@@ -159,6 +159,10 @@ impl Addition<'_> {
 
     /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
     /// that is reported.
+    ///
+    /// The bridge stays, with its gateway addresses, also when this ADD made it: it is the network's, as the
+    /// reference sees it too. Another ADD may have found it and be about to put its port there, and the kernel
+    /// cannot be asked to delete a bridge only if it has no ports.
     fn undo(&mut self) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
         let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));
