@@ -60,7 +60,7 @@ impl Addition<'_> {
         device::ensure_gateways(&mut self.host, &bridge, &addressing.gateways, self.config.force_address)?;
         enable_forwarding(&addressing)?;
 
-        let pod_mac = self.config.mac.map_or_else(Mac::random, Ok)?;
+        let pod_mac = self.config.mac.unwrap_or_else(Mac::random);
         let host_end = self.create_pair(&bridge, pod_mac)?;
         self.host_end = Some(host_end.index);
         let alias = self.request.attachment().to_string();
