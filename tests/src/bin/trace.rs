@@ -115,7 +115,8 @@ impl Traced {
         let call = self.node.call(plugin, pod).with("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let call = if plugin == "loopback" { call.with("CNI_IFNAME", "lo") } else { call };
         let answer = call.verb(verb, config).unwrap_or_else(|failure| panic!("{plugin} {verb}: {failure:?}"));
-        (answer, Trace::read(&fs::read_to_string(TRACE).expect("strace wrote what it saw")))
+        let seen = fs::read_to_string(TRACE).expect("strace wrote what it saw");
+        (answer, Trace::read(&seen.replace(&pod.netns(), "(CNI_NETNS)")))
     }
 
     /// Each call of a container's life.
@@ -149,6 +150,13 @@ impl Traced {
         traces.push(("DEL", "bridge + host-local, not shaped", alone));
         traces
     }
+}
+
+/// What comes several times in a row stands there once, with how often.
+fn repeated(names: &[String]) -> Vec<String> {
+    let runs = names.chunk_by(|one, other| one == other);
+    runs.map(|run| if run.len() == 1 { run[0].clone() } else { format!("{} ({}×)", run[0], run.len()) })
+        .collect()
 }
 
 fn counted(names: &BTreeMap<String, usize>) -> String {
@@ -198,8 +206,8 @@ fn main() {
     // With masquerading, which is all of the other and more.
     for (verb, plugin, trace) in &both[1][0] {
         println!("\n### {verb}, {plugin}\n");
-        println!("Requests: {}\n", trace.requests.join(", "));
-        println!("System calls: {}\n", counted(&trace.system_calls));
-        println!("Files: {}", trace.files.join(", "));
+        println!("- requests: {}", repeated(&trace.requests).join(", "));
+        println!("- files: {}", repeated(&trace.files).join(", "));
+        println!("- system calls: {}", counted(&trace.system_calls));
     }
 }
