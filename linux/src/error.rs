@@ -133,12 +133,6 @@ pub enum Error {
         /// How many there can be.
         most: usize,
     },
-    /// Random bytes could not be read.
-    #[error("cannot read random bytes: {source}")]
-    Random {
-        /// The system's error.
-        source: io::Error,
-    },
 }
 
 /// A part of the kernel that can be absent: built without it, or a module that is not installed.

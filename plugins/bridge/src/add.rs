@@ -60,7 +60,7 @@ impl Addition<'_> {
         device::ensure_gateways(&mut self.host, &bridge, &addressing.gateways, self.config.force_address)?;
         enable_forwarding(&addressing)?;
 
-        let pod_mac = self.config.mac.map_or_else(Mac::random, Ok)?;
+        let pod_mac = self.config.mac.unwrap_or_else(Mac::random);
         let host_end = self.create_pair(&bridge, pod_mac)?;
         self.host_end = Some(host_end.index);
         let alias = self.request.attachment().to_string();
@@ -159,6 +159,10 @@ impl Addition<'_> {
 
     /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
     /// that is reported.
+    ///
+    /// The bridge stays, with its gateway addresses, also when this ADD made it: it is the network's, as the
+    /// reference sees it too. Another ADD may have found it and be about to put its port there, and the kernel
+    /// cannot be asked to delete a bridge only if it has no ports.
     fn undo(&mut self) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
         let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));

@@ -52,10 +52,9 @@ fn delete_pair(request: &Request) -> Result<()> {
         return Ok(host.delete_link(link.index)?);
     }
     let Some(netns) = request.netns() else { return Ok(()) };
-    let Some(namespace) = Namespace::open_if_alive(netns).map_err(Error::Namespace)? else {
+    let Some(mut pod) = Namespace::rtnetlink_if_alive(netns).map_err(Error::Namespace)? else {
         return Ok(());
     };
-    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
     match pod.link_by_name(request.interface())? {
         Some(link) if link.is("veth") => Ok(pod.delete_link(link.index)?),
         _ => Ok(()),
