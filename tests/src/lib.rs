@@ -13,7 +13,7 @@
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |
 //! | `bandwidth/` | the plugin `bandwidth`, and that limits hold |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
-//! | `reference.rs` | the Go plugins before and after ours, on one machine |
+//! | `reference/` | the Go plugins before and after ours, on one machine |
 //! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains |
 //! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |
 //! | `limit.rs` | `weir limit`: the limits of running pods, shown and changed |

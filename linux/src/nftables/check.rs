@@ -8,12 +8,10 @@ use ipnetwork::IpNetwork;
 use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
 
-use super::attributes::find;
-use super::expressions::summary;
-use super::objects::{self, Element, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM, NFTA_RULE_EXPRESSIONS};
+use super::objects::{self, Element, NFT_MSG_GETSETELEM};
 use super::owner::{Digest, Owner, shorten_network};
 use super::records::{self, Holder};
-use super::skeleton::{ATTACHMENTS, POSTROUTING};
+use super::skeleton::{ATTACHMENTS, POSTROUTING, TABLE};
 use super::subnet::{Subnet, octets};
 use super::{Failed, Nftables};
 use crate::error::Result;
@@ -123,7 +121,7 @@ impl Nftables {
             }
             Some(_) => {}
         }
-        if self.element(&subnet.pods(), &octets(pod.ip()), |_| ())?.is_none() {
+        if self.element(TABLE, &subnet.pods(), &octets(pod.ip()), |_| ())?.is_none() {
             return Ok(Some(MasqueradeFault::AddressMissing(pod.ip())));
         }
         let rule_missing = |chain: &str| Ok(Some(MasqueradeFault::RuleMissing { chain: chain.into() }));
@@ -131,7 +129,7 @@ impl Nftables {
         if !subnet.is_host() {
             masquerading_chain = subnet.chain();
             let network = octets(subnet.network().ip());
-            let leads_there = self.element(&subnet.dispatch(), &network, |element| {
+            let leads_there = self.element(TABLE, &subnet.dispatch(), &network, |element| {
                 element.chain() == Some(masquerading_chain.as_bytes())
             })?;
             if leads_there != Some(true) || !self.has_rule(POSTROUTING, &subnet.dispatch(), false)? {
@@ -146,30 +144,10 @@ impl Nftables {
 
     /// Whether a rule of `chain` looks into `set` and, if asked for, masquerades.
     fn has_rule(&mut self, chain: &str, set: &str, masquerades: bool) -> std::result::Result<bool, Failed> {
-        self.any_rule(Some(chain), |sets, does| sets.iter().any(|name| name == set) && (does || !masquerades))
-    }
-
-    /// Whether any rule of one chain or all chains is `wanted`, which is told the sets that the rule looks
-    /// into and whether it masquerades.
-    pub(super) fn any_rule(
-        &mut self,
-        chain: Option<&str>,
-        wanted: impl Fn(&[String], bool) -> bool,
-    ) -> std::result::Result<bool, Failed> {
-        let mut found = false;
-        let outcome = self.read(
-            NFT_MSG_GETRULE,
-            NLM_F_DUMP,
-            |request| objects::rules_of(request, chain),
-            |rule| {
-                let (sets, masquerades) = summary(find(rule, NFTA_RULE_EXPRESSIONS).unwrap_or_default());
-                found |= wanted(&sets, masquerades);
-            },
-        );
-        match outcome {
-            Err(failed) if failed.is(Errno::ENOENT) => Ok(false),
-            outcome => outcome.map(|()| found),
-        }
+        let rules = self.rules(TABLE, Some(chain))?;
+        Ok(rules
+            .iter()
+            .any(|rule| rule.sets.iter().any(|name| name == set) && (rule.masquerades || !masquerades)))
     }
 
     /// All attachments that masquerade, in no particular order: what a garbage collection compares with
@@ -185,6 +163,7 @@ impl Nftables {
         // The kernel may show an element twice when its hash table grows in the middle.
         let mut found = BTreeMap::new();
         let outcome = self.read(
+            TABLE,
             NFT_MSG_GETSETELEM,
             NLM_F_DUMP,
             |request| objects::element(request, ATTACHMENTS, &[], objects::Data::None, &[]),
@@ -196,8 +175,10 @@ impl Nftables {
         );
         match outcome {
             Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
-            Err(failed) => Err(failed.during(format_args!("list the masqueraded attachments"))),
-            Ok(()) => Ok(found.into_values().collect()),
+            Err(failed) if !failed.is(Errno::EINTR) => {
+                Err(failed.during(format_args!("list the masqueraded attachments")))
+            }
+            _ => Ok(found.into_values().collect()),
         }
     }
 }

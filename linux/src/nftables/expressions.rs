@@ -7,8 +7,10 @@ use super::subnet::octets;
 use crate::route::Family;
 
 const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
+pub(super) const NFTA_EXPR_NAME: u16 = 1;
+pub(super) const NFTA_EXPR_DATA: u16 = 2;
+pub(super) const NFTA_LOOKUP_SET: u16 = 1;
+const NFTA_LOOKUP_SREG: u16 = 2;
 const NFTA_DATA_VALUE: u16 = 1;
 
 const NFT_REG_VERDICT: u32 = 0;
@@ -125,25 +127,4 @@ impl Expressions<'_, '_> {
             element.nest(NFTA_EXPR_DATA, data);
         });
     }
-}
-
-const NFTA_LOOKUP_SET: u16 = 1;
-const NFTA_LOOKUP_SREG: u16 = 2;
-
-/// The sets that a rule looks into, and whether it masquerades: what a check needs to know of it.
-pub(super) fn summary(expressions: &[u8]) -> (Vec<String>, bool) {
-    use super::attributes::{each, find, find_nested, text};
-    let mut sets = Vec::new();
-    let mut masquerades = false;
-    for (_, expression) in each(expressions) {
-        match find(expression, NFTA_EXPR_NAME).map(text) {
-            Some(b"masq") => masquerades = true,
-            Some(b"lookup") => sets.extend(
-                find_nested(expression, &[NFTA_EXPR_DATA, NFTA_LOOKUP_SET])
-                    .map(|name| String::from_utf8_lossy(text(name)).into_owned()),
-            ),
-            _ => {}
-        }
-    }
-    (sets, masquerades)
 }

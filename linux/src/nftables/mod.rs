@@ -1,4 +1,5 @@
-//! Masquerading of pods with nf_tables, in messages of our own: no `nft`, no `iptables`.
+//! Masquerading of pods with nf_tables, in messages of our own: no `nft`, no `iptables`. Also what else is
+//! done in nf_tables: [`leftovers`] of other tools.
 //!
 //! What `nft list table inet weir` shows for a pod 10.88.0.5/16 of network `podnet`:
 //!
@@ -45,13 +46,16 @@ mod attributes;
 mod batch;
 mod check;
 mod expressions;
+mod leftovers;
 mod masquerade;
 mod objects;
 mod owner;
 mod probe;
 mod records;
+mod rules;
 mod skeleton;
 mod subnet;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -67,7 +71,9 @@ use crate::error::{Error, Feature, Result};
 use crate::netlink::{Failure, Socket, request_flags};
 
 pub use self::check::{Attachment, MasqueradeFault};
+pub use self::leftovers::Leftover;
 pub use self::owner::Owner;
+pub use self::table::{Table, TableFamily};
 
 /// How often a transaction is built anew when others changed what it was built on. They must have changed the
 /// same address, owner or subnet each time.
@@ -114,37 +120,35 @@ impl Nftables {
         })
     }
 
-    /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`.
-    ///
-    /// That somebody committed a transaction during a dump (`NLM_F_DUMP_INTR`) is no failure: it happens all
-    /// the time on a busy node, and says nothing of the part that was asked for.
+    /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`. `EINTR` means
+    /// that somebody committed a transaction during a dump: something may be missing or stand there twice.
     fn read(
         &mut self,
+        table: Table,
         kind: u16,
         flags: u16,
         content: impl FnOnce(&mut Attributes<'_>),
         mut on_reply: impl FnMut(&[u8]),
     ) -> std::result::Result<(), Failed> {
         let sequence = self.socket.next_sequence();
-        let bytes = batch::request(kind, request_flags(flags), sequence, content);
+        let bytes = batch::request(table, kind, request_flags(flags), sequence, content);
         let outcome = self.socket.exchange(&bytes, sequence, sequence, |reply| {
             on_reply(reply.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default());
         });
-        match outcome {
-            Err(failure) if failure.errno() == Some(Errno::EINTR) => Ok(()),
-            outcome => outcome.map_err(|failure| Failed { failure, message: 0 }),
-        }
+        outcome.map_err(|failure| Failed { failure, message: 0 })
     }
 
     /// Reads one element of a set; `None` when the element, its set or the table is not there.
     fn element<T>(
         &mut self,
+        table: Table,
         set: &str,
         key: &[u8],
         read: impl Fn(Element<'_>) -> T,
     ) -> std::result::Result<Option<T>, Failed> {
         let mut found = None;
         let outcome = self.read(
+            table,
             NFT_MSG_GETSETELEM,
             0,
             |request| objects::element(request, set, key, objects::Data::None, &[]),

@@ -25,6 +25,11 @@ pub(super) fn comment(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The comment among user data.
+pub(super) fn read_comment(user_data: &[u8]) -> Option<String> {
+    entries(user_data).find(|(kind, _)| *kind == COMMENT).map(|(_, value)| comment_text(value))
+}
+
 /// The user data of an attachment: its owner's text and the addresses that it masquerades.
 ///
 /// `None` when there are more addresses than fit beside the text.
@@ -49,18 +54,30 @@ pub(super) fn attachment(text: &str, addresses: &[IpNetwork]) -> Option<Vec<u8>>
 /// Reads back the owner's text and the addresses.
 pub(super) fn read_attachment(user_data: &[u8]) -> (String, Vec<IpNetwork>) {
     let (mut text, mut addresses) = (String::new(), Vec::new());
-    let mut rest = user_data;
-    while let [kind, length, tail @ ..] = rest {
-        let Some((value, tail)) = tail.split_at_checked(usize::from(*length)) else { break };
-        match *kind {
-            COMMENT => text = String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned(),
+    for (kind, value) in entries(user_data) {
+        match kind {
+            COMMENT => text = comment_text(value),
             IPV4_ADDRESSES => addresses.extend(value.chunks_exact(5).filter_map(read_address)),
             IPV6_ADDRESSES => addresses.extend(value.chunks_exact(17).filter_map(read_address)),
             _ => {}
         }
-        rest = tail;
     }
     (text, addresses)
+}
+
+/// Each entry's kind and value; a malformed tail is skipped.
+fn entries(user_data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = user_data;
+    std::iter::from_fn(move || {
+        let [kind, length, tail @ ..] = rest else { return None };
+        let (value, tail) = tail.split_at_checked(usize::from(*length))?;
+        rest = tail;
+        Some((*kind, value))
+    })
+}
+
+fn comment_text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
 }
 
 /// Who holds an address: the data of an element of the map `owners`.

@@ -174,7 +174,8 @@ impl Addition<'_> {
 }
 
 fn remove_masquerade(request: &Request) -> Result<()> {
-    Ok(Nftables::open()?.remove_masquerade(&owner(request))?)
+    Nftables::open()?.remove_masquerade(&owner(request))?;
+    Ok(())
 }
 
 /// Whom the masquerade entries of this attachment belong to.

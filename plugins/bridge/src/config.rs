@@ -186,3 +186,20 @@ pub(crate) fn ipam_of(request: &Request) -> Result<Option<String>> {
     let remains: Remains = request.config()?;
     Ok(Some(remains.ipam.r#type).filter(|name| !name.is_empty()))
 }
+
+/// What DEL need not know of what weir made, and is glad to know of what others made.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// The config masquerades.
+    pub ip_masq: bool,
+    /// The config checks source addresses of frames.
+    pub macspoofchk: bool,
+}
+
+impl Asked {
+    /// What this config asks for; what cannot be read is not asked for.
+    pub fn of(request: &Request) -> Self {
+        request.config().unwrap_or_default()
+    }
+}

@@ -5,6 +5,7 @@ use linux::{Nftables, Rtnetlink};
 
 use crate::config::ipam_of;
 use crate::error::{Error, Result};
+use crate::reference;
 
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
@@ -40,6 +41,7 @@ fn remove_masquerades(request: &Request, valid: &[ValidAttachment]) -> Result<Ve
             errors.extend(nftables.remove_attachment(&attachment).err().map(Error::from));
         }
     }
+    errors.extend(reference::collect(&mut nftables, &request.network, valid)?);
     Ok(errors)
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod gc;
 mod host_end;
 mod pod_end;
+mod reference;
 mod status;
 
 pub use error::{Error, Result};
