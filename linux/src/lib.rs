@@ -29,7 +29,9 @@ pub use iptables::legacy_nat_in_use;
 pub use link::{BridgePort, Link};
 pub use mac::{Mac, ParseMacError};
 pub use namespace::Namespace;
-pub use nftables::{Attachment, Leftover, MasqueradeFault, Nftables, Owner, Table, TableFamily};
+pub use nftables::{
+    Attachment, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table, TableFamily,
+};
 pub use route::{Family, Route};
 pub use rtnetlink::Rtnetlink;
 pub use tc::{End, Hook, Ifb, Qdisc, QdiscStatistics, Redirect, Rule, Tbf, missing_shaping_features};

@@ -8,6 +8,7 @@
 //! | `loopback.rs` | the plugin `loopback` |
 //! | `bridge/` | the plugin `bridge`, without and with IPAM |
 //! | `masquerade.rs` | `ipMasq` |
+//! | `spoof_check.rs` | `macspoofchk` |
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
 //! | `ipam_operator.rs` | `weir ipam`, taking back after a reboot, full and read-only disks |
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |

@@ -53,7 +53,7 @@ pub struct Attachment {
     pub container_id: String,
     /// The interface inside the container.
     pub interface: String,
-    /// The masqueraded addresses with their subnets' prefix lengths.
+    /// The masqueraded addresses, if any, with their subnets' prefix lengths.
     pub addresses: Vec<IpNetwork>,
     pub(super) digest: Digest,
 }
@@ -70,11 +70,14 @@ impl Attachment {
     }
 
     fn read(element: Element<'_>) -> Option<Self> {
-        let digest = Digest(element.key().try_into().ok()?);
-        let (text, addresses) = records::read_attachment(element.user_data());
+        Some(Self::of(Digest(element.key().try_into().ok()?), element.user_data()))
+    }
+
+    pub(super) fn of(digest: Digest, user_data: &[u8]) -> Self {
+        let (text, addresses) = records::read_attachment(user_data);
         let mut parts = text.splitn(3, '/').map(str::to_owned);
         let mut part = || parts.next().unwrap_or_default();
-        Some(Self { network: part(), container_id: part(), interface: part(), addresses, digest })
+        Self { network: part(), container_id: part(), interface: part(), addresses, digest }
     }
 }
 

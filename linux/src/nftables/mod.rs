@@ -1,5 +1,5 @@
 //! Masquerading of pods with nf_tables, in messages of our own: no `nft`, no `iptables`. Also what else is
-//! done in nf_tables: [`leftovers`] of other tools.
+//! done in nf_tables: the check of source addresses in [`spoof`], [`leftovers`] of other tools.
 //!
 //! What `nft list table inet weir` shows for a pod 10.88.0.5/16 of network `podnet`:
 //!
@@ -54,6 +54,7 @@ mod probe;
 mod records;
 mod rules;
 mod skeleton;
+mod spoof;
 mod subnet;
 mod table;
 #[cfg(test)]
@@ -73,6 +74,7 @@ use crate::netlink::{Failure, Socket, request_flags};
 pub use self::check::{Attachment, MasqueradeFault};
 pub use self::leftovers::Leftover;
 pub use self::owner::Owner;
+pub use self::spoof::SpoofCheckFault;
 pub use self::table::{Table, TableFamily};
 
 /// How often a transaction is built anew when others changed what it was built on. They must have changed the

@@ -23,7 +23,7 @@ const NFT_MSG_DELSETELEM: u16 = 14;
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_DATA_VALUE: u16 = 1;
 pub(super) const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: u16 = 1;
+pub(super) const NFTA_VERDICT_CODE: u16 = 1;
 pub(super) const NFTA_VERDICT_CHAIN: u16 = 2;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
@@ -44,17 +44,31 @@ pub(super) struct DataType {
     number: u32,
     /// In bytes.
     length: u32,
+    /// Whether `nft` must be told that the bytes are as the host has them, or it prints them the wrong way round.
+    in_host_order: bool,
 }
 
 impl DataType {
-    pub const IPV4_ADDRESS: Self = Self { number: 7, length: 4 };
-    pub const IPV6_ADDRESS: Self = Self { number: 8, length: 16 };
+    pub const IPV4_ADDRESS: Self = Self::new(7, 4);
+    pub const IPV6_ADDRESS: Self = Self::new(8, 16);
+    pub const HARDWARE_ADDRESS: Self = Self::new(9, 6);
+    pub const INTERFACE_NAME: Self = Self { in_host_order: true, ..Self::new(41, 16) };
     const MARK: u32 = 19;
+
+    const fn new(number: u32, length: u32) -> Self {
+        Self { number, length, in_host_order: false }
+    }
 
     /// `mark . mark . …`: opaque bytes, four in each field, at most five fields.
     pub fn opaque(fields: u32) -> Self {
         let number = (0..fields).fold(0, |number, _| number << 6 | Self::MARK);
-        Self { number, length: fields * 4 }
+        Self::new(number, fields * 4)
+    }
+
+    /// `type FIRST . SECOND`: in a key each field fills whole registers of four bytes.
+    pub fn followed_by(self, second: Self) -> Self {
+        let fill = |length: u32| length.next_multiple_of(4);
+        Self::new(self.number << 6 | second.number, fill(self.length) + fill(second.length))
     }
 }
 
@@ -70,12 +84,15 @@ pub(super) enum Values {
 }
 
 /// Where a base chain is hooked in.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum ChainKind {
     /// Reached by jumps only.
     Regular,
     /// `type nat hook postrouting priority srcnat`.
     SourceNat,
+    /// `type filter hook prerouting priority -300`, of family bridge: before everything else that a bridge does
+    /// with a frame.
+    BridgePrerouting,
 }
 
 /// Data of one element.
@@ -106,14 +123,21 @@ pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind, comment: &st
     const NFTA_HOOK_HOOKNUM: u16 = 1;
     const NFTA_HOOK_PRIORITY: u16 = 2;
     const NF_INET_POST_ROUTING: u32 = 4;
-    const NF_IP_PRI_NAT_SRC: u32 = 100;
+    const NF_BR_PRE_ROUTING: u32 = 0;
+    const NF_IP_PRI_NAT_SRC: i32 = 100;
+    const NF_BR_PRI_NAT_DST_BRIDGED: i32 = -300;
+    let hook = match kind {
+        ChainKind::Regular => None,
+        ChainKind::SourceNat => Some(("nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC)),
+        ChainKind::BridgePrerouting => Some(("filter", NF_BR_PRE_ROUTING, NF_BR_PRI_NAT_DST_BRIDGED)),
+    };
     batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |chain| {
         chain.text(NFTA_CHAIN_NAME, name);
-        if kind == ChainKind::SourceNat {
-            chain.text(NFTA_CHAIN_TYPE, "nat");
+        if let Some((kind, number, priority)) = hook {
+            chain.text(NFTA_CHAIN_TYPE, kind);
             chain.nest(NFTA_CHAIN_HOOK, |hook| {
-                hook.number(NFTA_HOOK_HOOKNUM, NF_INET_POST_ROUTING);
-                hook.number(NFTA_HOOK_PRIORITY, NF_IP_PRI_NAT_SRC);
+                hook.number(NFTA_HOOK_HOOKNUM, number);
+                hook.number(NFTA_HOOK_PRIORITY, priority.cast_unsigned());
             });
         }
         chain.bytes(NFTA_CHAIN_USERDATA, &records::comment(comment));
@@ -131,7 +155,6 @@ pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, val
     const NFTA_SET_USERDATA: u16 = 13;
     const NFT_SET_MAP: u32 = 8;
     const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
-    const UDATA_SET_COMMENT: u8 = 7;
     // Any number that is unique in the transaction; our rules name the set instead.
     let id = u32::try_from(batch.len()).unwrap_or(u32::MAX);
     batch.message(NFT_MSG_NEWSET, NLM_F_CREATE | flags, |set| {
@@ -151,9 +174,7 @@ pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, val
             }
         }
         set.number(NFTA_SET_ID, id);
-        let mut user_data = records::comment(comment);
-        user_data[0] = UDATA_SET_COMMENT;
-        set.bytes(NFTA_SET_USERDATA, &user_data);
+        set.bytes(NFTA_SET_USERDATA, &records::set_comment(comment, keys.in_host_order));
     });
 }
 

@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 
 use super::owner::Digest;
 use super::subnet::octets;
+use crate::mac::Mac;
 
 /// `NFT_USERDATA_MAXLEN` (uapi/linux/netfilter/nf_tables.h), in bytes.
 const USER_DATA_CAPACITY: usize = 256;
@@ -17,11 +18,26 @@ const COMMENT: u8 = 0;
 const IPV4_ADDRESSES: u8 = 0x84;
 /// Each address: one byte prefix length, sixteen bytes.
 const IPV6_ADDRESSES: u8 = 0x86;
+const OWNER: u8 = 0x87;
+const HARDWARE_ADDRESS: u8 = 0x88;
 
 /// A comment for `nft` alone.
 pub(super) fn comment(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 3);
     push(&mut bytes, COMMENT, &[text.as_bytes(), &[0]].concat());
+    bytes
+}
+
+/// The user data of a set, whose kinds are others (`enum nftnl_udata_set_types` of libnftnl's udata.h).
+pub(super) fn set_comment(text: &str, has_keys_in_host_order: bool) -> Vec<u8> {
+    const KEY_BYTE_ORDER: u8 = 0;
+    const SET_COMMENT: u8 = 7;
+    const HOST_ORDER: u32 = 1;
+    let mut bytes = Vec::with_capacity(text.len() + 9);
+    if has_keys_in_host_order {
+        push(&mut bytes, KEY_BYTE_ORDER, &HOST_ORDER.to_ne_bytes());
+    }
+    push(&mut bytes, SET_COMMENT, &[text.as_bytes(), &[0]].concat());
     bytes
 }
 
@@ -78,6 +94,21 @@ fn entries(user_data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 
 fn comment_text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
+}
+
+/// The user data of a port whose frames are checked: its owner's text and digest, and the address that is allowed.
+pub(super) fn port(text: &str, owner: Digest, mac: Mac) -> Vec<u8> {
+    let mut bytes = comment(text);
+    push(&mut bytes, OWNER, &owner.0);
+    push(&mut bytes, HARDWARE_ADDRESS, &mac.0);
+    bytes
+}
+
+/// Reads back the owner's digest and the allowed address; `None` for what we did not write.
+pub(super) fn read_port(user_data: &[u8]) -> Option<(Digest, Mac)> {
+    let value = |wanted| entries(user_data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let (owner, mac) = (value(OWNER)?.try_into().ok()?, value(HARDWARE_ADDRESS)?.try_into().ok()?);
+    Some((Digest(owner), Mac(mac)))
 }
 
 /// Who holds an address: the data of an element of the map `owners`.

@@ -4,8 +4,11 @@ use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;
 
 use super::attributes::{each, find, find_nested, text};
-use super::expressions::{NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_LOOKUP_SET};
-use super::objects::{self, NFT_MSG_GETRULE, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_USERDATA};
+use super::expressions::{NF_DROP, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA, NFTA_LOOKUP_SET};
+use super::objects::{
+    self, NFT_MSG_GETRULE, NFTA_DATA_VERDICT, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_USERDATA,
+    NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
+};
 use super::records;
 use super::table::Table;
 use super::{ATTEMPTS, Failed, Nftables};
@@ -21,6 +24,8 @@ pub(super) struct Rule {
     pub leads_to: Option<String>,
     /// Whether it masquerades.
     pub masquerades: bool,
+    /// Whether it drops.
+    pub drops: bool,
     /// Its comment, from user data as `nft` writes it or from the extension `comment` of iptables.
     pub comment: Option<String>,
 }
@@ -38,7 +43,12 @@ impl Rule {
             match find(expression, NFTA_EXPR_NAME).map(text) {
                 Some(b"masq") => read.masquerades = true,
                 Some(b"lookup") => read.sets.extend(find(data, NFTA_LOOKUP_SET).map(string)),
-                Some(b"immediate") => read.leads_to = leads_to(data).or(read.leads_to),
+                Some(b"immediate") => {
+                    let verdict = find_nested(data, &[NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT]);
+                    let verdict = verdict.unwrap_or_default();
+                    read.leads_to = find(verdict, NFTA_VERDICT_CHAIN).map(string).or(read.leads_to);
+                    read.drops |= find(verdict, NFTA_VERDICT_CODE) == Some(&NF_DROP.to_be_bytes());
+                }
                 Some(b"match") => read.comment = xtables_comment(data).or(read.comment),
                 _ => {}
             }
@@ -49,12 +59,6 @@ impl Rule {
 
 fn string(name: &[u8]) -> String {
     String::from_utf8_lossy(text(name)).into_owned()
-}
-
-fn leads_to(immediate: &[u8]) -> Option<String> {
-    const NFTA_IMMEDIATE_DATA: u16 = 2;
-    find_nested(immediate, &[NFTA_IMMEDIATE_DATA, objects::NFTA_DATA_VERDICT, objects::NFTA_VERDICT_CHAIN])
-        .map(string)
 }
 
 /// `-m comment --comment …`: `struct xt_comment_info` (uapi/linux/netfilter/xt_comment.h), text and zeros.

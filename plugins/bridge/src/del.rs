@@ -4,17 +4,20 @@ use cni::Request;
 use linux::{Namespace, Nftables, Rtnetlink};
 
 use crate::add::owner;
-use crate::config::ipam_of;
+use crate::config::{Asked, ipam_of};
 use crate::error::{Error, Result};
 use crate::host_end;
 use crate::reference::{self, Maker};
+use crate::spoof_check;
 
-/// What weir made is found without the config (but for the IPAM plugin's name) and without `prevResult`: the
-/// config may have changed since ADD, and a DEL that refuses is a leak.
+/// What weir made is found without `prevResult`, and without the config but for the IPAM plugin's name: it may
+/// have changed since ADD, and a DEL that refuses is a leak. Only the spoof check is looked for where the config
+/// asks for it: what a changed config leaves of that is an entry for a port that is gone, and GC's to collect.
 ///
 /// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the
 /// socket waits; deleting the device waits for grace periods of its own, so the socket stays open until
-/// that is over. The addresses are released last, when nobody uses them any more.
+/// that is over. Frames are checked until the device is gone. The addresses are released last, when nobody uses
+/// them any more.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     let mut nftables = open_nftables().unwrap_or_else(|error| keep(&mut errors, error));
@@ -29,10 +32,15 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         Some(pair) => pair.maker,
         None => Maker::by_result(request),
     };
-    errors.extend(reference::remove(nftables.as_mut(), request, maker));
+    let host_name = pair.as_ref().and_then(|pair| pair.host_name.clone());
     if let Some(mut pair) = pair {
         errors.extend(pair.rtnetlink.delete_link(pair.end).err().map(Error::from));
     }
+    let asked = Asked::of(request);
+    if let Some(nftables) = nftables.as_mut().filter(|_| asked.macspoofchk) {
+        errors.extend(spoof_check::end(nftables, request, host_name.as_deref()).err());
+    }
+    errors.extend(reference::remove(nftables.as_mut(), request, maker, asked));
     drop(nftables);
     let delegated = ipam_of(request).and_then(|ipam| match ipam {
         Some(ipam) => Ok(request.delegate(&ipam)?.del()?),
@@ -60,6 +68,8 @@ fn open_nftables() -> Result<Option<Nftables>> {
 struct Pair {
     rtnetlink: Rtnetlink,
     end: u32,
+    /// Name of the host's end, where it was found by that.
+    host_name: Option<String>,
     maker: Maker,
 }
 
@@ -68,7 +78,8 @@ struct Pair {
 fn find_pair(request: &Request) -> Result<Option<Pair>> {
     let mut host = Rtnetlink::open()?;
     if let Some(link) = host_end::find(&mut host, &request.attachment())? {
-        return Ok(Some(Pair { rtnetlink: host, end: link.index, maker: Maker::Weir }));
+        let (end, host_name) = (link.index, Some(link.name));
+        return Ok(Some(Pair { rtnetlink: host, end, host_name, maker: Maker::Weir }));
     }
     let Some(netns) = request.netns() else { return Ok(None) };
     let Some(namespace) = Namespace::open_if_alive(netns).map_err(Error::Namespace)? else {
@@ -76,5 +87,5 @@ fn find_pair(request: &Request) -> Result<Option<Pair>> {
     };
     let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
     let link = pod.link_by_name(request.interface())?.filter(|link| link.is("veth"));
-    Ok(link.map(|link| Pair { rtnetlink: pod, end: link.index, maker: Maker::Another }))
+    Ok(link.map(|link| Pair { rtnetlink: pod, end: link.index, host_name: None, maker: Maker::Another }))
 }

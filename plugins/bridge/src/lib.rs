@@ -13,6 +13,7 @@ mod gc;
 mod host_end;
 mod pod_end;
 mod reference;
+mod spoof_check;
 mod status;
 
 pub use error::{Error, Result};

@@ -51,30 +51,35 @@ impl Maker {
 
 /// Removes what a pod of this maker left. Of a maker who is not known, only what the config asks for is looked
 /// for. Returns what could not be removed.
-pub(crate) fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker) -> Vec<Error> {
-    let asked = match maker {
+pub(crate) fn remove(
+    nftables: Option<&mut Nftables>,
+    request: &Request,
+    maker: Maker,
+    asked: Asked,
+) -> Vec<Error> {
+    let likely = match maker {
         Maker::Weir => return Vec::new(),
         Maker::Another => Asked { ip_masq: true, macspoofchk: true },
-        Maker::Unknown => Asked::of(request),
+        Maker::Unknown => asked,
     };
     let (container_id, interface) = (request.container_id(), request.interface());
     let mut errors = Vec::new();
     let mut is_masqueraded = false;
     if let Some(nftables) = nftables {
-        let masquerades = asked.ip_masq.then(|| masquerades(&request.network, container_id, interface));
+        let masquerades = likely.ip_masq.then(|| masquerades(&request.network, container_id, interface));
         for leftover in masquerades.iter().flatten() {
             match nftables.remove_leftover(leftover) {
                 Ok(found) => is_masqueraded |= found,
                 Err(error) => errors.push(error.into()),
             }
         }
-        if asked.macspoofchk {
+        if likely.macspoofchk {
             errors.extend(
                 nftables.remove_leftover(&spoof_check(container_id, interface)).err().map(Error::from),
             );
         }
     }
-    if !is_masqueraded && Asked::of(request).ip_masq {
+    if !is_masqueraded && asked.ip_masq {
         FAMILIES
             .into_iter()
             .filter(|family| legacy_nat_in_use(*family))
