@@ -107,7 +107,7 @@ pub enum Error {
         /// What was to be done, as "verb object".
         operation: String,
         /// What kept changing.
-        object: &'static str,
+        object: String,
         /// How often it was tried.
         attempts: usize,
     },

@@ -214,6 +214,7 @@ fn check_says_what_is_missing() {
         ("nft flush set bridge weir checked-ports", "not checked"),
         ("nft flush set bridge weir allowed-sources", "no frame of the port may pass"),
         ("nft flush chain bridge weir prerouting", "the rule of chain prerouting is gone"),
+        ("nft flush table bridge weir", "the rule of chain prerouting is gone"),
         ("nft delete table bridge weir", "not checked"),
     ] {
         let (node, pod) = (Node::new(), Pod::new("c1"));
@@ -225,6 +226,23 @@ fn check_says_what_is_missing() {
         assert!(failure.message.contains("macspoofchk"), "{fault}: {failure:?}");
         node.call("bridge", &pod).del(&config());
     }
+}
+
+#[test]
+fn the_next_add_mends_a_table_that_somebody_deleted() {
+    let (node, lost, pod) = (Node::new(), Pod::new("c1"), Pod::new("c2"));
+    node.call("bridge", &lost).add(&config());
+    for fault in [
+        "nft delete table bridge weir",
+        "nft flush ruleset",
+        "nft flush table bridge weir; nft delete table bridge weir",
+    ] {
+        node.look(fault);
+        let result = node.call("bridge", &pod).add(&config());
+        check(&node, &pod, &result).unwrap_or_else(|failure| panic!("after {fault}: {failure:?}"));
+        node.call("bridge", &pod).del(&config());
+    }
+    node.call("bridge", &lost).del(&config());
 }
 
 /// As a later plugin of the chain does it: the address of ADD stays the one that is allowed.

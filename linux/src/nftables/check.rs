@@ -5,10 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::NLM_F_DUMP;
-use nix::errno::Errno;
 
-use super::objects::{self, Element, NFT_MSG_GETSETELEM};
+use super::objects::Element;
 use super::owner::{Digest, Owner, shorten_network};
 use super::records::{self, Holder};
 use super::skeleton::{ATTACHMENTS, POSTROUTING, TABLE};
@@ -38,7 +36,10 @@ impl fmt::Display for MasqueradeFault {
                 write!(f, "{address} is masqueraded for another attachment (nf_tables, inet weir)")
             }
             Self::RuleMissing { chain } => {
-                write!(f, "the masquerading rule of chain {chain} is gone (nf_tables, inet weir)")
+                write!(
+                    f,
+                    "the masquerading rule of chain {chain} is gone (nf_tables, inet weir), for other pods too; after nft delete table inet weir, pods that are attached anew are masqueraded again"
+                )
             }
         }
     }
@@ -163,25 +164,11 @@ impl Nftables {
     /// # Errors
     /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
     pub fn attachments(&mut self) -> Result<Vec<Attachment>> {
+        let found = self
+            .elements(TABLE, ATTACHMENTS, Attachment::read)
+            .map_err(|failed| failed.during(format_args!("list the masqueraded attachments")))?;
         // The kernel may show an element twice when its hash table grows in the middle.
-        let mut found = BTreeMap::new();
-        let outcome = self.read(
-            TABLE,
-            NFT_MSG_GETSETELEM,
-            NLM_F_DUMP,
-            |request| objects::element(request, ATTACHMENTS, &[], objects::Data::None, &[]),
-            |reply| {
-                for attachment in Element::each(reply).filter_map(Attachment::read) {
-                    found.insert(attachment.digest, attachment);
-                }
-            },
-        );
-        match outcome {
-            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
-            Err(failed) if !failed.is(Errno::EINTR) => {
-                Err(failed.during(format_args!("list the masqueraded attachments")))
-            }
-            _ => Ok(found.into_values().collect()),
-        }
+        let once: BTreeMap<_, _> = found.into_iter().map(|found| (found.digest, found)).collect();
+        Ok(once.into_values().collect())
     }
 }

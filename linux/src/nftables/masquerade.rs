@@ -56,7 +56,7 @@ impl Nftables {
                 Err(failed) => return Err(missing(failed.during(operation))),
             }
         }
-        Err(unsettled(operation))
+        Err(unsettled(operation, TABLE))
     }
 
     /// Stops masquerading for `owner`, whatever addresses it has. Addresses that went to another owner

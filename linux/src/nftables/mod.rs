@@ -41,6 +41,9 @@
 //!   [`objects::add_element`]. No generation number has to be read and no transaction is repeated because an
 //!   unrelated one came in between.
 //! - The table, and what belongs to a subnet, stay when their last pod goes.
+//! - An addition that finds its sets takes the rules for granted: nothing in a transaction asks for a rule without
+//!   changing it, and a question of its own would cost every pod a message. So after `nft flush table inet weir`,
+//!   which takes the rules and leaves the sets, only a check tells. What is deleted whole is made anew.
 
 mod attributes;
 mod batch;
@@ -62,6 +65,7 @@ mod tests;
 
 use std::fmt;
 
+use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
@@ -161,6 +165,29 @@ impl Nftables {
             outcome => outcome.map(|()| found),
         }
     }
+
+    /// Reads all elements of a set, as far as `read` knows them; none when there is no set, no table or no
+    /// nf_tables. While others add and remove, one may be missing or come twice.
+    fn elements<T>(
+        &mut self,
+        table: Table,
+        set: &str,
+        read: impl Fn(Element<'_>) -> Option<T>,
+    ) -> std::result::Result<Vec<T>, Failed> {
+        let mut found = Vec::new();
+        let outcome = self.read(
+            table,
+            NFT_MSG_GETSETELEM,
+            NLM_F_DUMP,
+            |request| objects::element(request, set, &[], objects::Data::None, &[]),
+            |reply| found.extend(Element::each(reply).filter_map(&read)),
+        );
+        match outcome {
+            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
+            Err(failed) if !failed.is(Errno::EINTR) => Err(failed),
+            _ => Ok(found),
+        }
+    }
 }
 
 /// A request or a transaction that failed, and at which of its messages.
@@ -192,10 +219,10 @@ impl Failed {
     }
 }
 
-fn unsettled(operation: fmt::Arguments<'_>) -> Error {
+fn unsettled(operation: fmt::Arguments<'_>, table: Table) -> Error {
     Error::Unsettled {
         operation: operation.to_string(),
-        object: "nf_tables table inet weir",
+        object: format!("nf_tables table {table}"),
         attempts: ATTEMPTS,
     }
 }

@@ -47,7 +47,7 @@ impl Nftables {
                 return Ok(());
             }
         }
-        Err(unsettled(operation))
+        Err(unsettled(operation, TABLE))
     }
 
     fn missing_for(&mut self, subnet: Subnet) -> std::result::Result<Needs, Failed> {

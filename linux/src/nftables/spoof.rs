@@ -22,15 +22,15 @@
 //! One rule for all pods: a frame costs a lookup, one of a checked port two; adding and removing a pod touches one
 //! element of each set. A port's element carries its owner and the allowed address in user data.
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_core::NLM_F_EXCL;
 use nix::errno::Errno;
 
 use super::batch::Batch;
-use super::objects::{self, ChainKind, Data, DataType, Element, NFT_MSG_GETSETELEM, Values};
+use super::objects::{self, ChainKind, Data, DataType, Element, Values};
 use super::owner::{Digest, Owner};
 use super::records;
 use super::table::{Table, TableFamily};
-use super::{ATTEMPTS, Attachment, Failed, Nftables};
+use super::{ATTEMPTS, Attachment, Failed, Nftables, unsettled};
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
 
@@ -51,7 +51,9 @@ pub enum SpoofCheckFault {
     #[error("no frame of the port may pass: {0} is gone (nf_tables, set {SOURCES} of bridge weir)")]
     SourceMissing(Mac),
     /// The rule was removed.
-    #[error("the rule of chain {PREROUTING} is gone (nf_tables, bridge weir)")]
+    #[error(
+        "the rule of chain {PREROUTING} is gone (nf_tables, bridge weir), for other pods too; after nft delete table bridge weir, pods that are attached anew are checked again"
+    )]
     RuleMissing,
 }
 
@@ -88,7 +90,7 @@ impl Nftables {
                 Err(failed) => return Err(missing(failed.during(operation))),
             }
         }
-        Err(unsettled(operation))
+        Err(unsettled(operation, TABLE))
     }
 
     /// Checks frames of `port` no more, if that is the owner's; tells whether it was. Nothing there is no error,
@@ -128,21 +130,8 @@ impl Nftables {
     /// # Errors
     /// [`Error::Refused`] and [`Error::Netlink`].
     pub fn spoof_checks(&mut self) -> Result<Vec<(Attachment, String)>> {
-        let mut found = Vec::new();
-        let outcome = self.read(
-            TABLE,
-            NFT_MSG_GETSETELEM,
-            NLM_F_DUMP,
-            |request| objects::element(request, PORTS, &[], Data::None, &[]),
-            |reply| found.extend(Element::each(reply).filter_map(listed)),
-        );
-        match outcome {
-            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
-            Err(failed) if !failed.is(Errno::EINTR) => {
-                Err(failed.during(format_args!("list the ports whose frames are checked")))
-            }
-            _ => Ok(found),
-        }
+        self.elements(TABLE, PORTS, listed)
+            .map_err(|failed| failed.during(format_args!("list the ports whose frames are checked")))
     }
 
     fn remove_port(&mut self, owner: Digest, port: &str) -> Result<bool> {
@@ -216,14 +205,6 @@ impl Nftables {
 pub(super) fn missing(error: Error) -> Error {
     let refusals = [Errno::ENOENT, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT];
     error.or_missing(Feature::NftablesBridge, &refusals)
-}
-
-fn unsettled(operation: std::fmt::Arguments<'_>) -> Error {
-    Error::Unsettled {
-        operation: operation.to_string(),
-        object: "nf_tables table bridge weir",
-        attempts: ATTEMPTS,
-    }
 }
 
 /// Removes a port and the source that it was allowed. What is gone is added first, so that it is no obstacle.
