@@ -80,6 +80,17 @@ fn what_it_made_with_iptables_goes_with_and_without_namespace_and_result() {
 }
 
 #[test]
+fn many_go_at_once_and_each_of_them_twice() {
+    let (node, _other, before) = beside_another("nft");
+    let pods: Vec<_> = (0..8).map(|number| Pod::new(&format!("c{number}"))).collect();
+    pods.iter().for_each(|pod| drop(reference(&node, "nft", pod).add(&config())));
+    let calls: Vec<_> = pods.iter().flat_map(|pod| [(); 2].map(|()| node.call("bridge", pod))).collect();
+    let running: Vec<_> = calls.iter().map(|call| call.start("DEL", &config())).collect();
+    running.into_iter().for_each(|running| drop(running.answer().unwrap()));
+    assert_eq!(firewall(&node), before);
+}
+
+#[test]
 fn a_config_that_masquerades_no_more_leaves_nothing_behind() {
     for netns in [true, false] {
         let (node, _other, before) = beside_another("nft");
