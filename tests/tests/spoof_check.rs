@@ -140,6 +140,17 @@ fn del_ends_it_with_and_without_namespace_and_result_also_twice_and_first() {
 }
 
 #[test]
+fn a_container_id_too_long_for_the_name_of_a_chain_can_be_added_and_removed() {
+    let (node, pod) = (Node::new(), Pod::new(&"c".repeat(250)));
+    node.call("bridge", &pod).del(&config());
+    node.call("bridge", &pod).add(&config());
+    for _ in 0..2 {
+        node.call("bridge", &pod).del(&config());
+        assert_eq!((owners(&node).len(), sources(&node)), (0, 0));
+    }
+}
+
+#[test]
 fn del_finds_it_when_the_pair_is_gone() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.call("bridge", &pod).add(&config());

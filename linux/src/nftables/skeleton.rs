@@ -65,7 +65,8 @@ impl Nftables {
         name: &str,
     ) -> std::result::Result<bool, Failed> {
         match self.read(table, kind, 0, |request| objects::named(request, kind, name), |_| {}) {
-            Err(failed) if failed.is(Errno::ENOENT) => Ok(false),
+            // The latter: a name longer than any can be.
+            Err(failed) if failed.is(Errno::ENOENT) || failed.is(Errno::ERANGE) => Ok(false),
             outcome => outcome.map(|()| true),
         }
     }
