@@ -8,12 +8,13 @@
 //! | `loopback.rs` | the plugin `loopback` |
 //! | `bridge/` | the plugin `bridge`, without and with IPAM |
 //! | `masquerade.rs` | `ipMasq` |
+//! | `spoof_check.rs` | `macspoofchk` |
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
 //! | `ipam_operator.rs` | `weir ipam`, taking back after a reboot, full and read-only disks |
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |
 //! | `bandwidth/` | the plugin `bandwidth`, and that limits hold |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
-//! | `reference.rs` | the Go plugins before and after ours, on one machine |
+//! | `reference/` | the Go plugins before and after ours, on one machine |
 //! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains |
 //! | `rounds/` | a thousand rounds with faults at random: the node shows what it showed before |
 //! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |

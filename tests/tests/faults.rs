@@ -18,7 +18,9 @@ fn used(config: &Value) -> (Node, String) {
 
 fn full() -> Value {
     let ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
-    bridge(json!({"isDefaultGateway": true, "ipMasq": true, "hairpinMode": true, "ipam": ipam}))
+    bridge(
+        json!({"isDefaultGateway": true, "ipMasq": true, "macspoofchk": true, "hairpinMode": true, "ipam": ipam}),
+    )
 }
 
 /// The failure is one sentence with these words.

@@ -11,6 +11,7 @@ use crate::add::owner;
 use crate::config::Config;
 use crate::device;
 use crate::error::{Difference, Error, Result};
+use crate::spoof_check;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
@@ -28,6 +29,11 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let interface = check_pod_end(&mut pod, &expected, &config)?;
     let attachment = request.attachment();
     let host_end = check_port(&mut host, &interface, &bridge, &attachment)?;
+    // Who made the pair made what belongs to it in nf_tables: without our alias that is the reference.
+    let is_ours = host_end.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
+    if config.macspoofchk && is_ours {
+        spoof_check::check(request, &host_end)?;
+    }
     if config.disable_container_interface {
         return Ok(());
     }
@@ -36,8 +42,6 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     if config.roles.is_gateway {
         check_gateways(&host.addresses(bridge.index)?, &bridge, &expected)?;
     }
-    // Who made the pair made its masquerade entry: without our alias that is the reference, with iptables.
-    let is_ours = host_end.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
     if config.ip_masq && is_ours && !expected.addresses.is_empty() {
         let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
         if let Some(fault) = fault {
