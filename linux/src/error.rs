@@ -107,7 +107,7 @@ pub enum Error {
         /// What was to be done, as "verb object".
         operation: String,
         /// What kept changing.
-        object: &'static str,
+        object: String,
         /// How often it was tried.
         attempts: usize,
     },
@@ -133,12 +133,6 @@ pub enum Error {
         /// How many there can be.
         most: usize,
     },
-    /// Random bytes could not be read.
-    #[error("cannot read random bytes: {source}")]
-    Random {
-        /// The system's error.
-        source: io::Error,
-    },
 }
 
 /// A part of the kernel that can be absent: built without it, or a module that is not installed.
@@ -160,6 +154,8 @@ pub enum Feature {
     Mirred,
     /// Network address translation in nf_tables.
     NftablesNat,
+    /// nf_tables for frames that bridges forward.
+    NftablesBridge,
     /// IPv6.
     Ipv6,
 }
@@ -177,6 +173,7 @@ impl std::fmt::Display for Feature {
             Self::NftablesNat => {
                 "nf_tables address translation (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, modules nf_tables, nft_chain_nat and nft_masq)"
             }
+            Self::NftablesBridge => "nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE, module nf_tables)",
             Self::Ipv6 => "IPv6 (CONFIG_IPV6, or it is switched off by ipv6.disable=1)",
         })
     }

@@ -10,6 +10,7 @@ mod change;
 mod dad;
 mod error;
 mod existing;
+mod iptables;
 mod link;
 mod mac;
 mod namespace;
@@ -27,10 +28,13 @@ pub use change::Change;
 pub use dad::AddressEvents;
 pub use error::{Error, Feature, Result};
 pub use existing::Existing;
+pub use iptables::legacy_nat_in_use;
 pub use link::{BridgePort, Link};
 pub use mac::{Mac, ParseMacError};
 pub use namespace::Namespace;
-pub use nftables::{Attachment, MasqueradeFault, Nftables, Owner};
+pub use nftables::{
+    Attachment, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table, TableFamily,
+};
 pub use peer::NamespaceNumber;
 pub use route::{Family, Route};
 pub use rtnetlink::Rtnetlink;

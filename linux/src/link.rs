@@ -423,10 +423,7 @@ mod tests {
     use super::*;
 
     fn bridges(rtnetlink: &mut Rtnetlink, names: &[&str]) -> Vec<u32> {
-        names
-            .iter()
-            .map(|name| rtnetlink.create_bridge(name, Mac::random().unwrap(), None).unwrap().index)
-            .collect()
+        names.iter().map(|name| rtnetlink.create_bridge(name, Mac::random(), None).unwrap().index).collect()
     }
 
     #[test]

@@ -33,27 +33,6 @@ impl Namespace {
         }
     }
 
-    /// Opens the namespace at `path`, or gives `None` when it is gone: the path does not exist any more,
-    /// or it is a leftover file that nothing is mounted on.
-    ///
-    /// # Errors
-    /// [`Error::OpenNamespace`] for any other reason.
-    pub fn open_if_alive(path: impl AsRef<Path>) -> Result<Option<Self>> {
-        let namespace = match Self::open(path) {
-            Err(Error::OpenNamespace { source, .. })
-                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-            {
-                return Ok(None);
-            }
-            namespace => namespace?,
-        };
-        match namespace.enter(|| Ok(())) {
-            Ok(()) => Ok(Some(namespace)),
-            Err(Error::NotANamespace { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Where it was opened from.
     pub fn path(&self) -> &Path {
         &self.path
@@ -86,6 +65,26 @@ impl Namespace {
     /// As [`Namespace::enter`] and [`Rtnetlink::open`].
     pub fn rtnetlink(&self) -> Result<Rtnetlink> {
         self.enter(Rtnetlink::open)
+    }
+
+    /// An rtnetlink socket inside the namespace at `path`, or `None` when that is gone: the path does not exist
+    /// any more, or it is a leftover file that nothing is mounted on.
+    ///
+    /// # Errors
+    /// As [`Namespace::open`] and [`Namespace::rtnetlink`], for any other reason.
+    pub fn rtnetlink_if_alive(path: impl AsRef<Path>) -> Result<Option<Rtnetlink>> {
+        let namespace = match Self::open(path) {
+            Err(Error::OpenNamespace { source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            namespace => namespace?,
+        };
+        match namespace.rtnetlink() {
+            Err(Error::NotANamespace { .. }) => Ok(None),
+            rtnetlink => rtnetlink.map(Some),
+        }
     }
 
     /// Whether this is the namespace that the calling thread is in.

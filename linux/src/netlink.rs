@@ -90,7 +90,6 @@ impl Socket {
         let open = || {
             let raw = RawSocket::new(protocol)?;
             raw.set_ext_ack(true)?;
-            raw.set_cap_ack(true)?;
             raw.connect(&SocketAddr::new(0, 0))?;
             std::io::Result::Ok(raw)
         };
@@ -331,6 +330,17 @@ mod tests {
         assert_eq!(refusal.errno, Errno::EEXIST);
         assert_eq!(refusal.message.as_deref(), Some("taken"));
         assert_eq!(refusal.sequence, 7);
+    }
+
+    #[test]
+    fn the_kernels_sentence_stands_behind_the_request_that_it_repeats() {
+        let mut payload = (-22i32).to_ne_bytes().to_vec();
+        payload.extend(message(20, 0, &[7; 10]));
+        payload.extend([8, 0, 1, 0]);
+        payload.extend(b"bad\0");
+        let bytes = message(NLMSG_ERROR, NLM_F_ACK_TLVS, &payload);
+        let refusal = Messages(&bytes).next().unwrap().refusal().unwrap();
+        assert_eq!((refusal.errno, refusal.message.as_deref()), (Errno::EINVAL, Some("bad")));
     }
 
     #[test]

@@ -120,11 +120,11 @@ mod tests {
     fn the_other_end_and_its_addresses_are_seen_from_here_until_it_is_gone() {
         let (mut host, pod) = two_namespaces();
         assert_eq!(host.number_of(&pod).unwrap(), NamespaceNumber::NONE);
-        let bridge = host.create_bridge("br0", Mac::random().unwrap(), None).unwrap().index;
+        let bridge = host.create_bridge("br0", Mac::random(), None).unwrap().index;
         let pod_mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
         let pair = VethPair {
             host_name: "host0",
-            host_mac: Mac::random().unwrap(),
+            host_mac: Mac::random(),
             pod_name: "eth0",
             pod_mac,
             mtu: Some(1400),
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn both_ends_may_be_here() {
         let (mut host, _) = two_namespaces();
-        let bridge = host.create_bridge("br0", Mac::random().unwrap(), None).unwrap().index;
-        let [host_mac, pod_mac] = [Mac::random().unwrap(), Mac::random().unwrap()];
+        let bridge = host.create_bridge("br0", Mac::random(), None).unwrap().index;
+        let [host_mac, pod_mac] = [Mac::random(), Mac::random()];
         let pair = VethPair { host_name: "host0", host_mac, pod_name: "eth0", pod_mac, mtu: None, bridge };
         let here = Namespace::open("/proc/thread-self/ns/net").unwrap();
         let end = host.create_veth(&pair, &here).unwrap();

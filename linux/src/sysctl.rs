@@ -1,7 +1,7 @@
 //! Kernel parameters of the current network namespace, under `/proc/sys`.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 
 use crate::error::{Error, Result};
 
@@ -12,8 +12,7 @@ use crate::error::{Error, Result};
 /// [`Error::Sysctl`] when the parameter cannot be read or set.
 pub fn ensure(key: &str, value: &str) -> Result<()> {
     let path = path(key);
-    let current = fs::read_to_string(&path).map_err(|source| failed("read", key, source))?;
-    if current.trim_end() == value {
+    if is(&path, value).map_err(|source| failed("read", key, source))? {
         return Ok(());
     }
     fs::write(&path, value).map_err(|source| failed("set", key, source))
@@ -35,6 +34,13 @@ pub fn ensure_if_present(key: &str, value: &str) -> Result<()> {
 pub fn prefer(key: &str, value: &str) {
     // Not an error, as said above.
     let _ = fs::write(path(key), value);
+}
+
+/// The kernel gives all of a parameter in one read.
+fn is(path: &str, value: &str) -> io::Result<bool> {
+    let mut current = [0; 64];
+    let length = File::open(path)?.read(&mut current)?;
+    Ok(current[..length].trim_ascii_end() == value.as_bytes())
 }
 
 fn path(key: &str) -> String {

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -49,6 +50,17 @@ impl Call {
     /// When the plugin cannot be executed.
     pub fn start(&self, verb: &str, config: &Value) -> Running {
         self.start_text(verb, &config.to_string())
+    }
+
+    /// Starts `verb` and ends it after `moment` (SIGKILL), wherever it is; tells whether it had not ended by
+    /// itself.
+    ///
+    /// # Panics
+    /// When the plugin cannot be executed.
+    pub fn kill_after(&self, verb: &str, config: &Value, moment: Duration) -> bool {
+        let running = self.start(verb, config);
+        std::thread::sleep(moment);
+        running.kill()
     }
 
     fn start_text(&self, verb: &str, stdin: &str) -> Running {

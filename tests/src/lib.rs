@@ -8,13 +8,15 @@
 //! | `loopback.rs` | the plugin `loopback` |
 //! | `bridge/` | the plugin `bridge`, without and with IPAM |
 //! | `masquerade.rs` | `ipMasq` |
+//! | `spoof_check.rs` | `macspoofchk` |
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
 //! | `ipam_operator.rs` | `weir ipam`, taking back after a reboot, full and read-only disks |
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |
 //! | `bandwidth/` | the plugin `bandwidth`, and that limits hold |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
-//! | `reference.rs` | the Go plugins before and after ours, on one machine |
+//! | `reference/` | the Go plugins before and after ours, on one machine |
 //! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains |
+//! | `rounds/` | a thousand rounds with faults at random: the node shows what it showed before |
 //! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |
 //! | `list.rs` | `weir list`: the attachments of a node |
 //! | `limit.rs` | `weir limit`: the limits of running pods, shown and changed |
@@ -32,6 +34,7 @@ mod node;
 mod pod;
 mod process;
 mod processes;
+mod random;
 
 pub use call::{Call, Failure, Running};
 pub use config::with_prev_result;
@@ -42,6 +45,7 @@ pub use look::Look;
 pub use node::Node;
 pub use pod::Pod;
 pub use process::Process;
+pub use random::Random;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

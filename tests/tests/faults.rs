@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::config::{bridge, changed, host_local};
-use tests::{Call, Failure, Look, Node, Pod, with_prev_result};
+use tests::{Call, Failure, Look, Node, Pod, Random, with_prev_result};
 
 /// A node on which the network was used before, so that its bridge is there, and how that looks.
 fn used(config: &Value) -> (Node, String) {
@@ -18,7 +18,9 @@ fn used(config: &Value) -> (Node, String) {
 
 fn full() -> Value {
     let ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
-    bridge(json!({"isDefaultGateway": true, "ipMasq": true, "hairpinMode": true, "ipam": ipam}))
+    bridge(
+        json!({"isDefaultGateway": true, "ipMasq": true, "macspoofchk": true, "hairpinMode": true, "ipam": ipam}),
+    )
 }
 
 /// The failure is one sentence with these words.
@@ -199,6 +201,21 @@ mod failing_add {
     }
 
     #[test]
+    fn the_first_add_of_a_node_leaves_nothing_but_the_networks_bridge() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let mut config = full();
+        config["ipam"]["routes"] = json!([{"dst": "192.0.2.0/24", "gw": "10.99.0.1"}]);
+        node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+        assert_eq!(node.links(), ["cni0"]);
+        assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);
+        assert_eq!(node.look("nft list ruleset"), "");
+        assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*' -o -name 'fd00*'"), "");
+        assert!(pod.links().is_empty());
+        let result = node.call("bridge", &pod).add(&full());
+        node.call("bridge", &pod).check(&full(), &result);
+    }
+
+    #[test]
     fn without_a_free_name_for_the_hosts_end_nothing_is_made() {
         let (node, before) = used(&full());
         let pod = Pod::new("c1");
@@ -284,16 +301,10 @@ mod killed {
 
     const ROUNDS: usize = 40;
 
-    /// Moments between nothing and a bit more than `whole`, without any pattern.
+    /// Moments without any pattern while a call runs that takes `whole`.
     fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
-        let mut state = u64::from(std::process::id()) | 1;
-        std::iter::repeat_with(move || {
-            // xorshift64
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            whole.mul_f64((state % 1200) as f64 / 1000.0)
-        })
+        let mut random = Random::seeded_by("WEIR_SEED");
+        std::iter::repeat_with(move || random.moment(whole)).take(ROUNDS)
     }
 
     /// How long `verb` takes when nobody kills it.
@@ -301,13 +312,6 @@ mod killed {
         let start = Instant::now();
         call.verb(verb, config).expect("nobody kills it");
         start.elapsed()
-    }
-
-    /// Tells whether it was still running.
-    fn kill_after(call: &Call, verb: &str, config: &Value, moment: Duration) -> bool {
-        let running = call.start(verb, config);
-        std::thread::sleep(moment);
-        running.kill()
     }
 
     fn limits(result: &Value) -> Value {
@@ -325,8 +329,8 @@ mod killed {
         let whole = duration(&call(), "ADD", &full());
         call().del(&full());
         let mut killed = 0;
-        for (round, moment) in moments(whole).take(ROUNDS).enumerate() {
-            killed += u32::from(kill_after(&call(), "ADD", &full(), moment));
+        for (round, moment) in moments(whole).enumerate() {
+            killed += u32::from(call().kill_after("ADD", &full(), moment));
             // A runtime that lost the namespace calls without it.
             let netns = if round % 2 == 0 { pod.netns() } else { String::new() };
             call().with("CNI_NETNS", netns).del(&full());
@@ -346,9 +350,9 @@ mod killed {
         call().add(&full());
         let whole = duration(&call(), "DEL", &full());
         let mut killed = 0;
-        for moment in moments(whole).take(ROUNDS) {
+        for moment in moments(whole) {
             call().add(&full());
-            killed += u32::from(kill_after(&call(), "DEL", &full(), moment));
+            killed += u32::from(call().kill_after("DEL", &full(), moment));
             call().del(&full());
             assert_eq!(node.fingerprint(), before, "killed after {moment:?} of {whole:?}");
         }
@@ -364,10 +368,10 @@ mod killed {
         let whole = duration(&shaping, "ADD", &limits(&result));
         let whole_del = duration(&shaping, "DEL", &limits(&result));
         main.del(&full());
-        for (moment, moment_of_del) in moments(whole).zip(moments(whole_del)).take(ROUNDS) {
+        for (moment, moment_of_del) in moments(whole).zip(moments(whole_del)) {
             let result = main.add(&full());
-            kill_after(&shaping, "ADD", &limits(&result), moment);
-            kill_after(&shaping, "DEL", &limits(&result), moment_of_del);
+            shaping.kill_after("ADD", &limits(&result), moment);
+            shaping.kill_after("DEL", &limits(&result), moment_of_del);
             shaping.del(&limits(&result));
             main.del(&with_prev_result(&full(), &result));
             assert_eq!(node.fingerprint(), before, "killed after {moment:?} of {whole:?}");
@@ -381,8 +385,8 @@ mod killed {
         let (killed, next) = (Pod::new("c1"), Pod::new("c2"));
         let whole = duration(&node.call("bridge", &killed), "ADD", &full());
         node.call("bridge", &killed).del(&full());
-        for moment in moments(whole).take(ROUNDS) {
-            kill_after(&node.call("bridge", &killed), "ADD", &full(), moment);
+        for moment in moments(whole) {
+            node.call("bridge", &killed).kill_after("ADD", &full(), moment);
             let result = node.call("bridge", &next).add(&full());
             node.call("bridge", &next).check(&full(), &result);
             node.call("bridge", &killed).del(&full());

@@ -204,7 +204,8 @@ fn the_next_add_mends_a_table_that_somebody_flushed() {
     let (node, lost, pod) = (Node::new(), Pod::new("c1"), Pod::new("c2"));
     let outside = outside(&node);
     node.call("bridge", &lost).add(&config());
-    for fault in ["nft delete table inet weir", "nft flush ruleset"] {
+    let after_a_flush = "nft flush table inet weir; nft delete table inet weir";
+    for fault in ["nft delete table inet weir", "nft flush ruleset", after_a_flush] {
         node.look(fault);
         let result = node.call("bridge", &pod).add(&config());
         check(&node, &pod, &result).unwrap_or_else(|failure| panic!("after {fault}: {failure:?}"));

@@ -3,20 +3,22 @@
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 
 use super::attributes::Attributes;
+use super::table::Table;
 use crate::netlink::HEADER_LEN;
 
-/// `NFPROTO_INET`: one table for IPv4 and IPv6.
-const NFPROTO_INET: u8 = 1;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
 const NFNL_MSG_BATCH_END: u16 = 0x11;
+/// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, …: every kind of message has its table there.
+const TABLE_NAME: u16 = 1;
 /// Length of `struct nfgenmsg` (uapi/linux/netfilter/nfnetlink.h).
 pub(super) const FAMILY_HEADER_LEN: usize = 4;
 
-/// Messages between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
+/// Messages about one table, between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
 ///
 /// A message's index counts from the begin, which is message 0: refusals name that index.
 pub(super) struct Batch {
+    table: Table,
     bytes: Vec<u8>,
     starts: Vec<usize>,
     commits: bool,
@@ -24,22 +26,23 @@ pub(super) struct Batch {
 
 impl Batch {
     /// A batch that the kernel commits when it accepts every message.
-    pub fn new() -> Self {
-        let mut batch =
-            Self { bytes: Vec::with_capacity(2048), starts: Vec::with_capacity(16), commits: true };
+    pub fn new(table: Table) -> Self {
+        let (bytes, starts) = (Vec::with_capacity(2048), Vec::with_capacity(16));
+        let mut batch = Self { table, bytes, starts, commits: true };
         batch.delimiter(NFNL_MSG_BATCH_BEGIN);
         batch
     }
 
     /// A batch without an end: the kernel checks every message and undoes them all, as for `nft --check`.
-    pub fn rehearsal() -> Self {
-        Self { commits: false, ..Self::new() }
+    pub fn rehearsal(table: Table) -> Self {
+        Self { commits: false, ..Self::new(table) }
     }
 
-    /// Appends the message `kind` (`enum nf_tables_msg_types`) and returns its index.
+    /// Appends the message `kind` (`enum nf_tables_msg_types`), whose `content` follows the table's name, and
+    /// returns its index.
     pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Attributes<'_>)) -> usize {
         self.starts.push(self.bytes.len());
-        append(&mut self.bytes, kind, NLM_F_REQUEST | flags, content);
+        append(&mut self.bytes, self.table, kind, NLM_F_REQUEST | flags, content);
         self.starts.len() - 1
     }
 
@@ -75,23 +78,32 @@ impl Batch {
     }
 }
 
-/// One request outside a transaction: reading.
+/// One request outside a transaction: reading from a table.
 pub(super) fn request(
+    table: Table,
     kind: u16,
     flags: u16,
     sequence: u32,
     content: impl FnOnce(&mut Attributes<'_>),
 ) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
-    append(&mut bytes, kind, flags, content);
+    append(&mut bytes, table, kind, flags, content);
     bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
     bytes
 }
 
-fn append(bytes: &mut Vec<u8>, kind: u16, flags: u16, content: impl FnOnce(&mut Attributes<'_>)) {
+fn append(
+    bytes: &mut Vec<u8>,
+    table: Table,
+    kind: u16,
+    flags: u16,
+    content: impl FnOnce(&mut Attributes<'_>),
+) {
     let start = bytes.len();
-    header(bytes, NFNL_SUBSYS_NFTABLES << 8 | kind, flags, [NFPROTO_INET, 0], 0);
-    content(&mut Attributes(bytes));
+    header(bytes, NFNL_SUBSYS_NFTABLES << 8 | kind, flags, [table.family as u8, 0], 0);
+    let mut attributes = Attributes(bytes);
+    attributes.text(TABLE_NAME, table.name);
+    content(&mut attributes);
     finish(bytes, start);
 }
 

@@ -5,15 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::NLM_F_DUMP;
-use nix::errno::Errno;
 
-use super::attributes::find;
-use super::expressions::summary;
-use super::objects::{self, Element, NFT_MSG_GETRULE, NFT_MSG_GETSETELEM, NFTA_RULE_EXPRESSIONS};
+use super::objects::Element;
 use super::owner::{Digest, Owner, shorten_network};
 use super::records::{self, Holder};
-use super::skeleton::{ATTACHMENTS, POSTROUTING};
+use super::skeleton::{ATTACHMENTS, POSTROUTING, TABLE};
 use super::subnet::{Subnet, octets};
 use super::{Failed, Nftables};
 use crate::error::Result;
@@ -40,7 +36,10 @@ impl fmt::Display for MasqueradeFault {
                 write!(f, "{address} is masqueraded for another attachment (nf_tables, inet weir)")
             }
             Self::RuleMissing { chain } => {
-                write!(f, "the masquerading rule of chain {chain} is gone (nf_tables, inet weir)")
+                write!(
+                    f,
+                    "the masquerading rule of chain {chain} is gone (nf_tables, inet weir), for other pods too; after nft delete table inet weir, pods that are attached anew are masqueraded again"
+                )
             }
         }
     }
@@ -55,7 +54,7 @@ pub struct Attachment {
     pub container_id: String,
     /// The interface inside the container.
     pub interface: String,
-    /// The masqueraded addresses with their subnets' prefix lengths.
+    /// The masqueraded addresses, if any, with their subnets' prefix lengths.
     pub addresses: Vec<IpNetwork>,
     pub(super) digest: Digest,
 }
@@ -72,11 +71,14 @@ impl Attachment {
     }
 
     fn read(element: Element<'_>) -> Option<Self> {
-        let digest = Digest(element.key().try_into().ok()?);
-        let (text, addresses) = records::read_attachment(element.user_data());
+        Some(Self::of(Digest(element.key().try_into().ok()?), element.user_data()))
+    }
+
+    pub(super) fn of(digest: Digest, user_data: &[u8]) -> Self {
+        let (text, addresses) = records::read_attachment(user_data);
         let mut parts = text.splitn(3, '/').map(str::to_owned);
         let mut part = || parts.next().unwrap_or_default();
-        Some(Self { network: part(), container_id: part(), interface: part(), addresses, digest })
+        Self { network: part(), container_id: part(), interface: part(), addresses, digest }
     }
 }
 
@@ -123,7 +125,7 @@ impl Nftables {
             }
             Some(_) => {}
         }
-        if self.element(&subnet.pods(), &octets(pod.ip()), |_| ())?.is_none() {
+        if self.element(TABLE, &subnet.pods(), &octets(pod.ip()), |_| ())?.is_none() {
             return Ok(Some(MasqueradeFault::AddressMissing(pod.ip())));
         }
         let rule_missing = |chain: &str| Ok(Some(MasqueradeFault::RuleMissing { chain: chain.into() }));
@@ -131,7 +133,7 @@ impl Nftables {
         if !subnet.is_host() {
             masquerading_chain = subnet.chain();
             let network = octets(subnet.network().ip());
-            let leads_there = self.element(&subnet.dispatch(), &network, |element| {
+            let leads_there = self.element(TABLE, &subnet.dispatch(), &network, |element| {
                 element.chain() == Some(masquerading_chain.as_bytes())
             })?;
             if leads_there != Some(true) || !self.has_rule(POSTROUTING, &subnet.dispatch(), false)? {
@@ -146,30 +148,10 @@ impl Nftables {
 
     /// Whether a rule of `chain` looks into `set` and, if asked for, masquerades.
     fn has_rule(&mut self, chain: &str, set: &str, masquerades: bool) -> std::result::Result<bool, Failed> {
-        self.any_rule(Some(chain), |sets, does| sets.iter().any(|name| name == set) && (does || !masquerades))
-    }
-
-    /// Whether any rule of one chain or all chains is `wanted`, which is told the sets that the rule looks
-    /// into and whether it masquerades.
-    pub(super) fn any_rule(
-        &mut self,
-        chain: Option<&str>,
-        wanted: impl Fn(&[String], bool) -> bool,
-    ) -> std::result::Result<bool, Failed> {
-        let mut found = false;
-        let outcome = self.read(
-            NFT_MSG_GETRULE,
-            NLM_F_DUMP,
-            |request| objects::rules_of(request, chain),
-            |rule| {
-                let (sets, masquerades) = summary(find(rule, NFTA_RULE_EXPRESSIONS).unwrap_or_default());
-                found |= wanted(&sets, masquerades);
-            },
-        );
-        match outcome {
-            Err(failed) if failed.is(Errno::ENOENT) => Ok(false),
-            outcome => outcome.map(|()| found),
-        }
+        let rules = self.rules(TABLE, Some(chain))?;
+        Ok(rules
+            .iter()
+            .any(|rule| rule.sets.iter().any(|name| name == set) && (rule.masquerades || !masquerades)))
     }
 
     /// All attachments that masquerade, in no particular order: what a garbage collection compares with
@@ -182,22 +164,11 @@ impl Nftables {
     /// # Errors
     /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
     pub fn attachments(&mut self) -> Result<Vec<Attachment>> {
+        let found = self
+            .elements(TABLE, ATTACHMENTS, Attachment::read)
+            .map_err(|failed| failed.during(format_args!("list the masqueraded attachments")))?;
         // The kernel may show an element twice when its hash table grows in the middle.
-        let mut found = BTreeMap::new();
-        let outcome = self.read(
-            NFT_MSG_GETSETELEM,
-            NLM_F_DUMP,
-            |request| objects::element(request, ATTACHMENTS, &[], objects::Data::None, &[]),
-            |reply| {
-                for attachment in Element::each(reply).filter_map(Attachment::read) {
-                    found.insert(attachment.digest, attachment);
-                }
-            },
-        );
-        match outcome {
-            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
-            Err(failed) => Err(failed.during(format_args!("list the masqueraded attachments"))),
-            Ok(()) => Ok(found.into_values().collect()),
-        }
+        let once: BTreeMap<_, _> = found.into_iter().map(|found| (found.digest, found)).collect();
+        Ok(once.into_values().collect())
     }
 }

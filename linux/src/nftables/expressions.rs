@@ -1,18 +1,25 @@
-//! The rule expressions that masquerading needs, with register 1 as the only register.
+//! The expressions of our rules. Comparisons and lookups begin at register 1.
 
 use std::net::IpAddr;
 
 use super::attributes::Attributes;
+use super::objects::{NFTA_DATA_VERDICT, NFTA_VERDICT_CODE};
 use super::subnet::octets;
 use crate::route::Family;
 
 const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
+pub(super) const NFTA_EXPR_NAME: u16 = 1;
+pub(super) const NFTA_EXPR_DATA: u16 = 2;
+pub(super) const NFTA_LOOKUP_SET: u16 = 1;
+const NFTA_LOOKUP_SREG: u16 = 2;
 const NFTA_DATA_VALUE: u16 = 1;
+pub(super) const NFTA_IMMEDIATE_DATA: u16 = 2;
+/// `NF_DROP` (uapi/linux/netfilter.h).
+pub(super) const NF_DROP: u32 = 0;
 
 const NFT_REG_VERDICT: u32 = 0;
 const NFT_REG_1: u32 = 1;
+const NFT_REG_2: u32 = 2;
 
 /// Which address of a packet.
 #[derive(Clone, Copy)]
@@ -32,24 +39,21 @@ pub(super) enum Comparison {
 pub(super) struct Expressions<'a, 'b>(pub &'a mut Attributes<'b>);
 
 impl Expressions<'_, '_> {
+    /// Loads `iifname`, which fills the register.
+    pub fn load_input_interface(&mut self) {
+        const NFT_META_IIFNAME: u32 = 6;
+        self.load_meta(NFT_META_IIFNAME);
+    }
+
     /// `meta nfproto ipv4`: in a table of family inet the rule must say whose header it reads.
     pub fn of_family(&mut self, family: Family) {
-        const NFTA_META_DREG: u16 = 1;
-        const NFTA_META_KEY: u16 = 2;
         const NFT_META_NFPROTO: u32 = 15;
-        self.expression("meta", |data| {
-            data.number(NFTA_META_KEY, NFT_META_NFPROTO);
-            data.number(NFTA_META_DREG, NFT_REG_1);
-        });
+        self.load_meta(NFT_META_NFPROTO);
         self.compare(Comparison::Equal, &[family.nfproto()]);
     }
 
     /// Loads `ip saddr`, `ip6 daddr`, … into the register.
     pub fn load_address(&mut self, family: Family, side: Side) {
-        const NFTA_PAYLOAD_DREG: u16 = 1;
-        const NFTA_PAYLOAD_BASE: u16 = 2;
-        const NFTA_PAYLOAD_OFFSET: u16 = 3;
-        const NFTA_PAYLOAD_LEN: u16 = 4;
         const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
         let offset = match (family, side) {
             (Family::V4, Side::Source) => 12,
@@ -57,12 +61,15 @@ impl Expressions<'_, '_> {
             (Family::V6, Side::Source) => 8,
             (Family::V6, Side::Destination) => 24,
         };
-        self.expression("payload", |data| {
-            data.number(NFTA_PAYLOAD_DREG, NFT_REG_1);
-            data.number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-            data.number(NFTA_PAYLOAD_OFFSET, offset);
-            data.number(NFTA_PAYLOAD_LEN, family.address_len());
-        });
+        self.load_payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, family.address_len());
+    }
+
+    /// Loads `ether saddr` into the register after the first: a lookup takes both, as `. ether saddr`.
+    pub fn load_source_hardware_address(&mut self) {
+        const NFT_PAYLOAD_LL_HEADER: u32 = 0;
+        const SOURCE: u32 = 6;
+        const LENGTH: u32 = 6;
+        self.load_payload(NFT_REG_2, NFT_PAYLOAD_LL_HEADER, SOURCE, LENGTH);
     }
 
     /// Clears the bits of the register that are not in `mask`.
@@ -104,6 +111,17 @@ impl Expressions<'_, '_> {
         });
     }
 
+    /// Ends the rule if the register is an element of `set`.
+    pub fn is_not_in(&mut self, set: &str) {
+        const NFTA_LOOKUP_FLAGS: u16 = 5;
+        const NFT_LOOKUP_F_INV: u32 = 1;
+        self.expression("lookup", |data| {
+            data.text(NFTA_LOOKUP_SET, set);
+            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
+            data.number(NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+        });
+    }
+
     /// `vmap @map`: does what the map says for the register.
     pub fn decide_by(&mut self, map: &str) {
         const NFTA_LOOKUP_DREG: u16 = 3;
@@ -119,31 +137,48 @@ impl Expressions<'_, '_> {
         self.expression("masq", |_| {});
     }
 
+    /// `counter`: packets and bytes that came so far.
+    pub fn count(&mut self) {
+        self.expression("counter", |_| {});
+    }
+
+    /// `drop`
+    pub fn drop(&mut self) {
+        const NFTA_IMMEDIATE_DREG: u16 = 1;
+        self.expression("immediate", |data| {
+            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+            data.nest(NFTA_IMMEDIATE_DATA, |nest| {
+                nest.nest(NFTA_DATA_VERDICT, |verdict| verdict.number(NFTA_VERDICT_CODE, NF_DROP));
+            });
+        });
+    }
+
+    fn load_meta(&mut self, key: u32) {
+        const NFTA_META_DREG: u16 = 1;
+        const NFTA_META_KEY: u16 = 2;
+        self.expression("meta", |data| {
+            data.number(NFTA_META_KEY, key);
+            data.number(NFTA_META_DREG, NFT_REG_1);
+        });
+    }
+
+    fn load_payload(&mut self, register: u32, base: u32, offset: u32, length: u32) {
+        const NFTA_PAYLOAD_DREG: u16 = 1;
+        const NFTA_PAYLOAD_BASE: u16 = 2;
+        const NFTA_PAYLOAD_OFFSET: u16 = 3;
+        const NFTA_PAYLOAD_LEN: u16 = 4;
+        self.expression("payload", |data| {
+            data.number(NFTA_PAYLOAD_DREG, register);
+            data.number(NFTA_PAYLOAD_BASE, base);
+            data.number(NFTA_PAYLOAD_OFFSET, offset);
+            data.number(NFTA_PAYLOAD_LEN, length);
+        });
+    }
+
     fn expression(&mut self, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
         self.0.nest(NFTA_LIST_ELEM, |element| {
             element.text(NFTA_EXPR_NAME, name);
             element.nest(NFTA_EXPR_DATA, data);
         });
     }
-}
-
-const NFTA_LOOKUP_SET: u16 = 1;
-const NFTA_LOOKUP_SREG: u16 = 2;
-
-/// The sets that a rule looks into, and whether it masquerades: what a check needs to know of it.
-pub(super) fn summary(expressions: &[u8]) -> (Vec<String>, bool) {
-    use super::attributes::{each, find, find_nested, text};
-    let mut sets = Vec::new();
-    let mut masquerades = false;
-    for (_, expression) in each(expressions) {
-        match find(expression, NFTA_EXPR_NAME).map(text) {
-            Some(b"masq") => masquerades = true,
-            Some(b"lookup") => sets.extend(
-                find_nested(expression, &[NFTA_EXPR_DATA, NFTA_LOOKUP_SET])
-                    .map(|name| String::from_utf8_lossy(text(name)).into_owned()),
-            ),
-            _ => {}
-        }
-    }
-    (sets, masquerades)
 }

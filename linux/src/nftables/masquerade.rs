@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::objects::{self, Data};
 use super::owner::{Digest, Owner};
 use super::records::{self, Holder, owners_key};
-use super::skeleton::{ATTACHMENTS, OWNERS, missing};
+use super::skeleton::{ATTACHMENTS, OWNERS, TABLE, missing};
 use super::subnet::{Subnet, octets};
 use super::{ATTEMPTS, Attachment, Failed, Nftables, unsettled};
 use crate::error::{Error, Result};
@@ -56,18 +56,19 @@ impl Nftables {
                 Err(failed) => return Err(missing(failed.during(operation))),
             }
         }
-        Err(unsettled(operation))
+        Err(unsettled(operation, TABLE))
     }
 
     /// Stops masquerading for `owner`, whatever addresses it has. Addresses that went to another owner
-    /// meanwhile stay. Nothing there is no error; nor is a kernel without nf_tables.
+    /// meanwhile stay. Tells whether the owner was known; nothing there is no error, nor is a kernel without
+    /// nf_tables.
     ///
     /// The effect of `nft delete element inet weir …` on each of the owner's elements. The kernel frees them
     /// when this value is dropped: see [`Nftables`].
     ///
     /// # Errors
     /// [`Error::Refused`] and [`Error::Netlink`].
-    pub fn remove_masquerade(&mut self, owner: &Owner<'_>) -> Result<()> {
+    pub fn remove_masquerade(&mut self, owner: &Owner<'_>) -> Result<bool> {
         self.remove(owner.digest(), format_args!("stop masquerading {owner}"))
     }
 
@@ -75,15 +76,15 @@ impl Nftables {
     ///
     /// # Errors
     /// [`Error::Refused`] and [`Error::Netlink`].
-    pub fn remove_attachment(&mut self, attachment: &Attachment) -> Result<()> {
+    pub fn remove_attachment(&mut self, attachment: &Attachment) -> Result<bool> {
         self.remove(attachment.digest, format_args!("stop masquerading {attachment}"))
     }
 
-    fn remove(&mut self, digest: Digest, operation: std::fmt::Arguments<'_>) -> Result<()> {
+    fn remove(&mut self, digest: Digest, operation: std::fmt::Arguments<'_>) -> Result<bool> {
         let addresses = match self.attachment(digest) {
             Ok(Some(addresses)) => addresses,
-            Ok(None) => return Ok(()),
-            Err(failed) if failed.is_missing_subsystem() => return Ok(()),
+            Ok(None) => return Ok(false),
+            Err(failed) if failed.is_missing_subsystem() => return Ok(false),
             Err(failed) => return Err(failed.during(operation)),
         };
         let mut held: Vec<Held> = addresses
@@ -91,16 +92,16 @@ impl Nftables {
             .map(|pod| Held { address: pod.ip(), holder: Holder { owner: digest, prefix: pod.prefix() } })
             .collect();
         loop {
-            let mut batch = Batch::new();
+            let mut batch = Batch::new(TABLE);
             let attachment = objects::delete_element(&mut batch, ATTACHMENTS, &digest.0);
             let ends: Vec<usize> = held.iter().map(|held| held.remove(&mut batch)).collect();
             let failed = match self.transact(batch) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(failed) => failed,
             };
             // Another process removed the same attachment, with all that it held.
             if failed.is(Errno::ENOENT) && failed.message == attachment {
-                return Ok(());
+                return Ok(true);
             }
             // This address is another owner's by now, or somebody deleted the set by hand.
             let lost = ends.iter().position(|end| failed.message > attachment && failed.message <= *end);
@@ -118,12 +119,13 @@ impl Nftables {
         &mut self,
         digest: Digest,
     ) -> std::result::Result<Option<Vec<IpNetwork>>, Failed> {
-        self.element(ATTACHMENTS, &digest.0, |element| records::read_attachment(element.user_data()).1)
+        self.element(TABLE, ATTACHMENTS, &digest.0, |element| records::read_attachment(element.user_data()).1)
     }
 
     /// Who holds an address.
     pub(super) fn holder(&mut self, address: IpAddr) -> std::result::Result<Option<Holder>, Failed> {
-        let found = self.element(OWNERS, &owners_key(address), |element| Holder::read(element.data()))?;
+        let found =
+            self.element(TABLE, OWNERS, &owners_key(address), |element| Holder::read(element.data()))?;
         Ok(found.flatten())
     }
 
@@ -196,7 +198,7 @@ impl Claim {
 
     /// The transaction in which `stale`, if anything was in the way, gives way to the claim.
     fn batch(&self, stale: Option<&[Held]>) -> Batch {
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(TABLE);
         if let Some(stale) = stale {
             for held in stale {
                 held.remove(&mut batch);

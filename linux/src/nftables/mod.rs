@@ -1,4 +1,5 @@
-//! Masquerading of pods with nf_tables, in messages of our own: no `nft`, no `iptables`.
+//! Masquerading of pods with nf_tables, in messages of our own: no `nft`, no `iptables`. Also what else is
+//! done in nf_tables: the check of source addresses in [`spoof`], [`leftovers`] of other tools.
 //!
 //! What `nft list table inet weir` shows for a pod 10.88.0.5/16 of network `podnet`:
 //!
@@ -40,23 +41,31 @@
 //!   [`objects::add_element`]. No generation number has to be read and no transaction is repeated because an
 //!   unrelated one came in between.
 //! - The table, and what belongs to a subnet, stay when their last pod goes.
+//! - An addition that finds its sets takes the rules for granted: nothing in a transaction asks for a rule without
+//!   changing it, and a question of its own would cost every pod a message. So after `nft flush table inet weir`,
+//!   which takes the rules and leaves the sets, only a check tells. What is deleted whole is made anew.
 
 mod attributes;
 mod batch;
 mod check;
 mod expressions;
+mod leftovers;
 mod masquerade;
 mod objects;
 mod owner;
 mod probe;
 mod records;
+mod rules;
 mod skeleton;
+mod spoof;
 mod subnet;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
@@ -67,7 +76,10 @@ use crate::error::{Error, Feature, Result};
 use crate::netlink::{Failure, Socket, request_flags};
 
 pub use self::check::{Attachment, MasqueradeFault};
+pub use self::leftovers::Leftover;
 pub use self::owner::Owner;
+pub use self::spoof::SpoofCheckFault;
+pub use self::table::{Table, TableFamily};
 
 /// How often a transaction is built anew when others changed what it was built on. They must have changed the
 /// same address, owner or subnet each time.
@@ -114,37 +126,35 @@ impl Nftables {
         })
     }
 
-    /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`.
-    ///
-    /// That somebody committed a transaction during a dump (`NLM_F_DUMP_INTR`) is no failure: it happens all
-    /// the time on a busy node, and says nothing of the part that was asked for.
+    /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`. `EINTR` means
+    /// that somebody committed a transaction during a dump: something may be missing or stand there twice.
     fn read(
         &mut self,
+        table: Table,
         kind: u16,
         flags: u16,
         content: impl FnOnce(&mut Attributes<'_>),
         mut on_reply: impl FnMut(&[u8]),
     ) -> std::result::Result<(), Failed> {
         let sequence = self.socket.next_sequence();
-        let bytes = batch::request(kind, request_flags(flags), sequence, content);
+        let bytes = batch::request(table, kind, request_flags(flags), sequence, content);
         let outcome = self.socket.exchange(&bytes, sequence, sequence, |reply| {
             on_reply(reply.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default());
         });
-        match outcome {
-            Err(failure) if failure.errno() == Some(Errno::EINTR) => Ok(()),
-            outcome => outcome.map_err(|failure| Failed { failure, message: 0 }),
-        }
+        outcome.map_err(|failure| Failed { failure, message: 0 })
     }
 
     /// Reads one element of a set; `None` when the element, its set or the table is not there.
     fn element<T>(
         &mut self,
+        table: Table,
         set: &str,
         key: &[u8],
         read: impl Fn(Element<'_>) -> T,
     ) -> std::result::Result<Option<T>, Failed> {
         let mut found = None;
         let outcome = self.read(
+            table,
             NFT_MSG_GETSETELEM,
             0,
             |request| objects::element(request, set, key, objects::Data::None, &[]),
@@ -153,6 +163,29 @@ impl Nftables {
         match outcome {
             Err(failed) if failed.is(Errno::ENOENT) => Ok(None),
             outcome => outcome.map(|()| found),
+        }
+    }
+
+    /// Reads all elements of a set, as far as `read` knows them; none when there is no set, no table or no
+    /// nf_tables. While others add and remove, one may be missing or come twice.
+    fn elements<T>(
+        &mut self,
+        table: Table,
+        set: &str,
+        read: impl Fn(Element<'_>) -> Option<T>,
+    ) -> std::result::Result<Vec<T>, Failed> {
+        let mut found = Vec::new();
+        let outcome = self.read(
+            table,
+            NFT_MSG_GETSETELEM,
+            NLM_F_DUMP,
+            |request| objects::element(request, set, &[], objects::Data::None, &[]),
+            |reply| found.extend(Element::each(reply).filter_map(&read)),
+        );
+        match outcome {
+            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(Vec::new()),
+            Err(failed) if !failed.is(Errno::EINTR) => Err(failed),
+            _ => Ok(found),
         }
     }
 }
@@ -186,10 +219,10 @@ impl Failed {
     }
 }
 
-fn unsettled(operation: fmt::Arguments<'_>) -> Error {
+fn unsettled(operation: fmt::Arguments<'_>, table: Table) -> Error {
     Error::Unsettled {
         operation: operation.to_string(),
-        object: "nf_tables table inet weir",
+        object: format!("nf_tables table {table}"),
         attempts: ATTEMPTS,
     }
 }

@@ -1,4 +1,4 @@
-//! The messages about the objects of our table: what is declared, filled and read.
+//! The messages about the objects of a table: what is declared, filled and read.
 
 use netlink_packet_core::NLM_F_CREATE;
 
@@ -7,12 +7,10 @@ use super::batch::Batch;
 use super::expressions::Expressions;
 use super::records;
 
-/// Our table, of family inet.
-pub(super) const TABLE: &str = "weir";
-
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_NEWCHAIN: u16 = 3;
 pub(super) const NFT_MSG_GETCHAIN: u16 = 4;
+const NFT_MSG_DELCHAIN: u16 = 5;
 const NFT_MSG_NEWRULE: u16 = 6;
 pub(super) const NFT_MSG_GETRULE: u16 = 7;
 const NFT_MSG_DELRULE: u16 = 8;
@@ -24,22 +22,20 @@ const NFT_MSG_DELSETELEM: u16 = 14;
 
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_DATA_VALUE: u16 = 1;
-const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: u16 = 1;
-const NFTA_VERDICT_CHAIN: u16 = 2;
-const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+pub(super) const NFTA_DATA_VERDICT: u16 = 2;
+pub(super) const NFTA_VERDICT_CODE: u16 = 1;
+pub(super) const NFTA_VERDICT_CHAIN: u16 = 2;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
-const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
-const NFTA_SET_TABLE: u16 = 1;
 const NFTA_SET_NAME: u16 = 2;
-const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
+pub(super) const NFTA_RULE_HANDLE: u16 = 3;
 pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
+pub(super) const NFTA_RULE_USERDATA: u16 = 7;
 
 /// Numbers by which `nft` knows what to print a key or data as (`TYPE_*` of its datatype.h; the kernel only
 /// keeps them). Several fields are six bits each.
@@ -48,17 +44,31 @@ pub(super) struct DataType {
     number: u32,
     /// In bytes.
     length: u32,
+    /// Whether `nft` must be told that the bytes are as the host has them, or it prints them the wrong way round.
+    in_host_order: bool,
 }
 
 impl DataType {
-    pub const IPV4_ADDRESS: Self = Self { number: 7, length: 4 };
-    pub const IPV6_ADDRESS: Self = Self { number: 8, length: 16 };
+    pub const IPV4_ADDRESS: Self = Self::new(7, 4);
+    pub const IPV6_ADDRESS: Self = Self::new(8, 16);
+    pub const HARDWARE_ADDRESS: Self = Self::new(9, 6);
+    pub const INTERFACE_NAME: Self = Self { in_host_order: true, ..Self::new(41, 16) };
     const MARK: u32 = 19;
+
+    const fn new(number: u32, length: u32) -> Self {
+        Self { number, length, in_host_order: false }
+    }
 
     /// `mark . mark . …`: opaque bytes, four in each field, at most five fields.
     pub fn opaque(fields: u32) -> Self {
         let number = (0..fields).fold(0, |number, _| number << 6 | Self::MARK);
-        Self { number, length: fields * 4 }
+        Self::new(number, fields * 4)
+    }
+
+    /// `type FIRST . SECOND`: in a key each field fills whole registers of four bytes.
+    pub fn followed_by(self, second: Self) -> Self {
+        let fill = |length: u32| length.next_multiple_of(4);
+        Self::new(self.number << 6 | second.number, fill(self.length) + fill(second.length))
     }
 }
 
@@ -74,12 +84,15 @@ pub(super) enum Values {
 }
 
 /// Where a base chain is hooked in.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum ChainKind {
     /// Reached by jumps only.
     Regular,
     /// `type nat hook postrouting priority srcnat`.
     SourceNat,
+    /// `type filter hook prerouting priority -300`, of family bridge: before everything else that a bridge does
+    /// with a frame.
+    BridgePrerouting,
 }
 
 /// Data of one element.
@@ -91,13 +104,11 @@ pub(super) enum Data<'a> {
 }
 
 /// `add table inet weir { comment "…"; }`
-pub(super) fn table(batch: &mut Batch, name: &str, dormant: bool, comment: &str) {
-    const NFTA_TABLE_NAME: u16 = 1;
+pub(super) fn table(batch: &mut Batch, dormant: bool, comment: &str) {
     const NFTA_TABLE_FLAGS: u16 = 2;
     const NFTA_TABLE_USERDATA: u16 = 6;
     const NFT_TABLE_F_DORMANT: u32 = 1;
     batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
-        table.text(NFTA_TABLE_NAME, name);
         table.number(NFTA_TABLE_FLAGS, if dormant { NFT_TABLE_F_DORMANT } else { 0 });
         table.bytes(NFTA_TABLE_USERDATA, &records::comment(comment));
     });
@@ -105,22 +116,28 @@ pub(super) fn table(batch: &mut Batch, name: &str, dormant: bool, comment: &str)
 
 /// `add chain inet weir NAME { type nat hook postrouting priority srcnat; comment "…"; }`
 /// Returns the message's index.
-pub(super) fn chain(batch: &mut Batch, table: &str, name: &str, kind: ChainKind, comment: &str) -> usize {
+pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind, comment: &str) -> usize {
     const NFTA_CHAIN_HOOK: u16 = 4;
     const NFTA_CHAIN_TYPE: u16 = 7;
     const NFTA_CHAIN_USERDATA: u16 = 12;
     const NFTA_HOOK_HOOKNUM: u16 = 1;
     const NFTA_HOOK_PRIORITY: u16 = 2;
     const NF_INET_POST_ROUTING: u32 = 4;
-    const NF_IP_PRI_NAT_SRC: u32 = 100;
+    const NF_BR_PRE_ROUTING: u32 = 0;
+    const NF_IP_PRI_NAT_SRC: i32 = 100;
+    const NF_BR_PRI_NAT_DST_BRIDGED: i32 = -300;
+    let hook = match kind {
+        ChainKind::Regular => None,
+        ChainKind::SourceNat => Some(("nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC)),
+        ChainKind::BridgePrerouting => Some(("filter", NF_BR_PRE_ROUTING, NF_BR_PRI_NAT_DST_BRIDGED)),
+    };
     batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |chain| {
-        chain.text(NFTA_CHAIN_TABLE, table);
         chain.text(NFTA_CHAIN_NAME, name);
-        if kind == ChainKind::SourceNat {
-            chain.text(NFTA_CHAIN_TYPE, "nat");
+        if let Some((kind, number, priority)) = hook {
+            chain.text(NFTA_CHAIN_TYPE, kind);
             chain.nest(NFTA_CHAIN_HOOK, |hook| {
-                hook.number(NFTA_HOOK_HOOKNUM, NF_INET_POST_ROUTING);
-                hook.number(NFTA_HOOK_PRIORITY, NF_IP_PRI_NAT_SRC);
+                hook.number(NFTA_HOOK_HOOKNUM, number);
+                hook.number(NFTA_HOOK_PRIORITY, priority.cast_unsigned());
             });
         }
         chain.bytes(NFTA_CHAIN_USERDATA, &records::comment(comment));
@@ -138,11 +155,9 @@ pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, val
     const NFTA_SET_USERDATA: u16 = 13;
     const NFT_SET_MAP: u32 = 8;
     const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
-    const UDATA_SET_COMMENT: u8 = 7;
     // Any number that is unique in the transaction; our rules name the set instead.
     let id = u32::try_from(batch.len()).unwrap_or(u32::MAX);
     batch.message(NFT_MSG_NEWSET, NLM_F_CREATE | flags, |set| {
-        set.text(NFTA_SET_TABLE, TABLE);
         set.text(NFTA_SET_NAME, name);
         set.number(NFTA_SET_FLAGS, if matches!(values, Values::None) { 0 } else { NFT_SET_MAP });
         set.number(NFTA_SET_KEY_TYPE, keys.number);
@@ -159,34 +174,41 @@ pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, val
             }
         }
         set.number(NFTA_SET_ID, id);
-        let mut user_data = records::comment(comment);
-        user_data[0] = UDATA_SET_COMMENT;
-        set.bytes(NFTA_SET_USERDATA, &user_data);
+        set.bytes(NFTA_SET_USERDATA, &records::set_comment(comment, keys.in_host_order));
     });
 }
 
 /// `add rule inet weir CHAIN … comment "…"`. Returns the message's index.
 pub(super) fn rule(
     batch: &mut Batch,
-    table: &str,
     chain: &str,
     comment: &str,
     expressions: impl FnOnce(&mut Expressions<'_, '_>),
 ) -> usize {
-    const NFTA_RULE_USERDATA: u16 = 7;
     const NLM_F_APPEND: u16 = 0x800;
     batch.message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |rule| {
-        rule.text(NFTA_RULE_TABLE, table);
         rule.text(NFTA_RULE_CHAIN, chain);
         rule.nest(NFTA_RULE_EXPRESSIONS, |list| expressions(&mut Expressions(list)));
         rule.bytes(NFTA_RULE_USERDATA, &records::comment(comment));
     })
 }
 
+/// `delete rule TABLE CHAIN handle HANDLE`
+pub(super) fn delete_rule(batch: &mut Batch, chain: &str, handle: u64) {
+    batch.message(NFT_MSG_DELRULE, 0, |rule| {
+        rule.text(NFTA_RULE_CHAIN, chain);
+        rule.bytes(NFTA_RULE_HANDLE, &handle.to_be_bytes());
+    });
+}
+
+/// `delete chain TABLE CHAIN`
+pub(super) fn delete_chain(batch: &mut Batch, chain: &str) {
+    batch.message(NFT_MSG_DELCHAIN, 0, |message| message.text(NFTA_CHAIN_NAME, chain));
+}
+
 /// `flush chain inet weir CHAIN`
 pub(super) fn flush_chain(batch: &mut Batch, chain: &str) {
     batch.message(NFT_MSG_DELRULE, 0, |rule| {
-        rule.text(NFTA_RULE_TABLE, TABLE);
         rule.text(NFTA_RULE_CHAIN, chain);
     });
 }
@@ -216,7 +238,6 @@ pub(super) fn delete_element(batch: &mut Batch, set: &str, key: &[u8]) -> usize 
 /// Names one element, or with an empty key all elements of the set.
 pub(super) fn element(list: &mut Attributes<'_>, set: &str, key: &[u8], data: Data<'_>, user_data: &[u8]) {
     const NFT_JUMP: u32 = (-3i32).cast_unsigned();
-    list.text(NFTA_SET_ELEM_LIST_TABLE, TABLE);
     list.text(NFTA_SET_ELEM_LIST_SET, set);
     if key.is_empty() {
         return;
@@ -245,13 +266,11 @@ pub(super) fn element(list: &mut Attributes<'_>, set: &str, key: &[u8], data: Da
 
 /// Names the chain (`NFT_MSG_GETCHAIN`) or set (`NFT_MSG_GETSET`) that is asked for.
 pub(super) fn named(request: &mut Attributes<'_>, kind: u16, name: &str) {
-    request.text(if kind == NFT_MSG_GETCHAIN { NFTA_CHAIN_TABLE } else { NFTA_SET_TABLE }, TABLE);
     request.text(if kind == NFT_MSG_GETCHAIN { NFTA_CHAIN_NAME } else { NFTA_SET_NAME }, name);
 }
 
 /// Names the chain whose rules are meant; without one, all chains of the table.
 pub(super) fn rules_of(request: &mut Attributes<'_>, chain: Option<&str>) {
-    request.text(NFTA_RULE_TABLE, TABLE);
     if let Some(chain) = chain {
         request.text(NFTA_RULE_CHAIN, chain);
     }

@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 
 use super::owner::Digest;
 use super::subnet::octets;
+use crate::mac::Mac;
 
 /// `NFT_USERDATA_MAXLEN` (uapi/linux/netfilter/nf_tables.h), in bytes.
 const USER_DATA_CAPACITY: usize = 256;
@@ -17,12 +18,32 @@ const COMMENT: u8 = 0;
 const IPV4_ADDRESSES: u8 = 0x84;
 /// Each address: one byte prefix length, sixteen bytes.
 const IPV6_ADDRESSES: u8 = 0x86;
+const OWNER: u8 = 0x87;
+const HARDWARE_ADDRESS: u8 = 0x88;
 
 /// A comment for `nft` alone.
 pub(super) fn comment(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 3);
     push(&mut bytes, COMMENT, &[text.as_bytes(), &[0]].concat());
     bytes
+}
+
+/// The user data of a set, whose kinds are others (`enum nftnl_udata_set_types` of libnftnl's udata.h).
+pub(super) fn set_comment(text: &str, has_keys_in_host_order: bool) -> Vec<u8> {
+    const KEY_BYTE_ORDER: u8 = 0;
+    const SET_COMMENT: u8 = 7;
+    const HOST_ORDER: u32 = 1;
+    let mut bytes = Vec::with_capacity(text.len() + 9);
+    if has_keys_in_host_order {
+        push(&mut bytes, KEY_BYTE_ORDER, &HOST_ORDER.to_ne_bytes());
+    }
+    push(&mut bytes, SET_COMMENT, &[text.as_bytes(), &[0]].concat());
+    bytes
+}
+
+/// The comment among user data.
+pub(super) fn read_comment(user_data: &[u8]) -> Option<String> {
+    entries(user_data).find(|(kind, _)| *kind == COMMENT).map(|(_, value)| comment_text(value))
 }
 
 /// The user data of an attachment: its owner's text and the addresses that it masquerades.
@@ -49,18 +70,45 @@ pub(super) fn attachment(text: &str, addresses: &[IpNetwork]) -> Option<Vec<u8>>
 /// Reads back the owner's text and the addresses.
 pub(super) fn read_attachment(user_data: &[u8]) -> (String, Vec<IpNetwork>) {
     let (mut text, mut addresses) = (String::new(), Vec::new());
-    let mut rest = user_data;
-    while let [kind, length, tail @ ..] = rest {
-        let Some((value, tail)) = tail.split_at_checked(usize::from(*length)) else { break };
-        match *kind {
-            COMMENT => text = String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned(),
+    for (kind, value) in entries(user_data) {
+        match kind {
+            COMMENT => text = comment_text(value),
             IPV4_ADDRESSES => addresses.extend(value.chunks_exact(5).filter_map(read_address)),
             IPV6_ADDRESSES => addresses.extend(value.chunks_exact(17).filter_map(read_address)),
             _ => {}
         }
-        rest = tail;
     }
     (text, addresses)
+}
+
+/// Each entry's kind and value; a malformed tail is skipped.
+fn entries(user_data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = user_data;
+    std::iter::from_fn(move || {
+        let [kind, length, tail @ ..] = rest else { return None };
+        let (value, tail) = tail.split_at_checked(usize::from(*length))?;
+        rest = tail;
+        Some((*kind, value))
+    })
+}
+
+fn comment_text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
+}
+
+/// The user data of a port whose frames are checked: its owner's text and digest, and the address that is allowed.
+pub(super) fn port(text: &str, owner: Digest, mac: Mac) -> Vec<u8> {
+    let mut bytes = comment(text);
+    push(&mut bytes, OWNER, &owner.0);
+    push(&mut bytes, HARDWARE_ADDRESS, &mac.0);
+    bytes
+}
+
+/// Reads back the owner's digest and the allowed address; `None` for what we did not write.
+pub(super) fn read_port(user_data: &[u8]) -> Option<(Digest, Mac)> {
+    let value = |wanted| entries(user_data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let (owner, mac) = (value(OWNER)?.try_into().ok()?, value(HARDWARE_ADDRESS)?.try_into().ok()?);
+    Some((Digest(owner), Mac(mac)))
 }
 
 /// Who holds an address: the data of an element of the map `owners`.

@@ -9,13 +9,16 @@ use nix::errno::Errno;
 
 use super::batch::Batch;
 use super::expressions::{Comparison, Side};
-use super::objects::{self, ChainKind, Data, DataType, NFT_MSG_GETCHAIN, NFT_MSG_GETSET, TABLE, Values};
+use super::objects::{self, ChainKind, Data, DataType, NFT_MSG_GETCHAIN, NFT_MSG_GETSET, Values};
 use super::records::Holder;
 use super::subnet::{Subnet, octets};
+use super::table::{Table, TableFamily};
 use super::{ATTEMPTS, Failed, Nftables, unsettled};
 use crate::error::{Error, Feature, Result};
 use crate::route::Family;
 
+/// The table of the masquerading.
+pub(super) const TABLE: Table = Table { family: TableFamily::Inet, name: "weir" };
 pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const OWNERS: &str = "owners";
 pub(super) const POSTROUTING: &str = "postrouting";
@@ -38,23 +41,32 @@ impl Nftables {
                 Err(failed) if failed.is(Errno::EEXIST) => {}
                 Err(failed) => return Err(missing(failed.during(operation))),
             }
-            if subnet.is_host() && self.exists(NFT_MSG_GETSET, &subnet.pods()).is_ok_and(|exists| exists) {
+            if subnet.is_host()
+                && self.exists(TABLE, NFT_MSG_GETSET, &subnet.pods()).is_ok_and(|exists| exists)
+            {
                 return Ok(());
             }
         }
-        Err(unsettled(operation))
+        Err(unsettled(operation, TABLE))
     }
 
     fn missing_for(&mut self, subnet: Subnet) -> std::result::Result<Needs, Failed> {
-        let table = !self.exists(NFT_MSG_GETCHAIN, POSTROUTING)?;
-        let dispatch = !subnet.is_host() && (table || !self.exists(NFT_MSG_GETSET, &subnet.dispatch())?);
+        let table = !self.exists(TABLE, NFT_MSG_GETCHAIN, POSTROUTING)?;
+        let dispatch =
+            !subnet.is_host() && (table || !self.exists(TABLE, NFT_MSG_GETSET, &subnet.dispatch())?);
         Ok(Needs { table, dispatch })
     }
 
-    /// Whether our table has the chain or set of this name.
-    fn exists(&mut self, kind: u16, name: &str) -> std::result::Result<bool, Failed> {
-        match self.read(kind, 0, |request| objects::named(request, kind, name), |_| {}) {
-            Err(failed) if failed.is(Errno::ENOENT) => Ok(false),
+    /// Whether the table has the chain or set of this name.
+    pub(super) fn exists(
+        &mut self,
+        table: Table,
+        kind: u16,
+        name: &str,
+    ) -> std::result::Result<bool, Failed> {
+        match self.read(table, kind, 0, |request| objects::named(request, kind, name), |_| {}) {
+            // The latter: a name longer than any can be.
+            Err(failed) if failed.is(Errno::ENOENT) || failed.is(Errno::ERANGE) => Ok(false),
             outcome => outcome.map(|()| true),
         }
     }
@@ -69,7 +81,7 @@ struct Needs {
 
 /// The transaction that makes a subnet, and the indices of the messages that need a feature of the kernel.
 fn declare(subnet: Subnet, needs: Needs) -> (Batch, Vec<usize>) {
-    let mut batch = Batch::new();
+    let mut batch = Batch::new(TABLE);
     let mut features = Vec::new();
     if needs.table {
         features.push(table(&mut batch));
@@ -89,7 +101,7 @@ pub(super) fn missing(error: Error) -> Error {
 
 /// The table, what it always has, and as the last of it the base chain, whose index is returned.
 fn table(batch: &mut Batch) -> usize {
-    objects::table(batch, TABLE, false, "pod networks, kept by weir");
+    objects::table(batch, false, "pod networks, kept by weir");
     let digest = DataType::opaque(4);
     let comment = "key: digest of the owner, in the comment: network/container ID/interface";
     objects::set(batch, 0, ATTACHMENTS, digest, Values::None, comment);
@@ -97,7 +109,7 @@ fn table(batch: &mut Batch) -> usize {
     debug_assert_eq!(Holder::LEN, 20);
     let comment = "address (IPv4 mapped): digest of the owner . prefix length";
     objects::set(batch, 0, OWNERS, DataType::IPV6_ADDRESS, Values::Data(holder), comment);
-    objects::chain(batch, TABLE, POSTROUTING, ChainKind::SourceNat, "one rule per prefix length in use")
+    objects::chain(batch, POSTROUTING, ChainKind::SourceNat, "one rule per prefix length in use")
 }
 
 /// The map of all subnets with one prefix length, and the rule that asks it. The rule cannot double: it comes
@@ -105,7 +117,7 @@ fn table(batch: &mut Batch) -> usize {
 fn dispatch(batch: &mut Batch, subnet: Subnet) {
     let (family, map) = (subnet.family(), subnet.dispatch());
     objects::set(batch, NLM_F_EXCL, &map, address_type(family), Values::Verdict, "subnets of pods");
-    objects::rule(batch, TABLE, POSTROUTING, "to the chain of the source's subnet", |rule| {
+    objects::rule(batch, POSTROUTING, "to the chain of the source's subnet", |rule| {
         rule.of_family(family);
         rule.load_address(family, Side::Source);
         rule.mask(subnet.network().mask());
@@ -119,7 +131,7 @@ fn inner(batch: &mut Batch, subnet: Subnet) -> usize {
     let chain = subnet.chain();
     let network = octets(subnet.network().ip());
     objects::set(batch, 0, &subnet.pods(), address_type(subnet.family()), Values::None, "pods");
-    objects::chain(batch, TABLE, &chain, ChainKind::Regular, "packets of a subnet of pods");
+    objects::chain(batch, &chain, ChainKind::Regular, "packets of a subnet of pods");
     objects::flush_chain(batch, &chain);
     objects::add_element(batch, 0, &subnet.dispatch(), &network, Data::Jump(&chain), &[]);
     masquerade(batch, subnet, &chain)
@@ -135,7 +147,7 @@ fn hosts(batch: &mut Batch, subnet: Subnet) -> usize {
 fn masquerade(batch: &mut Batch, subnet: Subnet, chain: &str) -> usize {
     let family = subnet.family();
     let own = (!subnet.is_host()).then(|| subnet.network());
-    objects::rule(batch, TABLE, chain, "pods leave with the node's address", |rule| {
+    objects::rule(batch, chain, "pods leave with the node's address", |rule| {
         rule.of_family(family);
         rule.load_address(family, Side::Source);
         rule.is_in(&subnet.pods());

@@ -6,7 +6,7 @@ use linux::{Link, Nftables, Owner, Rtnetlink};
 use crate::direction::Direction;
 use crate::error::Result;
 use crate::subnets::hook;
-use crate::{host_end, ifb, record, shaper};
+use crate::{host_end, ifb, record};
 
 /// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device.
 ///
@@ -77,12 +77,8 @@ fn remove_masquerade(request: &Request) -> Option<Nftables> {
 fn devices_made_live(host: &mut Rtnetlink, pair: &Link) -> Result<Vec<Link>> {
     let mut found = Vec::new();
     for direction in [Direction::Ingress, Direction::Egress] {
-        let shaper = shaper::find(host, pair, direction)?;
-        found.extend(
-            shaper
-                .filter(|shaper| shaper.at_ifb && shaper.link.name == ifb::name_by_pair(pair, direction))
-                .map(|shaper| shaper.link),
-        );
+        let link = host.link_by_name(&ifb::name_by_pair(pair, direction))?;
+        found.extend(link.filter(|link| link.is(ifb::KIND)));
     }
     Ok(found)
 }

@@ -64,7 +64,7 @@ pub(crate) fn make_ifb(
 ) -> Result<Link> {
     let name = ifb::claim_name(host, host_end, attachment, direction)?;
     let alias = attachment.map(|attachment| ifb::alias(attachment, direction)).unwrap_or_default();
-    let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random()?, mtu: host_end.mtu, alias: &alias })?;
+    let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random(), mtu: host_end.mtu, alias: &alias })?;
     let shaped = host.set_root_tbf(ifb.index, tbf).and_then(|()| match (direction, subnets) {
         (Direction::Egress, Subnets::All) => host.redirect_ingress(host_end.index, ifb.index),
         _ => {

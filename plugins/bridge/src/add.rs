@@ -9,6 +9,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::host_end::{CANDIDATES, HostEnd};
 use crate::pod_end::PodEnd;
+use crate::spoof_check;
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let config = Config::read(request)?;
@@ -31,6 +32,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
         ipam,
         addressed: false,
         host_end: None,
+        spoof_checked: None,
         masqueraded: false,
     };
     let outcome = addition.make(bridge);
@@ -50,6 +52,7 @@ struct Addition<'a> {
     ipam: Option<Delegate<'a>>,
     addressed: bool,
     host_end: Option<u32>,
+    spoof_checked: Option<String>,
     masqueraded: bool,
 }
 
@@ -60,9 +63,13 @@ impl Addition<'_> {
         device::ensure_gateways(&mut self.host, &bridge, &addressing.gateways, self.config.force_address)?;
         enable_forwarding(&addressing)?;
 
-        let pod_mac = self.config.mac.map_or_else(Mac::random, Ok)?;
+        let pod_mac = self.config.mac.unwrap_or_else(Mac::random);
         let host_end = self.create_pair(&bridge, pod_mac)?;
         self.host_end = Some(host_end.index);
+        if self.config.macspoofchk {
+            spoof_check::begin(self.request, &host_end, pod_mac)?;
+            self.spoof_checked = Some(host_end.name.clone());
+        }
         let alias = self.request.attachment().to_string();
         self.host.raise_port(&host_end, &alias, self.config.port)?;
         if !self.config.disable_container_interface {
@@ -159,14 +166,22 @@ impl Addition<'_> {
 
     /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
     /// that is reported.
+    ///
+    /// The bridge stays, with its gateway addresses, also when this ADD made it: it is the network's, as the
+    /// reference sees it too. Another ADD may have found it and be about to put its port there, and the kernel
+    /// cannot be asked to delete a bridge only if it has no ports.
     fn undo(&mut self) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
+        let spoof_check = self
+            .spoof_checked
+            .as_deref()
+            .map_or(Ok(()), |port| spoof_check::end(&mut Nftables::open()?, self.request, Some(port)));
         let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));
         let ipam = match &self.ipam {
             Some(ipam) if self.addressed => ipam.del().map_err(Error::from),
             _ => Ok(()),
         };
-        for error in [masquerade, link, ipam].into_iter().filter_map(Result::err) {
+        for error in [masquerade, spoof_check, link, ipam].into_iter().filter_map(Result::err) {
             let container = self.request.container_id();
             cni::note(format_args!("bridge: while undoing a failed ADD of container {container}: {error}"));
         }
@@ -174,7 +189,8 @@ impl Addition<'_> {
 }
 
 fn remove_masquerade(request: &Request) -> Result<()> {
-    Ok(Nftables::open()?.remove_masquerade(&owner(request))?)
+    Nftables::open()?.remove_masquerade(&owner(request))?;
+    Ok(())
 }
 
 /// Whom the masquerade entries of this attachment belong to.

@@ -3,7 +3,7 @@
 //! Later plugins of the chain may have added routes and addresses, and changed the MTU; what they changed
 //! of the hardware address stands in `prevResult` (specification, section 5, "CHECK").
 
-use cni::{AddResult, Request};
+use cni::{AddResult, Attachment, Request};
 use ipnetwork::IpNetwork;
 use linux::{Family, Link, LinkAddress, Namespace, Nftables, Route, Rtnetlink};
 
@@ -11,6 +11,7 @@ use crate::add::owner;
 use crate::config::Config;
 use crate::device;
 use crate::error::{Difference, Error, Result};
+use crate::spoof_check;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
@@ -26,7 +27,13 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
 
     let interface = check_pod_end(&mut pod, &expected, &config)?;
-    let host_end = check_port(&mut host, &interface, &bridge)?;
+    let attachment = request.attachment();
+    let host_end = check_port(&mut host, &interface, &bridge, &attachment)?;
+    // Who made the pair made what belongs to it in nf_tables: without our alias that is the reference.
+    let is_ours = host_end.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
+    if config.macspoofchk && is_ours {
+        spoof_check::check(request, &host_end)?;
+    }
     if config.disable_container_interface {
         return Ok(());
     }
@@ -35,8 +42,6 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     if config.roles.is_gateway {
         check_gateways(&host.addresses(bridge.index)?, &bridge, &expected)?;
     }
-    // Who made the pair made its masquerade entry: without our alias that is the reference, with iptables.
-    let is_ours = host_end.alias.as_deref().is_some_and(|alias| request.attachment().is_named_by(alias));
     if config.ip_masq && is_ours && !expected.addresses.is_empty() {
         let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
         if let Some(fault) = fault {
@@ -103,15 +108,28 @@ fn check_pod_end(pod: &mut Rtnetlink, expected: &Expected<'_>, config: &Config) 
     Ok(link)
 }
 
-fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<Link> {
+/// The host's end, which is a port of the bridge. An index only counts in its own namespace: the link that has
+/// it here must lead back, and not say that it is another attachment's.
+fn check_port(
+    host: &mut Rtnetlink,
+    interface: &Link,
+    bridge: &Link,
+    attachment: &Attachment,
+) -> Result<Link> {
     let host_end = interface.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
-    match host_end {
-        Some(link) if link.is("veth") && link.master == Some(bridge.index) => {
-            let down = [&link, bridge].into_iter().find(|link| !link.up).map(|down| down.name.clone());
-            down.map_or(Ok(link), |down| differs(Difference::HostLinkDown(down)))
-        }
-        _ => differs(Difference::NotAPort { interface: interface.name.clone(), bridge: bridge.name.clone() }),
-    }
+    let is_anothers = |alias: &str| Attachment::parse(alias).is_some() && !attachment.is_named_by(alias);
+    let is_the_port = |link: &Link| {
+        link.is("veth")
+            && link.peer == Some(interface.index)
+            && link.master == Some(bridge.index)
+            && !link.alias.as_deref().is_some_and(is_anothers)
+    };
+    let Some(host_end) = host_end.filter(is_the_port) else {
+        let (interface, bridge) = (interface.name.clone(), bridge.name.clone());
+        return differs(Difference::NotAPort { interface, bridge });
+    };
+    let down = [&host_end, bridge].into_iter().find(|link| !link.up).map(|down| down.name.clone());
+    down.map_or(Ok(host_end), |down| differs(Difference::HostLinkDown(down)))
 }
 
 fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<()> {

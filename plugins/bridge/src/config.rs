@@ -88,6 +88,8 @@ pub(crate) struct Config {
     pub port: BridgePort,
     /// The bridge receives everything.
     pub promiscuous: bool,
+    /// Frames with another source address than the pod's are dropped.
+    pub macspoofchk: bool,
     /// Whether the pod's IPv6 addresses are probed first.
     pub dad: DuplicateDetection,
     /// The container's interface stays down and without addresses.
@@ -136,6 +138,7 @@ impl Config {
             mtu: Some(keys.mtu).filter(|mtu| *mtu != 0),
             port: BridgePort { hairpin: keys.hairpin_mode, isolated: keys.port_isolation },
             promiscuous: keys.promisc_mode,
+            macspoofchk: keys.macspoofchk,
             dad: if keys.enabledad { DuplicateDetection::Run } else { DuplicateDetection::Skip },
             disable_container_interface: keys.disable_container_interface,
             dns: keys.dns,
@@ -152,9 +155,6 @@ fn refuse_unsupported(keys: &Keys) -> Result<()> {
     }
     if !keys.vlan_trunk.is_empty() {
         return unsupported("vlanTrunk", format!("a list of {}", keys.vlan_trunk.len()));
-    }
-    if keys.macspoofchk {
-        return unsupported("macspoofchk", "true".to_owned());
     }
     Ok(())
 }
@@ -185,4 +185,21 @@ struct Remains {
 pub(crate) fn ipam_of(request: &Request) -> Result<Option<String>> {
     let remains: Remains = request.config()?;
     Ok(Some(remains.ipam.r#type).filter(|name| !name.is_empty()))
+}
+
+/// What DEL looks for only where the config asks for it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// The config masquerades.
+    pub ip_masq: bool,
+    /// The config checks source addresses of frames.
+    pub macspoofchk: bool,
+}
+
+impl Asked {
+    /// What this config asks for; what cannot be read is not asked for.
+    pub fn of(request: &Request) -> Self {
+        request.config().unwrap_or_default()
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
 pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>) -> Result<Link> {
     let bridge = match found {
         Some(bridge) => bridge,
-        None => match host.create_bridge(&config.bridge, Mac::random()?, config.mtu) {
+        None => match host.create_bridge(&config.bridge, Mac::random(), config.mtu) {
             Ok(bridge) => {
                 // The bridge routes for its pods; what they announce must not become a route of the host.
                 sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
@@ -87,10 +87,7 @@ fn excludes(found: IpNetwork, wanted: IpNetwork) -> bool {
 /// Sets a bridge's address to the one that it has, which makes it the administrator's: a bridge that
 /// somebody else made may still follow its ports.
 fn pin_mac(host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
-    let mac = match bridge.mac {
-        Some(mac) if !mac.is_zero() => mac,
-        _ => Mac::random()?,
-    };
+    let mac = bridge.mac.filter(|mac| !mac.is_zero()).unwrap_or_else(Mac::random);
     Ok(host.set_mac(bridge.index, mac)?)
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use cni::{Failure, code};
 use ipnetwork::IpNetwork;
-use linux::ParseMacError;
+use linux::{ParseMacError, SpoofCheckFault};
 
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -18,6 +18,9 @@ pub enum Error {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(#[from] linux::Error),
+    /// The kernel refused to check source addresses, or to stop it.
+    #[error("macspoofchk: {0}")]
+    SpoofCheck(linux::Error),
     /// `CNI_NETNS` cannot be used.
     #[error("CNI_NETNS: {0}")]
     Namespace(linux::Error),
@@ -248,6 +251,9 @@ pub enum Difference {
     /// Masquerading is not in force.
     #[error("masquerading: {0}")]
     Masquerade(String),
+    /// Source addresses of frames are not checked as they should be.
+    #[error("macspoofchk: {0}")]
+    SpoofCheck(SpoofCheckFault),
 }
 
 impl From<Error> for Failure {
@@ -269,6 +275,7 @@ impl From<Error> for Failure {
             Error::NotReady(_) | Error::NoIpam(_) => Self::new(code::NOT_AVAILABLE, msg),
             Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
             Error::Kernel(_)
+            | Error::SpoofCheck(_)
             | Error::AlreadyAttached { .. }
             | Error::NoHostName { .. }
             | Error::BridgeFull { .. }

@@ -5,11 +5,12 @@ use linux::{Nftables, Rtnetlink};
 
 use crate::config::ipam_of;
 use crate::error::{Error, Result};
+use crate::reference;
 
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     if let Some(valid) = request.valid_attachments()? {
-        errors.extend(remove_masquerades(request, &valid).unwrap_or_else(|error| vec![error]));
+        errors.extend(remove_entries(request, &valid).unwrap_or_else(|error| vec![error]));
         errors.extend(delete_pairs(request, &valid).unwrap_or_else(|error| vec![error]));
     }
     let delegated = ipam_of(request).and_then(|ipam| match ipam {
@@ -21,14 +22,14 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
 }
 
 /// Returns what could not be removed.
-fn remove_masquerades(request: &Request, valid: &[ValidAttachment]) -> Result<Vec<Error>> {
+fn remove_entries(request: &Request, valid: &[ValidAttachment]) -> Result<Vec<Error>> {
     let mut nftables = match Nftables::open() {
         // A kernel without nf_tables has no entry of ours.
         Err(linux::Error::MissingFeature { .. }) => return Ok(Vec::new()),
         nftables => nftables?,
     };
     let mut errors = Vec::new();
-    for attachment in nftables.attachments()? {
+    let is_stale = |attachment: &linux::Attachment| {
         let is_valid = valid.iter().any(|valid| {
             attachment.is_of(&linux::Owner {
                 network: &request.network,
@@ -36,10 +37,18 @@ fn remove_masquerades(request: &Request, valid: &[ValidAttachment]) -> Result<Ve
                 interface: &valid.interface,
             })
         });
-        if attachment.is_in(&request.network) && !is_valid {
-            errors.extend(nftables.remove_attachment(&attachment).err().map(Error::from));
+        attachment.is_in(&request.network) && !is_valid
+    };
+    for attachment in nftables.attachments()?.iter().filter(|attachment| is_stale(attachment)) {
+        errors.extend(nftables.remove_attachment(attachment).err().map(Error::from));
+    }
+    for (attachment, port) in nftables.spoof_checks()? {
+        if is_stale(&attachment) {
+            let removed = nftables.remove_listed_spoof_check(&attachment, &port);
+            errors.extend(removed.err().map(Error::SpoofCheck));
         }
     }
+    errors.extend(reference::collect(&mut nftables, &request.network, valid)?);
     Ok(errors)
 }
 

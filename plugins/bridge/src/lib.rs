@@ -12,6 +12,8 @@ mod error;
 mod gc;
 mod host_end;
 mod pod_end;
+mod reference;
+mod spoof_check;
 mod status;
 
 pub use error::{Error, Result};

@@ -14,6 +14,9 @@ pub(crate) fn status(request: &Request) -> Result<()> {
     if config.ip_masq {
         Nftables::open().and_then(|mut nftables| nftables.probe()).map_err(Error::NotReady)?;
     }
+    if config.macspoofchk {
+        Nftables::open().and_then(|mut nftables| nftables.probe_spoof_check()).map_err(Error::NotReady)?;
+    }
     match &config.ipam {
         Some(ipam) => Ok(request.delegate(ipam).map_err(Error::NoIpam)?.status()?),
         None => Ok(()),

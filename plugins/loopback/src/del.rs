@@ -8,10 +8,9 @@ use crate::error::{Error, Result};
 
 pub(crate) fn del(request: &Request) -> Result<()> {
     let Some(netns) = request.netns() else { return Ok(()) };
-    let Some(namespace) = Namespace::open_if_alive(netns).map_err(Error::Namespace)? else {
+    let Some(mut rtnetlink) = Namespace::rtnetlink_if_alive(netns).map_err(Error::Namespace)? else {
         return Ok(());
     };
-    let mut rtnetlink = namespace.rtnetlink().map_err(Error::Namespace)?;
     if let Some(link) = rtnetlink.link_by_name(LOOPBACK)? {
         rtnetlink.set_down(link.index)?;
     }

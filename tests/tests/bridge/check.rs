@@ -53,6 +53,39 @@ fn a_deleted_bridge_is_found() {
 }
 
 #[test]
+fn something_else_by_the_bridges_name_is_found() {
+    let attached = Attached::new();
+    attached.node.look("ip link delete cni0; ip link add cni0 up type ifb");
+    attached.is_faulty(&["\"cni0\"", "not a bridge", "ifb"]);
+}
+
+#[test]
+fn a_host_end_that_was_moved_to_another_namespace_is_found() {
+    let (attached, other) = (Attached::new(), Pod::new("other"));
+    let veth = attached.veth();
+    attached.node.look(&format!("ip link set {veth} netns {}", other.netns()));
+    attached.is_faulty(&["\"eth0\"", "bridge \"cni0\""]);
+}
+
+#[test]
+fn a_pair_that_ends_elsewhere_is_not_taken_for_another_pods() {
+    // The index of eth0's other end is that of another pod's port, but in another namespace.
+    let (attached, neighbour, elsewhere) = (Attached::new(), Pod::new("c2"), Pod::new("elsewhere"));
+    attached.node.call("bridge", &neighbour).add(&attached.config);
+    let port = neighbour.link("eth0")["link_index"].clone();
+    let eth0 = attached.pod.link("eth0");
+    attached.pod.look(&format!(
+        "ip link delete eth0; ip link add eth0 index {} address {} type veth peer index {port} name far netns {}; \
+         ip link set eth0 up",
+        eth0["ifindex"],
+        eth0["address"].as_str().unwrap(),
+        elsewhere.netns(),
+    ));
+    elsewhere.look("ip link set far up");
+    attached.is_faulty(&["host's end", "\"eth0\"", "bridge \"cni0\""]);
+}
+
+#[test]
 fn a_host_end_that_left_the_bridge_is_found() {
     let attached = Attached::new();
     attached.node.look(&format!("ip link set {} nomaster", attached.veth()));
@@ -166,6 +199,19 @@ fn what_later_plugins_add_is_tolerated() {
         .node
         .look(&format!("ip link set {} mtu 1400; ip addr add 10.9.0.1/24 dev cni0", attached.veth()));
     attached.call().check(&attached.config, &attached.result);
+}
+
+#[test]
+fn a_host_end_that_says_nothing_or_something_else_and_has_another_name_and_address_is_tolerated() {
+    for alias in ["''", "'port 7'"] {
+        let attached = Attached::new();
+        let veth = attached.veth();
+        attached.node.look(&format!(
+            "ip link set {veth} alias {alias}; ip link set {veth} address 02:00:00:00:00:98; \
+             ip link set {veth} down; ip link set {veth} name port7 up"
+        ));
+        attached.call().check(&attached.config, &attached.result);
+    }
 }
 
 #[test]

@@ -112,3 +112,44 @@ fn announcements_of_pods_do_not_become_routes_of_the_host() {
     node.call("bridge", &pod).add(&bridge(json!({})));
     assert_eq!(node.sysctl("net/ipv6/conf/cni0/accept_ra"), "0");
 }
+
+#[test]
+fn what_an_administrator_set_for_the_bridge_stays() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look(
+        "ip link add cni0 mtu 1400 address 02:00:00:00:00:07 type bridge stp_state 1 forward_delay 200 \
+         ageing_time 6000 mcast_snooping 0; \
+         ip link set cni0 up alias 'the office' txqueuelen 77; \
+         ip addr add 192.0.2.1/32 dev cni0 scope link; ip addr add fd00:9::1/64 dev cni0 nodad; \
+         ip link add uplink0 type veth peer name uplink1; ip link set uplink0 up master cni0; ip link set uplink1 up",
+    );
+    let settings = || {
+        let mut bridge = node.link("cni0");
+        for timer in ["hello_timer", "tcn_timer", "topology_change_timer", "gc_timer"] {
+            bridge["linkinfo"]["info_data"][timer].take();
+        }
+        (bridge, node.addresses("cni0"))
+    };
+    let before = settings();
+    let config = bridge(json!({"mtu": 1300}));
+    let call = node.call("bridge", &pod);
+    let result = call.add(&config);
+    assert_eq!(pod.link("eth0")["mtu"], 1300);
+    call.check(&config, &result);
+    call.del(&config);
+    assert_eq!(settings(), before);
+    assert_eq!(node.ports("cni0"), ["uplink0"]);
+}
+
+#[test]
+fn addresses_of_other_subnets_stay_beside_the_gateways() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look("ip link add cni0 up type bridge; ip addr add fd00:9::1/64 dev cni0 nodad");
+    let config = bridge(json!({"isGateway": true, "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"])}));
+    let call = node.call("bridge", &pod);
+    let result = call.add(&config);
+    call.check(&config, &result);
+    let mut addresses = node.addresses("cni0");
+    addresses.sort();
+    assert_eq!(addresses, ["10.244.0.1/24", "fd00:244::1/64", "fd00:9::1/64"]);
+}

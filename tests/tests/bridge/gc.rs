@@ -105,6 +105,75 @@ fn other_networks_and_other_peoples_links_stay() {
 }
 
 #[test]
+fn what_looks_like_ours_and_is_another_networks_or_another_tools_stays() {
+    let (node, first) = (Node::new(), Pod::new("c0"));
+    node.call("bridge", &first).add(&config());
+    node.call("bridge", &first).del(&config());
+    // Networks whose names begin or end like ours, and aliases and comments that are nearly ours.
+    for (number, network) in ["pod", "pods2", "my-pods", "Pods"].into_iter().enumerate() {
+        let ipam = host_local(&[&format!("10.{}.0.0/24", number + 1)]);
+        let bridge = format!("other{number}");
+        let other = changed(&config(), json!({"name": network, "bridge": bridge, "ipam": ipam}));
+        node.call("bridge", &Pod::new("c1")).add(&other);
+    }
+    node.look(
+        "for alias in 'container=c1 interface=eth0 network=pods' 'weir of the harbour' \
+             'weir container=c1 interface=eth0 network=pods2 pod=pods/pods'; do \
+             number=$((number + 1)); ip link add theirs$number type veth peer name peer$number; \
+             ip link set theirs$number up master cni0 alias \"$alias\"; \
+         done; \
+         ip link add bwp0123456789ab type ifb; \
+         nft add table inet theirs; nft add set inet theirs pods-10.244.0.0/24 '{ type ipv4_addr; }'; \
+         nft add element inet theirs pods-10.244.0.0/24 '{ 10.244.0.2 comment \"pods/c1/eth0\" }'; \
+         mkdir /var/lib/cni/networks/pods.old; printf 'c1\\r\\neth0' > /var/lib/cni/networks/pods.old/10.244.0.2; \
+         echo mine > /var/lib/cni/networks/pods/README",
+    );
+    let before = node.fingerprint();
+    let pods = three(&node);
+    gc(&node, json!({"cni.dev/valid-attachments": []}));
+    assert!(attached(&node, &pods).is_empty());
+    assert_eq!(node.fingerprint(), before);
+}
+
+/// An IPAM plugin of somebody else that notes its calls and ends as told.
+fn noting(node: Node, end: &str) -> Node {
+    node.with_script("theirs", &format!("echo \"$CNI_COMMAND $CNI_CONTAINERID\" >> /mnt/calls; {end}"))
+}
+
+#[test]
+fn gc_is_passed_on_to_ipam_whatever_the_list_says() {
+    for (changes, list) in [
+        (json!({}), Value::Null),
+        (json!({"cni.dev/valid-attachments": []}), json!([])),
+        (valid("cni.dev/valid-attachments", &["c1"]), json!([{"containerID": "c1", "ifname": "eth0"}])),
+    ] {
+        let node = noting(Node::new(), "cat > /mnt/stdin");
+        gc(&node, changed(&changes, json!({"ipam": {"type": "theirs"}})));
+        assert_eq!(node.look("cat /mnt/calls"), "GC \n");
+        let passed: Value = serde_json::from_str(&node.look("cat /mnt/stdin")).unwrap();
+        assert_eq!(passed["cni.dev/valid-attachments"], list);
+    }
+}
+
+#[test]
+fn when_ipam_fails_the_rest_is_removed_and_its_failure_reported() {
+    let node = noting(
+        Node::new(),
+        r#"echo '{"cniVersion": "1.1.0", "code": 117, "msg": "the address server is away"}'; exit 1"#,
+    );
+    let pod = Pod::new("c1");
+    node.call("bridge", &pod).add(&config());
+    let theirs = changed(&config(), json!({"ipam": {"type": "theirs"}, "cni.dev/valid-attachments": []}));
+    let failure = status(&node).verb("GC", &theirs).unwrap_err();
+    assert_eq!((failure.code, failure.msg.as_str()), (117, "the address server is away"));
+    assert!(pod.links().is_empty());
+    assert!(!node.look("nft list table inet weir").contains("c1"));
+
+    let failure = status(&node).verb("STATUS", &theirs).unwrap_err();
+    assert_eq!((failure.code, failure.msg.as_str()), (117, "the address server is away"));
+}
+
+#[test]
 fn gc_goes_by_what_it_finds_not_by_the_config() {
     let node = Node::new();
     let pods = three(&node);
@@ -142,4 +211,26 @@ fn status_says_what_keeps_add_from_working() {
     let failure = status(&node).verb("STATUS", &changed(&config(), json!({ "ipam": ipam }))).unwrap_err();
     assert_eq!(failure.code, 50, "{failure:?}");
     assert!(failure.message.contains("/mnt/networks"), "{failure:?}");
+}
+
+#[test]
+fn status_names_what_the_kernel_lacks() {
+    // The kernel's answer to the first request, the second: -EOPNOTSUPP (struct nlmsghdr, without the sender's
+    // number, and struct nlmsgerr, uapi/linux/netlink.h).
+    let refused = |answer: u8| {
+        let header = format!("24000000020000010{answer}00000000000000");
+        format!("recvfrom:poke_exit=@arg2={header}a1ffffff:when={answer}")
+    };
+    for (tampering, words) in [
+        (refused(1), ["bridge", "CONFIG_BRIDGE"]),
+        (refused(2), ["veth", "CONFIG_VETH"]),
+        ("socket:error=EPROTONOSUPPORT:when=2+".to_owned(), ["nf_tables", "CONFIG_NFT_NAT"]),
+    ] {
+        let bridge = Node::new().bin().join("bridge");
+        let tampered = format!("exec strace -qq -o /dev/null -e inject={tampering} {}", bridge.display());
+        let node = Node::new().with_script("bridge", &tampered);
+        let failure = status(&node).verb("STATUS", &config()).unwrap_err();
+        assert_eq!(failure.code, 50, "{failure:?}");
+        assert!(words.iter().all(|word| failure.message.contains(word)), "{failure:?}");
+    }
 }

@@ -39,15 +39,54 @@ fn twenty_containers_at_once() {
 }
 
 #[test]
-fn the_first_adds_of_a_node_make_one_bridge_together() {
-    let (node, pods) = (Node::new(), pods(6));
-    let config = bridge(json!({"isGateway": true}));
-    for _ in 0..8 {
-        at_once(&node, &pods, "ADD", &config);
-        assert_eq!(node.ports("cni0").len(), 6);
-        assert_eq!(node.addresses("cni0"), ["10.244.0.1/24"]);
+fn the_first_adds_of_a_node_make_one_bridge_and_one_table_together() {
+    let node = Node::new();
+    let config = bridge(json!({
+        "isDefaultGateway": true, "ipMasq": true, "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"]),
+    }));
+    for count in [2, 16, 2, 16, 2, 16] {
+        let pods = pods(count);
+        let results = at_once(&node, &pods, "ADD", &config);
+        assert_eq!(node.ports("cni0").len(), count);
+        assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);
+        for (pod, result) in pods.iter().zip(&results) {
+            // Who was second says the same of the bridge as who made it.
+            assert_eq!(result["interfaces"][0]["mac"], node.link("cni0")["address"]);
+            node.call("bridge", pod).check(&config, result);
+        }
         at_once(&node, &pods, "DEL", &config);
-        node.look("ip link delete cni0");
+        node.look("ip link delete cni0; nft delete table inet weir");
+    }
+}
+
+#[test]
+fn some_leave_while_others_come() {
+    let (node, mut leaving) = (Node::new(), pods(8));
+    let config = bridge(json!({
+        "isDefaultGateway": true, "ipMasq": true, "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"]),
+    }));
+    at_once(&node, &leaving, "ADD", &config);
+    for round in 0..6 {
+        let coming: Vec<_> = (0..8).map(|number| Pod::new(&format!("c{round}-{number}"))).collect();
+        let running: Vec<[Running; 2]> = leaving
+            .iter()
+            .zip(&coming)
+            .map(|(leaves, comes)| {
+                [
+                    node.call("bridge", leaves).start("DEL", &config),
+                    node.call("bridge", comes).start("ADD", &config),
+                ]
+            })
+            .collect();
+        let results: Vec<_> =
+            running.into_iter().map(|both| both.map(|running| running.answer().unwrap())).collect();
+        for (pod, [_, result]) in coming.iter().zip(&results) {
+            node.call("bridge", pod).check(&config, result);
+            assert!(pod.reaches("10.244.0.1", 56) && pod.reaches("fd00:244::1", 56));
+        }
+        assert_eq!(node.ports("cni0").len(), coming.len());
+        assert!(leaving.iter().all(|pod| pod.links().is_empty()));
+        leaving = coming;
     }
 }
 

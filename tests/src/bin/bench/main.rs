@@ -7,6 +7,7 @@ mod contender;
 mod times;
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -25,18 +26,41 @@ const CROWD: usize = 500;
 /// How many come one after the other, before and in the crowd.
 const COMERS: usize = 40;
 
-fn main() {
+/// A table by its name on the command line.
+type Table = (&'static str, fn(&[Contender<'_>; 2]));
+
+const TABLES: [Table; 3] = [("alone", print_alone), ("together", print_together), ("crowd", print_crowd)];
+
+/// Prints the tables that are named, or all.
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|wanted| TABLES.iter().all(|(name, _)| name != wanted)) {
+        eprintln!("bench: no table {unknown}: there are {}", TABLES.map(|(name, _)| name).join(", "));
+        return ExitCode::from(2);
+    }
     let node = Node::new();
     let contenders = [
         Contender { node: &node, bin: node.bin().to_owned(), name: "weir", network: 20 },
         Contender { node: &node, bin: Path::new(REFERENCE).to_owned(), name: "reference", network: 30 },
     ];
+    for (name, print) in TABLES {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            print(&contenders);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn print_alone(contenders: &[Contender<'_>; 2]) {
     println!("One pod at a time, {ALONE} pods each, in turn (ms):\n");
     println!("| chain | verb | weir p50 | weir p99 | reference p50 | reference p99 | ratio of p50 |");
     println!("|---|---|---|---|---|---|---|");
     for masquerade in [false, true] {
-        alone(&contenders, masquerade);
+        alone(contenders, masquerade);
     }
+}
+
+fn print_together(contenders: &[Contender<'_>; 2]) {
     println!("\n{TOGETHER} pods, several at once:\n");
     println!(
         "| at once | chain | verb | weir p50 ms | weir p99 ms | weir pods/s | reference p50 ms | reference p99 ms | reference pods/s | times faster |"
@@ -44,16 +68,19 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for threads in AT_ONCE {
         for masquerade in [false, true] {
-            together(&contenders, threads, masquerade);
+            together(contenders, threads, masquerade);
         }
     }
+}
+
+fn print_crowd(contenders: &[Contender<'_>; 2]) {
     println!("\nADD of one more pod, and its DEL, with {CROWD} pods on the bridge (p50 of {COMERS}, ms):\n");
     println!(
         "| chain | | ADD, no other pods | ADD, {CROWD} others | ratio | DEL, no other pods | DEL, {CROWD} others | ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for masquerade in [false, true] {
-        for contender in &contenders {
+        for contender in contenders {
             crowded(contender, masquerade);
         }
     }

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
+mod masquerade;
+mod spoof_check;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +32,7 @@ impl Set {
     }
 }
 
-/// All that both know. Masquerading is another matter: the reference's rules are iptables'.
+/// All that both know. Masquerading is another matter: see [`masquerade`].
 fn full(version: &str) -> Value {
     let mut ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
     ipam["routes"] = json!([{"dst": "192.0.2.0/24"}, {"dst": "198.51.100.0/24", "gw": "10.244.0.9"}]);

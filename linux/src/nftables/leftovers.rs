@@ -1,0 +1,111 @@
+//! What another tool left in tables that it shares with others: recognised by its comments, and removed.
+
+use nix::errno::Errno;
+
+use super::batch::Batch;
+use super::objects::{self, NFT_MSG_GETCHAIN};
+use super::rules::Rule;
+use super::table::Table;
+use super::{ATTEMPTS, Failed, Nftables};
+use crate::error::Result;
+
+/// Rules with a comment, and the chains that only they lead to.
+#[derive(Debug, Clone)]
+pub struct Leftover<'a> {
+    /// Where it is.
+    pub table: Table,
+    /// The chain that holds rules of this one beside those of others.
+    pub shared_chain: &'a str,
+    /// The chains of this one alone, if any: first the one that its rules in the shared chain lead to.
+    pub chains: Vec<String>,
+    /// What the comment of each of its rules begins with.
+    pub comment: String,
+}
+
+impl Leftover<'_> {
+    fn owns(&self, rule: &Rule) -> bool {
+        rule.comment.as_ref().is_some_and(|comment| comment.starts_with(&self.comment))
+    }
+
+    fn is_entered_by(&self, rule: &Rule) -> bool {
+        self.chains.first() == rule.leads_to.as_ref()
+    }
+}
+
+impl Nftables {
+    /// Removes a leftover, all of it at once. Rules without its comment stay, and so does a chain that has
+    /// such a rule or is entered by one. Tells whether there was anything to remove; a kernel without nf_tables
+    /// has nothing.
+    ///
+    /// The effect of `nft delete rule … handle …` for each rule and `nft delete chain …` for each chain.
+    ///
+    /// # Errors
+    /// [`Error::Refused`](crate::Error::Refused), with `EBUSY` when rules of other chains lead to one of the
+    /// chains, and [`Error::Netlink`](crate::Error::Netlink).
+    pub fn remove_leftover(&mut self, leftover: &Leftover<'_>) -> Result<bool> {
+        let operation = format_args!("remove what {:?} left in table {}", leftover.comment, leftover.table);
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            let batch = match self.removal_of(leftover) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(false),
+                Err(failed) if failed.is_missing_subsystem() => return Ok(false),
+                Err(failed) => return Err(failed.during(operation)),
+            };
+            match self.transact(batch) {
+                Ok(()) => return Ok(true),
+                // Another process removed some of it, or a rule that leads there has just come.
+                Err(failed)
+                    if (failed.is(Errno::ENOENT) || failed.is(Errno::EBUSY)) && attempts.next().is_some() => {
+                }
+                Err(failed) => return Err(failed.during(operation)),
+            }
+        }
+    }
+
+    /// The comments of a chain's rules.
+    ///
+    /// The effect of `nft list chain TABLE CHAIN`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    pub fn comments(&mut self, table: Table, chain: &str) -> Result<Vec<String>> {
+        match self.rules(table, Some(chain)) {
+            Err(failed) if failed.is_missing_subsystem() => Ok(Vec::new()),
+            Err(failed) => Err(failed.during(format_args!("list chain {chain} of table {table}"))),
+            Ok(rules) => Ok(rules.into_iter().filter_map(|rule| rule.comment).collect()),
+        }
+    }
+
+    fn removal_of(&mut self, leftover: &Leftover<'_>) -> std::result::Result<Option<Batch>, Failed> {
+        let mut chains = Vec::new();
+        for chain in &leftover.chains {
+            if self.exists(leftover.table, NFT_MSG_GETCHAIN, chain)? {
+                chains.push(chain);
+            }
+        }
+        if chains.is_empty() && !leftover.chains.is_empty() {
+            return Ok(None);
+        }
+        let mut batch = Batch::new(leftover.table);
+        let entering = self
+            .rules(leftover.table, Some(leftover.shared_chain))?
+            .into_iter()
+            .filter(|rule| leftover.is_entered_by(rule));
+        let (own, others): (Vec<_>, Vec<_>) = entering.partition(|rule| leftover.owns(rule));
+        own.iter().for_each(|rule| objects::delete_rule(&mut batch, leftover.shared_chain, rule.handle));
+        let mut may_go = others.is_empty();
+        let mut gone = Vec::new();
+        for chain in chains {
+            let rules = self.rules(leftover.table, Some(chain))?;
+            let (own, others): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| leftover.owns(rule));
+            own.iter().for_each(|rule| objects::delete_rule(&mut batch, chain, rule.handle));
+            may_go &= others.is_empty();
+            gone.push(chain);
+        }
+        if may_go {
+            gone.into_iter().for_each(|chain| objects::delete_chain(&mut batch, chain));
+        }
+        Ok(Some(batch).filter(|batch| batch.len() > 1))
+    }
+}
