@@ -11,6 +11,7 @@ use crate::add::owner;
 use crate::config::Config;
 use crate::device;
 use crate::error::{Difference, Error, Result};
+use crate::vlan::Vlans;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
@@ -27,13 +28,21 @@ pub(crate) fn check(request: &Request) -> Result<()> {
 
     let interface = check_pod_end(&mut pod, &expected, &config)?;
     let host_end = check_port(&mut host, &interface, &bridge)?;
+    let gateway = match &config.vlans {
+        Some(vlans) => {
+            let has_gateway = config.roles.is_gateway && !expected.addresses.is_empty();
+            check_vlans(&mut host, vlans, &bridge, &host_end, has_gateway)?
+        }
+        None => None,
+    };
     if config.disable_container_interface {
         return Ok(());
     }
     check_addresses(&pod.addresses(interface.index)?, &expected)?;
     check_routes(&mut pod, &expected)?;
     if config.roles.is_gateway {
-        check_gateways(&host.addresses(bridge.index)?, &bridge, &expected)?;
+        let gateway = gateway.unwrap_or(bridge);
+        check_gateways(&host.addresses(gateway.index)?, &gateway, &expected)?;
     }
     // Who made the pair made its masquerade entry: without our alias that is the reference, with iptables.
     let is_ours = host_end.alias.as_deref().is_some_and(|alias| request.attachment().is_named_by(alias));
@@ -114,6 +123,50 @@ fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<L
     }
 }
 
+/// Also returns the gateway's interface, where it is another than the bridge.
+fn check_vlans(
+    host: &mut Rtnetlink,
+    vlans: &Vlans,
+    bridge: &Link,
+    host_end: &Link,
+    has_gateway: bool,
+) -> Result<Option<Link>> {
+    if !bridge.vlans.filtering {
+        return differs(Difference::NotFiltering(bridge.name.clone()));
+    }
+    check_port_vlans(host, vlans, host_end)?;
+    let Some(gateway) = vlans.gateway(&bridge.name).filter(|_| has_gateway) else { return Ok(None) };
+    let Some(link) = host.link_by_name(&gateway.name)? else {
+        return differs(Difference::VlanGatewayGone(gateway.name));
+    };
+    if !link.up {
+        return differs(Difference::HostLinkDown(link.name));
+    }
+    // What is no veth is an administrator's.
+    if link.is("veth") {
+        let port = link.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
+        let Some(port) = port.filter(|port| port.master == Some(bridge.index)) else {
+            return differs(Difference::NotAPort { interface: link.name, bridge: bridge.name.clone() });
+        };
+        check_port_vlans(host, &gateway.port, &port)?;
+    }
+    Ok(Some(link))
+}
+
+fn check_port_vlans(host: &mut Rtnetlink, vlans: &Vlans, port: &Link) -> Result<()> {
+    match vlans.missing_from(&host.port_vlans(port.index)?) {
+        None => Ok(()),
+        Some(missing) => differs(Difference::Vlan {
+            port: port.name.clone(),
+            vids: match (missing.vids.start(), missing.vids.end()) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}-{last}"),
+            },
+            role: if missing.untagged { "without a tag" } else { "with a tag" },
+        }),
+    }
+}
+
 fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<()> {
     let gone = expected
         .addresses
@@ -155,7 +208,7 @@ fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
     }
 }
 
-fn check_gateways(present: &[LinkAddress], bridge: &Link, expected: &Expected<'_>) -> Result<()> {
+fn check_gateways(present: &[LinkAddress], interface: &Link, expected: &Expected<'_>) -> Result<()> {
     for ip in &expected.addresses {
         let Some(gateway) = ip.gateway else { continue };
         let is_there = present.iter().any(|address| {
@@ -163,7 +216,7 @@ fn check_gateways(present: &[LinkAddress], bridge: &Link, expected: &Expected<'_
         });
         if !is_there {
             let address = IpNetwork::new(gateway, ip.address.prefix()).unwrap_or_else(|_| gateway.into());
-            return differs(Difference::GatewayGone { address, bridge: bridge.name.clone() });
+            return differs(Difference::GatewayGone { address, interface: interface.name.clone() });
         }
     }
     Ok(())

@@ -13,6 +13,8 @@ mod gc;
 mod host_end;
 mod pod_end;
 mod status;
+mod vlan;
+mod vlan_gateway;
 
 pub use error::{Error, Result};
 
