@@ -7,6 +7,7 @@
 //! | `protocol.rs` | environment, standard input, versions, errors, names of the executable |
 //! | `loopback.rs` | the plugin `loopback` |
 //! | `bridge/` | the plugin `bridge`, without and with IPAM |
+//! | `vlan/` | `vlan`, `vlanTrunk`, `preserveDefaultVlan`: what the kernel must have, ports, gateways |
 //! | `masquerade.rs` | `ipMasq` |
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
 //! | `ipam_operator.rs` | `weir ipam`, taking back after a reboot, full and read-only disks |
