@@ -1,5 +1,7 @@
 //! The gateway's interface in a VLAN.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::config::{bridge, host_local};
 use tests::{Look, Node, Pod, Running};
@@ -174,4 +176,25 @@ fn another_address_of_it_is_an_error_unless_it_may_be_replaced() {
     config["forceAddress"] = json!(true);
     node.call("bridge", &pods[1]).add(&config);
     assert_eq!(node.addresses("cni0.100"), ["10.7.0.1/24"]);
+}
+
+#[test]
+#[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
+fn adds_that_are_killed_at_any_moment_leave_a_gateway_that_the_next_one_completes() {
+    let config = network(100, &["10.1.0.0/24"]);
+    let mut killed = 0;
+    for milliseconds in 0..16 {
+        let (node, pods) = (Node::new(), ["c1", "c2"].map(Pod::new));
+        let running = node.call("bridge", &pods[0]).start("ADD", &config);
+        std::thread::sleep(Duration::from_millis(4 * milliseconds));
+        killed += u32::from(running.kill());
+        node.call("bridge", &pods[0]).del(&config);
+        let result = node.call("bridge", &pods[1]).add(&config);
+        node.call("bridge", &pods[1]).check(&config, &result);
+        assert_eq!(node.link("cni0.100")["ifalias"], "weir gateway bridge=cni0 vlan=100 network=net100");
+        assert_eq!(vlans(&node, &port(&node, "cni0.100")), "100*");
+        assert_eq!(node.ports("cni0").len(), 2);
+        assert!(pods[1].reaches("10.1.0.1", 56));
+    }
+    assert!(killed > 0, "every ADD had ended before it was killed");
 }

@@ -8,6 +8,7 @@ mod check;
 mod gateway;
 mod kernel;
 mod port;
+mod reference;
 
 use serde_json::Value;
 use tests::{Look, Node, Pod};
@@ -16,7 +17,7 @@ use tests::{Look, Node, Pod};
 /// one whose frames leave without a tag.
 fn vlans(node: &Node, port: &str) -> String {
     let shown: Value =
-        serde_json::from_str(&node.look(&format!("bridge -j -c vlan show dev {port}"))).unwrap();
+        serde_json::from_str(&node.look(&format!("bridge -j -compressvlans vlan show dev {port}"))).unwrap();
     let one = |vlan: &Value| {
         let flags = vlan["flags"].as_array().map_or(&[][..], Vec::as_slice);
         let has = |name: &str| flags.iter().any(|flag| flag == name);
