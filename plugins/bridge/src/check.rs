@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::device;
 use crate::error::{Difference, Error, Result};
 use crate::vlan::Vlans;
+use crate::vlan_gateway;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
@@ -144,8 +145,8 @@ fn check_vlans(
     }
     // What is no veth is an administrator's.
     if link.is("veth") {
-        let port = link.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
-        let Some(port) = port.filter(|port| port.master == Some(bridge.index)) else {
+        let port = vlan_gateway::port(host, &link)?.filter(|port| port.master == Some(bridge.index));
+        let Some(port) = port else {
             return differs(Difference::NotAPort { interface: link.name, bridge: bridge.name.clone() });
         };
         check_port_vlans(host, &gateway.port, &port)?;

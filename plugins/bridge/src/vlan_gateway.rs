@@ -10,10 +10,7 @@ use crate::vlan::VlanGateway;
 
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
 
-/// The interface, up and in its VLAN; made when it is missing.
-///
-/// Its alias is written last. While it has none, an ADD that made it is not done or was killed, or the
-/// reference made it: whoever finds it so does the rest, which may be done twice.
+/// The interface, up and in its VLAN; made when it is missing, also when only its bridge was made anew.
 ///
 /// An 802.1Q device of that name on the bridge, which only an administrator makes, is taken as it is.
 pub(crate) fn ensure(
@@ -24,17 +21,43 @@ pub(crate) fn ensure(
 ) -> Result<Link> {
     let mut made = None;
     for _ in 0..CANDIDATES {
-        if let Some(link) = host.link_by_name(&gateway.name)? {
-            let outcome = complete(host, gateway, bridge, network, link);
-            if let (Err(_), Some(port)) = (&outcome, made) {
-                // The first error is the one to tell.
-                let _ = host.delete_link(port);
-            }
-            return outcome;
+        let Some(link) = host.link_by_name(&gateway.name)? else {
+            made = create(host, gateway, bridge)?;
+            continue;
+        };
+        if link.is("vlan") && link.peer == Some(bridge.index) {
+            return Ok(link);
         }
-        made = create(host, gateway, bridge)?;
+        match port(host, &link)? {
+            Some(port) if port.master == Some(bridge.index) => {
+                let outcome = complete(host, gateway, bridge, network, &link, &port);
+                if let (Err(_), Some(port)) = (&outcome, made) {
+                    // The first error is the one to tell.
+                    let _ = host.delete_link(port);
+                }
+                return outcome.map(|()| link);
+            }
+            Some(port) if port.master.is_none() && is_named_by(gateway, bridge, &link) => {
+                host.delete_link(link.index)?;
+            }
+            _ => {
+                return Err(Error::NotAVlanGateway {
+                    name: link.name,
+                    vlan: gateway.vlan,
+                    bridge: bridge.name.clone(),
+                    kind: link.kind.unwrap_or_else(|| "a physical or special device".to_owned()),
+                });
+            }
+        }
     }
     Err(Error::VlanGatewayUnsettled { name: gateway.name.clone(), attempts: CANDIDATES })
+}
+
+/// The other end of the pair, which is a port of the bridge.
+pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
+    let other = link.peer.filter(|_| link.is("veth")).map(|peer| host.link_by_index(peer)).transpose()?;
+    // An index only counts in its own namespace: the link that has it here must lead back.
+    Ok(other.flatten().filter(|other| other.is("veth") && other.peer == Some(link.index)))
 }
 
 /// Makes the pair with addresses of its own, which stay, and returns the index of the bridge's port; `None`
@@ -58,32 +81,33 @@ fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<
     }
 }
 
+/// Does what is left to do, and writes the alias last. While there is none, the ADD that made the pair is not
+/// done or was killed, or the reference made it. All of this may be done twice.
 fn complete(
     host: &mut Rtnetlink,
     gateway: &VlanGateway,
     bridge: &Link,
     network: &str,
-    link: Link,
-) -> Result<Link> {
-    let is_done = link.is("veth") && link.up && link.alias.is_some();
-    if is_done || link.is("vlan") && link.peer == Some(bridge.index) {
-        return Ok(link);
+    link: &Link,
+    port: &Link,
+) -> Result<()> {
+    if link.up && link.alias.is_some() {
+        return Ok(());
     }
-    let port = link.peer.filter(|_| link.is("veth")).map(|peer| host.link_by_index(peer)).transpose()?;
-    let Some(port) = port.flatten().filter(|port| port.master == Some(bridge.index)) else {
-        return Err(Error::NotAVlanGateway {
-            name: link.name,
-            vlan: gateway.vlan,
-            bridge: bridge.name.clone(),
-            kind: link.kind.unwrap_or_else(|| "a physical or special device".to_owned()),
-        });
-    };
     gateway.port.carry(host, port.index, bridge)?;
     // What pods announce must not become a route of the host.
     sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", gateway.name), "0");
     host.set_up(link.index)?;
-    let alias = format!("weir gateway bridge={} vlan={} network={network}", bridge.name, gateway.vlan);
+    let alias = format!("{}network={network}", identity(gateway, bridge));
     host.set_alias(port.index, &alias)?;
-    host.set_alias(link.index, &alias)?;
-    Ok(link)
+    Ok(host.set_alias(link.index, &alias)?)
+}
+
+/// What the alias begins with, whichever network of this bridge and VLAN wrote it.
+fn identity(gateway: &VlanGateway, bridge: &Link) -> String {
+    format!("weir gateway bridge={} vlan={} ", bridge.name, gateway.vlan)
+}
+
+fn is_named_by(gateway: &VlanGateway, bridge: &Link, link: &Link) -> bool {
+    link.alias.as_ref().is_some_and(|alias| alias.starts_with(&identity(gateway, bridge)))
 }

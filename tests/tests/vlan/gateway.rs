@@ -131,6 +131,22 @@ fn one_that_a_killed_add_left_half_made_is_completed() {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
+fn a_bridge_that_was_deleted_comes_back_with_its_gateway() {
+    let (node, pods) = (Node::new(), ["c1", "c2"].map(Pod::new));
+    let config = network(100, &["10.1.0.0/24"]);
+    node.call("bridge", &pods[0]).add(&config);
+    node.look("ip link delete cni0");
+    let result = node.call("bridge", &pods[1]).add(&config);
+    assert_eq!(node.ports("cni0").len(), 2);
+    assert_eq!(node.addresses("cni0.100"), ["10.1.0.1/24"]);
+    assert!(pods[1].reaches("10.1.0.1", 56));
+    node.call("bridge", &pods[1]).check(&config, &result);
+    // Of the first pod there is a pair that is no port, and of the gateway nothing old.
+    assert_eq!(node.ip("link show type veth").len(), 4);
+}
+
+#[test]
+#[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
 fn an_administrators_8021q_device_is_taken_as_it_is() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look(
