@@ -84,6 +84,7 @@ impl PortVlans {
         std::iter::once(info(begin, first)).chain(end.map(|end| info(end, last)))
     }
 
+    /// Reads an answer to `RTM_GETVLAN`: an entry for each range that the port carries in one way.
     fn parse(reply: &Reply<'_>) -> Vec<Self> {
         const BRIDGE_VLANDB_ENTRY: u16 = 1;
         if reply.kind != RTM_NEWVLAN {

@@ -8,11 +8,10 @@ use ipnetwork::IpNetwork;
 use linux::{Family, Link, LinkAddress, Namespace, Nftables, Route, Rtnetlink};
 
 use crate::add::owner;
+use crate::check_vlans::check_vlans;
 use crate::config::Config;
 use crate::device;
 use crate::error::{Difference, Error, Result};
-use crate::vlan::Vlans;
-use crate::vlan_gateway;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
@@ -90,7 +89,7 @@ impl<'a> Expected<'a> {
     }
 }
 
-fn differs<T>(difference: Difference) -> Result<T> {
+pub(crate) fn differs<T>(difference: Difference) -> Result<T> {
     Err(Error::Differs(difference))
 }
 
@@ -121,50 +120,6 @@ fn check_port(host: &mut Rtnetlink, interface: &Link, bridge: &Link) -> Result<L
             down.map_or(Ok(link), |down| differs(Difference::HostLinkDown(down)))
         }
         _ => differs(Difference::NotAPort { interface: interface.name.clone(), bridge: bridge.name.clone() }),
-    }
-}
-
-/// Also returns the gateway's interface, where it is another than the bridge.
-fn check_vlans(
-    host: &mut Rtnetlink,
-    vlans: &Vlans,
-    bridge: &Link,
-    host_end: &Link,
-    has_gateway: bool,
-) -> Result<Option<Link>> {
-    if !bridge.vlans.filtering {
-        return differs(Difference::NotFiltering(bridge.name.clone()));
-    }
-    check_port_vlans(host, vlans, host_end)?;
-    let Some(gateway) = vlans.gateway(&bridge.name).filter(|_| has_gateway) else { return Ok(None) };
-    let Some(link) = host.link_by_name(&gateway.name)? else {
-        return differs(Difference::VlanGatewayGone(gateway.name));
-    };
-    if !link.up {
-        return differs(Difference::HostLinkDown(link.name));
-    }
-    // What is no veth is an administrator's.
-    if link.is("veth") {
-        let port = vlan_gateway::port(host, &link)?.filter(|port| port.master == Some(bridge.index));
-        let Some(port) = port else {
-            return differs(Difference::NotAPort { interface: link.name, bridge: bridge.name.clone() });
-        };
-        check_port_vlans(host, &gateway.port, &port)?;
-    }
-    Ok(Some(link))
-}
-
-fn check_port_vlans(host: &mut Rtnetlink, vlans: &Vlans, port: &Link) -> Result<()> {
-    match vlans.missing_from(&host.port_vlans(port.index)?) {
-        None => Ok(()),
-        Some(missing) => differs(Difference::Vlan {
-            port: port.name.clone(),
-            vids: match (missing.vids.start(), missing.vids.end()) {
-                (first, last) if first == last => first.to_string(),
-                (first, last) => format!("{first}-{last}"),
-            },
-            role: if missing.untagged { "without a tag" } else { "with a tag" },
-        }),
     }
 }
 

@@ -5,6 +5,7 @@
 mod add;
 mod addressing;
 mod check;
+mod check_vlans;
 mod config;
 mod del;
 mod device;
