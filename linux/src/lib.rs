@@ -6,6 +6,7 @@
 
 mod address;
 mod bridge;
+mod bridge_vlan;
 mod dad;
 mod error;
 mod existing;
@@ -23,6 +24,7 @@ mod tc;
 mod veth;
 
 pub use address::{DuplicateDetection, LinkAddress};
+pub use bridge_vlan::{BridgeVlans, PortVlans};
 pub use dad::AddressEvents;
 pub use error::{Error, Feature, Result};
 pub use existing::Existing;

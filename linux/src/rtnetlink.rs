@@ -82,14 +82,19 @@ impl Rtnetlink {
         on_reply: impl FnMut(Reply<'_>),
     ) -> std::result::Result<(), Failure> {
         let sequence = self.socket.next_sequence();
-        let mut header = NetlinkHeader::default();
-        header.flags = request_flags(flags);
-        header.sequence_number = sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
-        message.finalize();
-        self.send.clear();
-        self.send.resize(message.buffer_len(), 0);
-        message.serialize(&mut self.send);
+        encode(request, flags, sequence, &mut self.send);
         self.socket.exchange(&self.send, sequence, sequence, on_reply)
     }
+}
+
+/// Puts one whole message into `bytes`, in place of what is there.
+pub(crate) fn encode(request: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
+    let mut header = NetlinkHeader::default();
+    header.flags = request_flags(flags);
+    header.sequence_number = sequence;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
+    message.finalize();
+    bytes.clear();
+    bytes.resize(message.buffer_len(), 0);
+    message.serialize(bytes);
 }

@@ -55,7 +55,7 @@ mod bad_input {
             (json!({"bridge": "cni%d"}), 7, &["bridge", "\"cni%d\""]),
             (json!({"bridge": "cni\t0"}), 7, &["bridge", "\"cni\\t0\""]),
             (json!({"mtu": 60}), 7, &["mtu", "60", "68"]),
-            (json!({"vlan": 7}), 2, &["vlan", "7"]),
+            (json!({"vlan": 4095}), 7, &["vlan", "4095", "4094"]),
             (
                 ranges(json!([[{"subnet": "10.1.0.0/31"}]])),
                 7,
