@@ -140,6 +140,10 @@ pub enum Error {
 pub enum Feature {
     /// Bridge devices.
     Bridge,
+    /// VLANs of a bridge's ports.
+    BridgeVlanFiltering,
+    /// Reading the VLANs of one port.
+    BridgeVlanList,
     /// Virtual Ethernet pairs.
     Veth,
     /// Intermediate functional block devices, which shape what a pod sends.
@@ -164,6 +168,10 @@ impl std::fmt::Display for Feature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Bridge => "bridge devices (CONFIG_BRIDGE, module bridge)",
+            Self::BridgeVlanFiltering => "bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)",
+            Self::BridgeVlanList => {
+                "list of one port's VLANs (RTM_GETVLAN: CONFIG_BRIDGE_VLAN_FILTERING, in Linux 5.6 or later)"
+            }
             Self::Veth => "veth devices (CONFIG_VETH, module veth)",
             Self::Ifb => "ifb devices (CONFIG_IFB, module ifb)",
             Self::Tbf => "token bucket filter (CONFIG_NET_SCH_TBF, module sch_tbf)",

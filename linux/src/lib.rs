@@ -6,6 +6,7 @@
 
 mod address;
 mod bridge;
+mod bridge_vlan;
 mod change;
 mod dad;
 mod error;
@@ -24,6 +25,7 @@ mod tc;
 mod veth;
 
 pub use address::{DuplicateDetection, LinkAddress};
+pub use bridge_vlan::{BridgeVlans, PortVlans};
 pub use change::Change;
 pub use dad::AddressEvents;
 pub use error::{Error, Feature, Result};

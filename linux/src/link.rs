@@ -8,6 +8,7 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 
+use crate::bridge_vlan::BridgeVlans;
 use crate::change::Change;
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
@@ -29,6 +30,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
 /// A link as the kernel describes it (`ip -details link show`).
@@ -57,6 +59,8 @@ pub struct Link {
     pub alias: Option<String>,
     /// Port settings, when it is a bridge's port.
     pub port: BridgePort,
+    /// VLAN settings, when it is a bridge.
+    pub vlans: BridgeVlans,
 }
 
 /// Settings of a bridge's port (`bridge link set dev NAME hairpin on isolated on`).
@@ -85,6 +89,7 @@ impl Link {
             kind: None,
             alias: None,
             port: BridgePort::default(),
+            vlans: BridgeVlans::default(),
         };
         for attribute in attributes(reply.payload, IFINFOMSG_LEN) {
             let value = attribute.value();
@@ -109,6 +114,7 @@ impl Link {
         for attribute in attributes(info, 0) {
             match attribute.kind() {
                 IFLA_INFO_KIND => self.kind = Some(text(attribute.value())),
+                IFLA_INFO_DATA if self.is("bridge") => self.vlans = BridgeVlans::parse(attribute.value()),
                 IFLA_INFO_SLAVE_DATA => {
                     for setting in attributes(attribute.value(), 0) {
                         let on = setting.value().first().is_some_and(|value| *value != 0);
@@ -423,7 +429,10 @@ mod tests {
     use super::*;
 
     fn bridges(rtnetlink: &mut Rtnetlink, names: &[&str]) -> Vec<u32> {
-        names.iter().map(|name| rtnetlink.create_bridge(name, Mac::random(), None).unwrap().index).collect()
+        names
+            .iter()
+            .map(|name| rtnetlink.create_bridge(name, Mac::random(), None, false).unwrap().index)
+            .collect()
     }
 
     #[test]

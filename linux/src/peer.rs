@@ -120,7 +120,7 @@ mod tests {
     fn the_other_end_and_its_addresses_are_seen_from_here_until_it_is_gone() {
         let (mut host, pod) = two_namespaces();
         assert_eq!(host.number_of(&pod).unwrap(), NamespaceNumber::NONE);
-        let bridge = host.create_bridge("br0", Mac::random(), None).unwrap().index;
+        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
         let pod_mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
         let pair = VethPair {
             host_name: "host0",
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn both_ends_may_be_here() {
         let (mut host, _) = two_namespaces();
-        let bridge = host.create_bridge("br0", Mac::random(), None).unwrap().index;
+        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
         let [host_mac, pod_mac] = [Mac::random(), Mac::random()];
         let pair = VethPair { host_name: "host0", host_mac, pod_name: "eth0", pod_mac, mtu: None, bridge };
         let here = Namespace::open("/proc/thread-self/ns/net").unwrap();

@@ -112,14 +112,19 @@ impl Rtnetlink {
     /// Puts a request behind those that are to be sent, and returns its sequence number.
     fn append(&mut self, request: RouteNetlinkMessage, flags: u16) -> u32 {
         let sequence = self.socket.next_sequence();
-        let mut header = NetlinkHeader::default();
-        header.flags = flags;
-        header.sequence_number = sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
-        message.finalize();
-        let begin = self.send.len().next_multiple_of(NLMSG_ALIGNTO);
-        self.send.resize(begin + message.buffer_len(), 0);
-        message.serialize(&mut self.send[begin..]);
+        encode(request, flags, sequence, &mut self.send);
         sequence
     }
+}
+
+/// Puts a whole message behind those that are in `bytes`.
+pub(crate) fn encode(request: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    header.sequence_number = sequence;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
+    message.finalize();
+    let begin = bytes.len().next_multiple_of(NLMSG_ALIGNTO);
+    bytes.resize(begin + message.buffer_len(), 0);
+    message.serialize(&mut bytes[begin..]);
 }

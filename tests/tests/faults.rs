@@ -55,7 +55,7 @@ mod bad_input {
             (json!({"bridge": "cni%d"}), 7, &["bridge", "\"cni%d\""]),
             (json!({"bridge": "cni\t0"}), 7, &["bridge", "\"cni\\t0\""]),
             (json!({"mtu": 60}), 7, &["mtu", "60", "68"]),
-            (json!({"vlan": 7}), 2, &["vlan", "7"]),
+            (json!({"vlan": 4095}), 7, &["vlan", "4095", "4094"]),
             (
                 ranges(json!([[{"subnet": "10.1.0.0/31"}]])),
                 7,
@@ -201,14 +201,15 @@ mod failing_add {
     }
 
     #[test]
-    fn the_first_add_of_a_node_leaves_nothing_but_the_networks_bridge() {
+    fn the_first_add_of_a_node_leaves_nothing_but_the_networks_bridge_and_an_empty_table() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let mut config = full();
         config["ipam"]["routes"] = json!([{"dst": "192.0.2.0/24", "gw": "10.99.0.1"}]);
         node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
         assert_eq!(node.links(), ["cni0"]);
         assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);
-        assert_eq!(node.look("nft list ruleset"), "");
+        assert_eq!(node.look("nft list tables"), "table bridge weir\n");
+        assert!(!node.look("nft list ruleset").contains("elements"));
         assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*' -o -name 'fd00*'"), "");
         assert!(pod.links().is_empty());
         let result = node.call("bridge", &pod).add(&full());

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::host_end::{CANDIDATES, HostEnd};
 use crate::pod_end::PodEnd;
 use crate::spoof_check;
+use crate::vlan_gateway;
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let config = Config::read(request)?;
@@ -60,7 +61,9 @@ impl Addition<'_> {
     fn make(&mut self, bridge: Option<Link>) -> Result<AddResult> {
         let (addressing, ipam_dns) = self.addressing()?;
         let bridge = device::ensure(&mut self.host, self.config, bridge)?;
-        device::ensure_gateways(&mut self.host, &bridge, &addressing.gateways, self.config.force_address)?;
+        let vlan_gateway = self.vlan_gateway(&bridge, &addressing)?;
+        let gateway = vlan_gateway.as_ref().unwrap_or(&bridge);
+        device::ensure_gateways(&mut self.host, gateway, &addressing.gateways, self.config.force_address)?;
         enable_forwarding(&addressing)?;
 
         let pod_mac = self.config.mac.unwrap_or_else(Mac::random);
@@ -72,6 +75,9 @@ impl Addition<'_> {
         }
         let alias = self.request.attachment().to_string();
         self.host.raise_port(&host_end, &alias, self.config.port)?;
+        if let Some(vlans) = &self.config.vlans {
+            vlans.carry(&mut self.host, host_end.index, &bridge)?;
+        }
         if !self.config.disable_container_interface {
             let index = host_end.peer.unwrap_or_default();
             PodEnd {
@@ -86,7 +92,18 @@ impl Addition<'_> {
             Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
             self.masqueraded = true;
         }
-        Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac))
+        Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac, vlan_gateway))
+    }
+
+    /// The interface that has the gateways' addresses in place of the bridge.
+    fn vlan_gateway(&mut self, bridge: &Link, addressing: &Addressing) -> Result<Option<Link>> {
+        let gateway = self.config.vlans.as_ref().and_then(|vlans| vlans.gateway(&bridge.name));
+        match gateway {
+            Some(gateway) if !addressing.gateways.is_empty() => {
+                vlan_gateway::ensure(&mut self.host, &gateway, bridge, &self.request.network).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn addressing(&mut self) -> Result<(Addressing, Dns)> {
@@ -138,22 +155,28 @@ impl Addition<'_> {
         Err(Error::NoHostName { container_id, interface, tried })
     }
 
-    /// Bridge, host's end and container's end, in the reference's order; what earlier plugins of the chain
-    /// made comes after them, so that the indices of our addresses stay.
-    fn result(&self, addressing: Addressing, ipam_dns: Dns, host: [Link; 2], pod_mac: Mac) -> AddResult {
+    /// Bridge, host's end, container's end and the gateway's interface in a VLAN, in the reference's order;
+    /// what earlier plugins of the chain made comes after them, so that the indices of our addresses stay.
+    fn result(
+        &self,
+        addressing: Addressing,
+        ipam_dns: Dns,
+        host: [Link; 2],
+        pod_mac: Mac,
+        vlan_gateway: Option<Link>,
+    ) -> AddResult {
         const CONTAINER_END: usize = 2;
         let netns = self.request.netns().unwrap_or_default();
         let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string()).unwrap_or_default();
-        let mut interfaces: Vec<_> = host
-            .into_iter()
-            .map(|link| Interface { mac: mac(link.mac), name: link.name, ..Interface::default() })
-            .collect();
+        let on_host = |link: Link| Interface { mac: mac(link.mac), name: link.name, ..Interface::default() };
+        let mut interfaces: Vec<_> = host.into_iter().map(on_host).collect();
         interfaces.push(Interface {
             name: self.request.interface().to_owned(),
             mac: pod_mac.to_string(),
             sandbox: netns.to_owned(),
             ..Interface::default()
         });
+        interfaces.extend(vlan_gateway.map(on_host));
         let ips =
             addressing.ips.into_iter().map(|ip| IpConfig { interface: Some(CONTAINER_END), ..ip }).collect();
         let dns = if self.config.dns.is_empty() { ipam_dns } else { self.config.dns.clone() };

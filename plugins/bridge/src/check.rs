@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use linux::{Family, Link, LinkAddress, Namespace, Nftables, Route, Rtnetlink};
 
 use crate::add::owner;
+use crate::check_vlans::check_vlans;
 use crate::config::Config;
 use crate::device;
 use crate::error::{Difference, Error, Result};
@@ -34,13 +35,21 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     if config.macspoofchk && is_ours {
         spoof_check::check(request, &host_end)?;
     }
+    let gateway = match &config.vlans {
+        Some(vlans) => {
+            let has_gateway = config.roles.is_gateway && !expected.addresses.is_empty();
+            check_vlans(&mut host, vlans, &bridge, &host_end, has_gateway)?
+        }
+        None => None,
+    };
     if config.disable_container_interface {
         return Ok(());
     }
     check_addresses(&pod.addresses(interface.index)?, &expected)?;
     check_routes(&mut pod, &expected)?;
     if config.roles.is_gateway {
-        check_gateways(&host.addresses(bridge.index)?, &bridge, &expected)?;
+        let gateway = gateway.unwrap_or(bridge);
+        check_gateways(&host.addresses(gateway.index)?, &gateway, &expected)?;
     }
     if config.ip_masq && is_ours && !expected.addresses.is_empty() {
         let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
@@ -85,7 +94,7 @@ impl<'a> Expected<'a> {
     }
 }
 
-fn differs<T>(difference: Difference) -> Result<T> {
+pub(crate) fn differs<T>(difference: Difference) -> Result<T> {
     Err(Error::Differs(difference))
 }
 
@@ -173,7 +182,7 @@ fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
     }
 }
 
-fn check_gateways(present: &[LinkAddress], bridge: &Link, expected: &Expected<'_>) -> Result<()> {
+fn check_gateways(present: &[LinkAddress], interface: &Link, expected: &Expected<'_>) -> Result<()> {
     for ip in &expected.addresses {
         let Some(gateway) = ip.gateway else { continue };
         let is_there = present.iter().any(|address| {
@@ -181,7 +190,7 @@ fn check_gateways(present: &[LinkAddress], bridge: &Link, expected: &Expected<'_
         });
         if !is_there {
             let address = IpNetwork::new(gateway, ip.address.prefix()).unwrap_or_else(|_| gateway.into());
-            return differs(Difference::GatewayGone { address, bridge: bridge.name.clone() });
+            return differs(Difference::GatewayGone { address, interface: interface.name.clone() });
         }
     }
     Ok(())

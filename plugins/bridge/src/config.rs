@@ -5,6 +5,7 @@ use linux::{BridgePort, DuplicateDetection, Mac};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::vlan::{TrunkEntry, Vlans};
 
 const DEFAULT_BRIDGE: &str = "cni0";
 /// Smallest MTU that the kernel takes for Ethernet (`ETH_MIN_MTU` in uapi/linux/if_ether.h).
@@ -27,8 +28,9 @@ struct Keys {
     enabledad: bool,
     disable_container_interface: bool,
     port_isolation: bool,
-    vlan: u32,
-    vlan_trunk: Vec<VlanTrunk>,
+    vlan: i64,
+    vlan_trunk: Vec<TrunkEntry>,
+    preserve_default_vlan: bool,
     macspoofchk: bool,
     dns: Dns,
     ipam: Ipam,
@@ -41,9 +43,6 @@ struct Keys {
 struct Ipam {
     r#type: String,
 }
-
-#[derive(Deserialize)]
-struct VlanTrunk {}
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -86,6 +85,8 @@ pub(crate) struct Config {
     pub mtu: Option<u32>,
     /// Hairpin mode and isolation of the port.
     pub port: BridgePort,
+    /// The VLANs that the port carries, where the config names any.
+    pub vlans: Option<Vlans>,
     /// The bridge receives everything.
     pub promiscuous: bool,
     /// Frames with another source address than the pod's are dropped.
@@ -105,7 +106,6 @@ pub(crate) struct Config {
 impl Config {
     pub fn read(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
-        refuse_unsupported(&keys)?;
         if keys.hairpin_mode && keys.promisc_mode {
             return Err(Error::HairpinAndPromiscuous);
         }
@@ -122,6 +122,11 @@ impl Config {
         if bridge.len() > 15 || bridge.contains(is_odd) || bridge == "." || bridge == ".." {
             return Err(Error::BridgeName { name: bridge });
         }
+        let vlans = Vlans::new(keys.vlan, &keys.vlan_trunk, keys.preserve_default_vlan)?;
+        let has_gateway = ipam.is_some() && (keys.is_gateway || keys.is_default_gateway);
+        if let (Some(vlans), true) = (&vlans, has_gateway) {
+            vlans.check_gateway(&bridge)?;
+        }
         if keys.ip_masq && keys.ip_masq_backend == "iptables" {
             cni::note(format_args!(
                 "bridge: ipMasqBackend \"iptables\": weir masquerades with nf_tables in any case"
@@ -137,6 +142,7 @@ impl Config {
             ip_masq: keys.ip_masq,
             mtu: Some(keys.mtu).filter(|mtu| *mtu != 0),
             port: BridgePort { hairpin: keys.hairpin_mode, isolated: keys.port_isolation },
+            vlans,
             promiscuous: keys.promisc_mode,
             macspoofchk: keys.macspoofchk,
             dad: if keys.enabledad { DuplicateDetection::Run } else { DuplicateDetection::Skip },
@@ -146,17 +152,6 @@ impl Config {
             mac: requested_mac(request, &keys.args.cni.mac, &keys.runtime_config.mac)?,
         })
     }
-}
-
-fn refuse_unsupported(keys: &Keys) -> Result<()> {
-    let unsupported = |key, value: String| Err(Error::UnsupportedKey { key, value });
-    if keys.vlan != 0 {
-        return unsupported("vlan", keys.vlan.to_string());
-    }
-    if !keys.vlan_trunk.is_empty() {
-        return unsupported("vlanTrunk", format!("a list of {}", keys.vlan_trunk.len()));
-    }
-    Ok(())
 }
 
 /// The last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` wins, as in the reference.

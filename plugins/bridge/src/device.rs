@@ -22,9 +22,10 @@ pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
 /// It is made with an address of its own: a bridge without one takes its lowest port's, and every pod
 /// loses its gateway for the time of an ARP cache entry when that port goes.
 pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>) -> Result<Link> {
+    let filters = config.vlans.is_some();
     let bridge = match found {
         Some(bridge) => bridge,
-        None => match host.create_bridge(&config.bridge, Mac::random(), config.mtu) {
+        None => match host.create_bridge(&config.bridge, Mac::random(), config.mtu, filters) {
             Ok(bridge) => {
                 // The bridge routes for its pods; what they announce must not become a route of the host.
                 sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
@@ -35,6 +36,10 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
             Err(error) => return Err(error.into()),
         },
     };
+    if filters && !bridge.vlans.filtering {
+        host.enable_vlan_filtering(bridge.index)?;
+        cni::note(format_args!("bridge: {:?} filters by VLANs from now on, as the config asks", bridge.name));
+    }
     if !bridge.up {
         host.set_up(bridge.index)?;
     }
@@ -44,7 +49,7 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
     Ok(bridge)
 }
 
-/// Gives the bridge the gateways' addresses.
+/// Gives the bridge, or its interface in a VLAN, the gateways' addresses.
 ///
 /// A bridge has one IPv4 address, and any number of IPv6 addresses whose subnets do not overlap. Another
 /// one is an error, or goes if `forceAddress` says so.

@@ -24,14 +24,6 @@ pub enum Error {
     /// `CNI_NETNS` cannot be used.
     #[error("CNI_NETNS: {0}")]
     Namespace(linux::Error),
-    /// A key that this version does not serve.
-    #[error("{key}: {value} is not supported by this version of weir")]
-    UnsupportedKey {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-    },
     /// Two keys exclude each other.
     #[error("hairpinMode and promiscMode: both are true; set only one, a frame would be received twice")]
     HairpinAndPromiscuous,
@@ -48,6 +40,61 @@ pub enum Error {
     /// An IPAM plugin would assign addresses to nobody.
     #[error("disableContainerInterface: true cannot be combined with ipam.type")]
     IpamWithoutContainerInterface,
+    /// A VLAN's number is out of range.
+    #[error("{key}: {value} is not between {smallest} and {largest}")]
+    VlanId {
+        /// Where it stands.
+        key: String,
+        /// The value.
+        value: i64,
+        /// The least that is allowed.
+        smallest: u16,
+        /// The most that is allowed.
+        largest: u16,
+    },
+    /// An entry of `vlanTrunk` names no VLAN, or a range without one of its ends, or one that ends before it
+    /// begins.
+    #[error("vlanTrunk[{position}]: {problem}")]
+    VlanTrunk {
+        /// Its place in the list, from 0.
+        position: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The gateway's interface would have a name that no interface can have.
+    #[error(
+        "bridge: {bridge:?} is too long for a gateway in VLAN {vlan}: its interface would be {name:?}, and the kernel allows 15 bytes"
+    )]
+    VlanGatewayName {
+        /// The bridge.
+        bridge: String,
+        /// The VLAN.
+        vlan: u16,
+        /// The name.
+        name: String,
+    },
+    /// The name of the gateway's interface is taken.
+    #[error(
+        "{name:?} already exists but does not lead into VLAN {vlan} of bridge {bridge:?} (it is {kind}); rename it, or choose another bridge"
+    )]
+    NotAVlanGateway {
+        /// The name.
+        name: String,
+        /// The VLAN.
+        vlan: u16,
+        /// The bridge.
+        bridge: String,
+        /// What it is.
+        kind: String,
+    },
+    /// The gateway's interface could not be made.
+    #[error("{name:?}, the gateway's interface, was made and deleted by others each time, {attempts} times")]
+    VlanGatewayUnsettled {
+        /// The name.
+        name: String,
+        /// How often it was tried.
+        attempts: u8,
+    },
     /// The bridge's name is no name for an interface.
     #[error("bridge: {name:?} is no name for an interface (1 to 15 bytes, none of them / : % or space)")]
     BridgeName {
@@ -240,14 +287,30 @@ pub enum Difference {
         /// The container's namespace.
         netns: String,
     },
-    /// The bridge lost the gateway's address.
-    #[error("gateway address {address} is gone from bridge {bridge:?}")]
+    /// The gateway's address is gone from the bridge, or from its interface in a VLAN.
+    #[error("gateway address {address} is gone from {interface:?}")]
     GatewayGone {
         /// The address.
         address: IpNetwork,
-        /// The bridge.
-        bridge: String,
+        /// The interface.
+        interface: String,
     },
+    /// The bridge does not filter by VLANs any more.
+    #[error("bridge {0:?} does not filter by VLANs (vlan_filtering is 0): its ports are not kept apart")]
+    NotFiltering(String),
+    /// A port does not carry a VLAN as it should.
+    #[error("bridge port {port:?} does not carry VLAN {vids} {role}")]
+    Vlan {
+        /// The port.
+        port: String,
+        /// The VLAN or the range.
+        vids: String,
+        /// In which way it should.
+        role: &'static str,
+    },
+    /// The gateway's interface in a VLAN is gone.
+    #[error("{0:?}, the gateway's interface, does not exist any more")]
+    VlanGatewayGone(String),
     /// Masquerading is not in force.
     #[error("masquerading: {0}")]
     Masquerade(String),
@@ -263,7 +326,6 @@ impl From<Error> for Failure {
         match error {
             Error::Protocol(error) => error.into(),
             Error::Namespace(_) | Error::InterfaceTaken { .. } => Self::new(code::INVALID_ENVIRONMENT, msg),
-            Error::UnsupportedKey { .. } => Self::new(code::UNSUPPORTED_FIELD, msg),
             Error::HairpinAndPromiscuous
             | Error::Mtu { .. }
             | Error::IpamWithoutContainerInterface
@@ -271,6 +333,9 @@ impl From<Error> for Failure {
             | Error::Mac { .. }
             | Error::MacNotAssignable { .. }
             | Error::NotABridge { .. }
+            | Error::VlanId { .. }
+            | Error::VlanTrunk { .. }
+            | Error::VlanGatewayName { .. }
             | Error::NoPrevResult => Self::new(code::INVALID_CONFIG, msg),
             Error::NotReady(_) | Error::NoIpam(_) => Self::new(code::NOT_AVAILABLE, msg),
             Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
@@ -282,6 +347,8 @@ impl From<Error> for Failure {
             | Error::NoAddress { .. }
             | Error::NoGateway { .. }
             | Error::OtherAddress { .. }
+            | Error::NotAVlanGateway { .. }
+            | Error::VlanGatewayUnsettled { .. }
             | Error::Differs(_)
             | Error::Several(_) => Self::new(code::INTERNAL, msg),
         }

@@ -82,6 +82,7 @@ mod tests {
             kind: Some("veth".into()),
             alias,
             port: linux::BridgePort::default(),
+            vlans: linux::BridgeVlans::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 mod add;
 mod addressing;
 mod check;
+mod check_vlans;
 mod config;
 mod del;
 mod device;
@@ -15,6 +16,8 @@ mod pod_end;
 mod reference;
 mod spoof_check;
 mod status;
+mod vlan;
+mod vlan_gateway;
 
 pub use error::{Error, Result};
 

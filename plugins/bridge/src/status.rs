@@ -11,6 +11,9 @@ pub(crate) fn status(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     host.probe_bridge().map_err(Error::NotReady)?;
     host.probe_veth().map_err(Error::NotReady)?;
+    if config.vlans.is_some() {
+        host.probe_vlan_filtering().map_err(Error::NotReady)?;
+    }
     if config.ip_masq {
         Nftables::open().and_then(|mut nftables| nftables.probe()).map_err(Error::NotReady)?;
     }

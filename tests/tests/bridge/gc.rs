@@ -110,11 +110,13 @@ fn what_looks_like_ours_and_is_another_networks_or_another_tools_stays() {
     node.call("bridge", &first).add(&config());
     node.call("bridge", &first).del(&config());
     // Networks whose names begin or end like ours, and aliases and comments that are nearly ours.
-    for (number, network) in ["pod", "pods2", "my-pods", "Pods"].into_iter().enumerate() {
+    let networks = ["pod", "pods2", "my-pods", "Pods"];
+    let theirs = networks.map(|_| Pod::new("c1"));
+    for (number, (network, pod)) in networks.into_iter().zip(&theirs).enumerate() {
         let ipam = host_local(&[&format!("10.{}.0.0/24", number + 1)]);
         let bridge = format!("other{number}");
         let other = changed(&config(), json!({"name": network, "bridge": bridge, "ipam": ipam}));
-        node.call("bridge", &Pod::new("c1")).add(&other);
+        node.call("bridge", pod).add(&other);
     }
     node.look(
         "for alias in 'container=c1 interface=eth0 network=pods' 'weir of the harbour' \

@@ -1,0 +1,255 @@
+//! VLANs of a bridge: whether it filters by them, and which of them a port carries.
+
+use std::ops::RangeInclusive;
+
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_route::link::{
+    AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags, InfoBridge, InfoData, InfoKind, LinkAttribute,
+    LinkInfo, LinkMessage,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+
+use crate::change::Change;
+use crate::error::{Error, Feature, Result};
+use crate::link::IMPOSSIBLE_NAME;
+use crate::netlink::{Reply, attributes, request_flags};
+use crate::rtnetlink::Rtnetlink;
+
+/// `struct br_vlan_msg` (uapi/linux/if_bridge.h).
+const BR_VLAN_MSG_LEN: usize = 8;
+const RTM_NEWVLAN: u16 = 112;
+const RTM_GETVLAN: u16 = 114;
+const AF_BRIDGE: u8 = 7;
+
+/// VLAN settings of a bridge, as [`Link`](crate::Link) has them (`ip -details link show dev NAME`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BridgeVlans {
+    /// A frame passes only between ports that carry its VLAN (`vlan_filtering`).
+    pub filtering: bool,
+    /// The VLAN that every new port carries untagged (`vlan_default_pvid`, 1 unless somebody changed it);
+    /// none when it is switched off, or when the kernel has no bridge VLANs.
+    pub default: Option<u16>,
+}
+
+impl BridgeVlans {
+    pub(crate) fn parse(info_data: &[u8]) -> Self {
+        const IFLA_BR_VLAN_FILTERING: u16 = 7;
+        const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
+        let mut vlans = Self::default();
+        for attribute in attributes(info_data, 0) {
+            let value = attribute.value();
+            match attribute.kind() {
+                IFLA_BR_VLAN_FILTERING => vlans.filtering = value.first().is_some_and(|on| *on != 0),
+                IFLA_BR_VLAN_DEFAULT_PVID => vlans.default = read_u16(value).filter(|vid| *vid != 0),
+                _ => {}
+            }
+        }
+        vlans
+    }
+}
+
+/// VLANs, 1 to 4094 with both ends, that a bridge's port carries in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortVlans {
+    /// Their numbers.
+    pub vids: RangeInclusive<u16>,
+    /// Frames that arrive without a tag belong to it (`pvid`); only for a single VLAN.
+    pub pvid: bool,
+    /// Its frames leave without a tag (`untagged`).
+    pub untagged: bool,
+}
+
+impl PortVlans {
+    /// The VLAN of all frames without a tag.
+    pub fn native(vid: u16) -> Self {
+        Self { vids: vid..=vid, pvid: true, untagged: true }
+    }
+
+    /// VLANs whose frames have a tag.
+    pub fn tagged(vids: RangeInclusive<u16>) -> Self {
+        Self { vids, pvid: false, untagged: false }
+    }
+
+    /// `IFLA_BRIDGE_VLAN_INFO`: one for a single VLAN, two for a range.
+    fn infos(&self) -> impl Iterator<Item = AfSpecBridge> {
+        let mut flags = BridgeVlanInfoFlags::empty();
+        flags.set(BridgeVlanInfoFlags::Pvid, self.pvid);
+        flags.set(BridgeVlanInfoFlags::Untagged, self.untagged);
+        let (first, last) = (*self.vids.start(), *self.vids.end());
+        let (begin, end) = match first < last {
+            true => (BridgeVlanInfoFlags::RangeBegin, Some(BridgeVlanInfoFlags::RangeEnd)),
+            false => (BridgeVlanInfoFlags::empty(), None),
+        };
+        let info = move |bound, vid| AfSpecBridge::VlanInfo(BridgeVlanInfo { flags: flags | bound, vid });
+        std::iter::once(info(begin, first)).chain(end.map(|end| info(end, last)))
+    }
+
+    /// Reads an answer to `RTM_GETVLAN`: an entry for each range that the port carries in one way.
+    fn parse(reply: &Reply<'_>) -> Vec<Self> {
+        const BRIDGE_VLANDB_ENTRY: u16 = 1;
+        if reply.kind != RTM_NEWVLAN {
+            return Vec::new();
+        }
+        attributes(reply.payload, BR_VLAN_MSG_LEN)
+            .filter(|attribute| attribute.kind() == BRIDGE_VLANDB_ENTRY)
+            .filter_map(|entry| Self::parse_entry(entry.value()))
+            .collect()
+    }
+
+    fn parse_entry(entry: &[u8]) -> Option<Self> {
+        const BRIDGE_VLANDB_ENTRY_INFO: u16 = 1;
+        const BRIDGE_VLANDB_ENTRY_RANGE: u16 = 2;
+        let (mut info, mut last) = (None, None);
+        for attribute in attributes(entry, 0) {
+            match attribute.kind() {
+                BRIDGE_VLANDB_ENTRY_INFO => info = BridgeVlanInfo::try_from(attribute.value()).ok(),
+                BRIDGE_VLANDB_ENTRY_RANGE => last = read_u16(attribute.value()),
+                _ => {}
+            }
+        }
+        let BridgeVlanInfo { flags, vid } = info?;
+        Some(Self {
+            vids: vid..=last.unwrap_or(vid),
+            pvid: flags.contains(BridgeVlanInfoFlags::Pvid),
+            untagged: flags.contains(BridgeVlanInfoFlags::Untagged),
+        })
+    }
+}
+
+impl Rtnetlink {
+    /// Makes a bridge filter by VLANs. As `ip link set dev NAME type bridge vlan_filtering 1`.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] without bridge VLANs in the kernel; otherwise the kernel's refusal.
+    pub fn enable_vlan_filtering(&mut self, bridge: u32) -> Result<()> {
+        let change = Change::of_link(filtering_message(bridge), |name| {
+            format!("switch on VLAN filtering of bridge {name}")
+        });
+        self.make(&[change]).map_err(lacks_filtering)
+    }
+
+    /// Lets a bridge's port carry `vlans` beside what it carries already, in one request. A VLAN that it
+    /// carries in another way is changed; the former VLAN of frames without a tag loses that role to a new
+    /// one.
+    ///
+    /// As `bridge vlan add dev NAME vid N pvid untagged` and `bridge vlan add dev NAME vid M-N`.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] without bridge VLANs in the kernel; otherwise the kernel's refusal.
+    pub fn add_port_vlans(&mut self, port: u32, vlans: &[PortVlans]) -> Result<()> {
+        let request = RouteNetlinkMessage::SetLink(port_message(port, vlans));
+        let outcome = self.attempt(request, 0, |_| {});
+        outcome
+            .map_err(|failure| {
+                self.failed(failure, port, |name| format!("set the VLANs of bridge port {name}"))
+            })
+            .map_err(lacks_filtering)
+    }
+
+    /// Takes `vlans` away from a bridge's port; those that it does not carry are fine.
+    ///
+    /// As `bridge vlan del dev NAME vid N`. A kernel without bridge VLANs says that it did so.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn delete_port_vlans(&mut self, port: u32, vlans: &[PortVlans]) -> Result<()> {
+        let request = RouteNetlinkMessage::DelLink(port_message(port, vlans));
+        let outcome = self.attempt(request, 0, |_| {});
+        outcome.map_err(|failure| {
+            self.failed(failure, port, |name| format!("delete VLANs of bridge port {name}"))
+        })
+    }
+
+    /// What a bridge's port carries. As `bridge vlan show dev NAME`, which asks for all ports: only
+    /// `RTM_GETVLAN` (Linux 5.6) is answered for one.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] when the kernel does not know the question; otherwise its refusal.
+    pub fn port_vlans(&mut self, port: u32) -> Result<Vec<PortVlans>> {
+        let sequence = self.socket.next_sequence();
+        let mut vlans = Vec::new();
+        let outcome = self.socket.exchange(&list_message(port, sequence), sequence, sequence, |reply| {
+            vlans.extend(PortVlans::parse(&reply));
+        });
+        match outcome {
+            Ok(()) => Ok(vlans),
+            Err(failure) => Err(self
+                .failed(failure, port, |name| format!("list the VLANs of {name}"))
+                .or_missing(Feature::BridgeVlanList, &[Errno::EOPNOTSUPP])),
+        }
+    }
+
+    /// Whether the kernel's bridges filter by VLANs; nothing is made.
+    ///
+    /// It is asked for a bridge with a VLAN protocol that there is not (`br_validate` in
+    /// net/bridge/br_netlink.c), and with a name that no link can have: what does not filter by VLANs does
+    /// not look at the protocol, and refuses the name.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] if they do not; otherwise the kernel's refusal.
+    pub fn probe_vlan_filtering(&mut self) -> Result<()> {
+        const IFLA_BR_VLAN_PROTOCOL: u16 = 8;
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(IMPOSSIBLE_NAME.to_owned()));
+        let protocol = InfoBridge::Other(DefaultNla::new(IFLA_BR_VLAN_PROTOCOL, vec![0, 0]));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Bridge),
+            LinkInfo::Data(InfoData::Bridge(vec![protocol])),
+        ]));
+        let outcome = self.attempt(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, |_| {});
+        match outcome {
+            Err(failure) if failure.errno() == Some(Errno::EPROTONOSUPPORT) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(failure) => Err(failure
+                .during(format_args!("filter by VLANs"))
+                .or_missing(Feature::BridgeVlanFiltering, &[Errno::EINVAL, Errno::EOPNOTSUPP])),
+        }
+    }
+}
+
+fn lacks_filtering(error: Error) -> Error {
+    error.or_missing(Feature::BridgeVlanFiltering, &[Errno::EOPNOTSUPP])
+}
+
+pub(crate) fn filtering_on() -> LinkInfo {
+    LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]))
+}
+
+fn filtering_message(bridge: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = bridge;
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), filtering_on()]));
+    message
+}
+
+/// What to do to a port is told by the request: `RTM_SETLINK` adds, `RTM_DELLINK` deletes.
+fn port_message(port: u32, vlans: &[PortVlans]) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    message.header.index = port;
+    let infos = vlans.iter().flat_map(PortVlans::infos).collect();
+    message.attributes.push(LinkAttribute::AfSpecBridge(infos));
+    message
+}
+
+/// By hand: netlink-packet-route has no `RTM_GETVLAN`.
+fn list_message(port: u32, sequence: u32) -> Vec<u8> {
+    /// `struct nlmsghdr` and `struct br_vlan_msg`.
+    const LENGTH: u32 = 16 + 8;
+    let mut bytes = LENGTH.to_ne_bytes().to_vec();
+    bytes.extend(RTM_GETVLAN.to_ne_bytes());
+    bytes.extend(request_flags(NLM_F_DUMP).to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend([AF_BRIDGE, 0, 0, 0]);
+    bytes.extend(port.to_ne_bytes());
+    bytes
+}
+
+fn read_u16(bytes: &[u8]) -> Option<u16> {
+    bytes.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The gateway's interface in a VLAN: one end of a pair whose other end is a port of the bridge.
+//!
+//! It belongs to the network as the bridge does: several ADDs may make it at once, and no DEL removes it.
+
+use linux::{BridgePort, Link, Mac, Namespace, Rtnetlink, VethPair, sysctl};
+
+use crate::error::{Error, Result};
+use crate::host_end::CANDIDATES;
+use crate::vlan::VlanGateway;
+
+const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
+
+/// The interface, up and in its VLAN; made when it is missing, also when only its bridge was made anew.
+///
+/// An 802.1Q device of that name on the bridge, which only an administrator makes, is taken as it is.
+pub(crate) fn ensure(
+    host: &mut Rtnetlink,
+    gateway: &VlanGateway,
+    bridge: &Link,
+    network: &str,
+) -> Result<Link> {
+    let mut made = None;
+    for _ in 0..CANDIDATES {
+        let Some(link) = host.link_by_name(&gateway.name)? else {
+            made = create(host, gateway, bridge)?;
+            continue;
+        };
+        if link.is("vlan") && link.peer == Some(bridge.index) {
+            return Ok(link);
+        }
+        match port(host, &link)? {
+            Some(port) if port.master == Some(bridge.index) => {
+                let outcome = complete(host, gateway, bridge, network, &link, &port);
+                if let (Err(_), Some(port)) = (&outcome, made) {
+                    // The first error is the one to tell.
+                    let _ = host.delete_link(port);
+                }
+                return outcome.map(|()| link);
+            }
+            Some(port) if port.master.is_none() && is_named_by(gateway, bridge, &link) => {
+                host.delete_link(link.index)?;
+            }
+            _ => {
+                return Err(Error::NotAVlanGateway {
+                    name: link.name,
+                    vlan: gateway.vlan,
+                    bridge: bridge.name.clone(),
+                    kind: link.kind.unwrap_or_else(|| "a physical or special device".to_owned()),
+                });
+            }
+        }
+    }
+    Err(Error::VlanGatewayUnsettled { name: gateway.name.clone(), attempts: CANDIDATES })
+}
+
+/// The other end of the pair, which is a port of the bridge.
+pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
+    let other = link.peer.filter(|_| link.is("veth")).map(|peer| host.link_by_index(peer)).transpose()?;
+    // An index only counts in its own namespace: the link that has it here must lead back.
+    Ok(other.flatten().filter(|other| other.is("veth") && other.peer == Some(link.index)))
+}
+
+/// Makes the pair with addresses of its own, which stay, and returns the index of the bridge's port; `None`
+/// when one of the names is taken, be it by another ADD a moment ago.
+fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<Option<u32>> {
+    let port_mac = Mac::random();
+    let [.., a, b, c, d] = port_mac.0;
+    let pair = VethPair {
+        host_name: &format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"),
+        host_mac: port_mac,
+        pod_name: &gateway.name,
+        pod_mac: Mac::random(),
+        mtu: Some(bridge.mtu),
+        bridge: bridge.index,
+    };
+    match host.create_veth(&pair, &Namespace::open(OWN_NAMESPACE)?) {
+        Ok(port) => Ok(Some(port.index)),
+        Err(error) if error.is_taken() => Ok(None),
+        Err(error) if error.is_full() => Err(Error::BridgeFull { bridge: bridge.name.clone() }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Does what is left to do, and writes the alias last. While there is none, the ADD that made the pair is not
+/// done or was killed, or the reference made it. All of this may be done twice.
+fn complete(
+    host: &mut Rtnetlink,
+    gateway: &VlanGateway,
+    bridge: &Link,
+    network: &str,
+    link: &Link,
+    port: &Link,
+) -> Result<()> {
+    if link.up && link.alias.is_some() {
+        return Ok(());
+    }
+    gateway.port.carry(host, port.index, bridge)?;
+    // What pods announce must not become a route of the host.
+    sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", gateway.name), "0");
+    let alias = format!("{}network={network}", identity(gateway, bridge));
+    host.raise_port(port, &alias, BridgePort::default())?;
+    host.set_up(link.index)?;
+    Ok(host.set_alias(link.index, &alias)?)
+}
+
+/// What the alias begins with, whichever network of this bridge and VLAN wrote it.
+fn identity(gateway: &VlanGateway, bridge: &Link) -> String {
+    format!("weir gateway bridge={} vlan={} ", bridge.name, gateway.vlan)
+}
+
+fn is_named_by(gateway: &VlanGateway, bridge: &Link, link: &Link) -> bool {
+    link.alias.as_ref().is_some_and(|alias| alias.starts_with(&identity(gateway, bridge)))
+}
