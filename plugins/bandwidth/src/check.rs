@@ -45,15 +45,18 @@ impl Checked<'_> {
     fn check(mut self, limits: &Limits, record: &Record) -> Result<()> {
         match (record.of(self.direction), limits.of(self.direction)) {
             (Some(Recorded::Limited(limit)), _) => {
-                // Whoever changed it knew nothing of the config.
-                let shaper = self.shaper(&Subnets::All)?;
+                let shaper = self.shaper(&limits.subnets)?;
+                if shaper.at_ifb && limits.subnets != Subnets::All {
+                    // Whoever made the limit live knew nothing of the config.
+                    self.compare_rules(&shaper, &[&Subnets::All, &limits.subnets])?;
+                }
                 self.compare(&shaper, &limit, &Choice::default())
             }
             (Some(Recorded::Unlimited), _) => self.expect_none(),
             (None, Some(limit)) => {
                 let shaper = self.shaper(&limits.subnets)?;
                 if limits.subnets != Subnets::All {
-                    self.compare_rules(&shaper, &limits.subnets)?;
+                    self.compare_rules(&shaper, &[&limits.subnets])?;
                 }
                 self.compare(&shaper, &limit, &limits.choice)
             }
@@ -105,18 +108,22 @@ impl Checked<'_> {
         }
     }
 
-    /// What is exempt is what the config says.
-    fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
+    /// What is exempt is what one of `allowed` says.
+    fn compare_rules(&mut self, shaper: &Shaper, allowed: &[&Subnets]) -> Result<()> {
         let shown = self.host.rules(self.host_end.index, hook(self.direction))?;
-        let want = subnets.rules(self.direction, shaper.link.index);
-        if shown.len() == want.len() && want.iter().all(|rule| shown.contains(rule)) {
-            return Ok(());
+        let mut want = 0;
+        for subnets in allowed {
+            let rules = subnets.rules(self.direction, shaper.link.index);
+            if shown.len() == rules.len() && rules.iter().all(|rule| shown.contains(rule)) {
+                return Ok(());
+            }
+            want = rules.len();
         }
         Err(Error::RulesDiffer {
             direction: self.direction.as_str(),
             host_end: self.host_end.name.clone(),
             shown: shown.len(),
-            want: want.len(),
+            want,
         })
     }
 
