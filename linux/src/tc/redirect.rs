@@ -162,13 +162,13 @@ impl Rtnetlink {
         })
     }
 
-    pub(super) fn ensure_hook(&mut self, link: u32) -> Result<()> {
+    pub(super) fn ensure_hook(&mut self, link: u32) -> Result<bool> {
         let mut message = request(link, TcHandle::CLSACT, Some(CLSACT));
         message.header.handle = HOOK_HANDLE;
         let request = RouteNetlinkMessage::NewQueueDiscipline(message);
         match self.attempt(request, NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
-            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(()),
-            outcome => outcome.map_err(|failure| {
+            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(false),
+            outcome => outcome.map(|()| true).map_err(|failure| {
                 failure
                     .during(format_args!("make an ingress hook at link {link}"))
                     .or_missing(Feature::Ingress, &[Errno::ENOENT])

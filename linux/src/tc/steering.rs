@@ -140,6 +140,12 @@ impl Rule {
         self.to
     }
 
+    /// The same for another device: what passes as it is still does.
+    #[must_use]
+    pub fn redirected_to(&self, device: u32) -> Self {
+        Self { to: self.to.map(|_| device), ..self.clone() }
+    }
+
     /// Whether it is [`Rule::everything`].
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -254,14 +260,16 @@ impl Rtnetlink {
     /// [`Error::NoEgressHook`] when something else made an `ingress` qdisc, which has no egress hook;
     /// [`Error::MissingFeature`]; otherwise the kernel's refusal.
     pub fn set_rules(&mut self, link: u32, hook: Hook, rules: &[Rule]) -> Result<bool> {
-        let current = self.rules(link, hook)?;
-        let wanted = |rule: &Rule| rules.contains(rule);
-        if current.len() == rules.len() && current.iter().all(wanted) {
-            return Ok(false);
+        let made_hook = self.ensure_hook(link)?;
+        if !made_hook {
+            let current = self.rules(link, hook)?;
+            let wanted = |rule: &Rule| rules.contains(rule);
+            if current.len() == rules.len() && current.iter().all(wanted) {
+                return Ok(false);
+            }
+            self.delete_rules(link, hook)?;
         }
-        self.delete_rules(link, hook)?;
-        self.ensure_hook(link)?;
-        if hook == Hook::Egress && self.hook_kind(link)?.as_deref() != Some(CLSACT) {
+        if !made_hook && hook == Hook::Egress && self.hook_kind(link)?.as_deref() != Some(CLSACT) {
             return Err(Error::NoEgressHook { link });
         }
         let mut numbers = std::collections::HashMap::<u16, u32>::new();

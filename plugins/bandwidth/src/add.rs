@@ -29,12 +29,14 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
             refuse_other_root(&mut host, &host_end)?;
             host.set_root_tbf(host_end.index, &tbf)?;
         } else {
-            made.push(make_ifb(&mut host, &host_end, Some(&attachment), to_pod, &tbf, &limits.subnets)?);
+            let rules = |ifb| limits.subnets.rules(to_pod, ifb);
+            made.push(make_ifb(&mut host, &host_end, Some(&attachment), to_pod, &tbf, rules)?);
         }
     }
     if let Some(limit) = limits.egress {
         let tbf = numbers(from_pod, &limit, host_end.mtu, &limits);
-        match make_ifb(&mut host, &host_end, Some(&attachment), from_pod, &tbf, &limits.subnets) {
+        let rules = |ifb| limits.subnets.rules(from_pod, ifb);
+        match make_ifb(&mut host, &host_end, Some(&attachment), from_pod, &tbf, rules) {
             Ok(ifb) => made.insert(0, ifb),
             Err(error) => {
                 match made.first() {

@@ -42,24 +42,14 @@ struct Checked<'a> {
 }
 
 impl Checked<'_> {
-    fn check(mut self, limits: &Limits, record: &Record) -> Result<()> {
+    fn check(self, limits: &Limits, record: &Record) -> Result<()> {
         match (record.of(self.direction), limits.of(self.direction)) {
-            (Some(Recorded::Limited(limit)), _) => {
-                let shaper = self.shaper(&limits.subnets)?;
-                if shaper.at_ifb && limits.subnets != Subnets::All {
-                    // Whoever made the limit live knew nothing of the config.
-                    self.compare_rules(&shaper, &[&Subnets::All, &limits.subnets])?;
-                }
-                self.compare(&shaper, &limit, &Choice::default())
+            (Some(Recorded { limit: Some(limit), everything }), _) => {
+                let subnets = if everything { &Subnets::All } else { &limits.subnets };
+                self.compare(subnets, &limit, &Choice::default())
             }
-            (Some(Recorded::Unlimited), _) => self.expect_none(),
-            (None, Some(limit)) => {
-                let shaper = self.shaper(&limits.subnets)?;
-                if limits.subnets != Subnets::All {
-                    self.compare_rules(&shaper, &[&limits.subnets])?;
-                }
-                self.compare(&shaper, &limit, &limits.choice)
-            }
+            (Some(Recorded { limit: None, .. }), _) => self.expect_none(),
+            (None, Some(limit)) => self.compare(&limits.subnets, &limit, &limits.choice),
             (None, None) => Ok(()),
         }
     }
@@ -108,29 +98,33 @@ impl Checked<'_> {
         }
     }
 
-    /// What is exempt is what one of `allowed` says.
-    fn compare_rules(&mut self, shaper: &Shaper, allowed: &[&Subnets]) -> Result<()> {
+    /// There is a filter with the limit's numbers, and what is exempt from it is what `subnets` says.
+    fn compare(mut self, subnets: &Subnets, limit: &Limit, choice: &Choice) -> Result<()> {
+        let shaper = self.shaper(subnets)?;
+        if *subnets != Subnets::All {
+            self.compare_rules(&shaper, subnets)?;
+        }
+        self.compare_numbers(&shaper, limit, choice)
+    }
+
+    fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
         let shown = self.host.rules(self.host_end.index, hook(self.direction))?;
-        let mut want = 0;
-        for subnets in allowed {
-            let rules = subnets.rules(self.direction, shaper.link.index);
-            if shown.len() == rules.len() && rules.iter().all(|rule| shown.contains(rule)) {
-                return Ok(());
-            }
-            want = rules.len();
+        let want = subnets.rules(self.direction, shaper.link.index);
+        if shown.len() == want.len() && want.iter().all(|rule| shown.contains(rule)) {
+            return Ok(());
         }
         Err(Error::RulesDiffer {
             direction: self.direction.as_str(),
             host_end: self.host_end.name.clone(),
             shown: shown.len(),
-            want,
+            want: want.len(),
         })
     }
 
     /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits
     /// for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known
     /// by the link layer, which the reference does not tell the kernel.
-    fn compare(&self, shaper: &Shaper, limit: &Limit, choice: &Choice) -> Result<()> {
+    fn compare_numbers(&self, shaper: &Shaper, limit: &Limit, choice: &Choice) -> Result<()> {
         let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
         let want = shaping::tbf(limit, self.host_end.mtu, choice);
         let differs = |what, unit, shown: u64, want: u64| {

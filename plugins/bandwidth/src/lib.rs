@@ -30,9 +30,10 @@ mod status;
 mod subnets;
 
 pub use error::{Error, Result};
-pub use live::{Change, Shaped, ShapedDirection, change, shaped};
+pub use live::{Change, Known, Shaped, ShapedDirection, change, shaped};
 pub use quantity::{QuantityError, RateError, quantity, rate};
 pub use record::attachment;
+pub use subnets::Subnets;
 
 use cni::{AddResult, Plugin, Request};
 

@@ -2,7 +2,8 @@
 //! the config, and so that a pair that another plugin made says whose it is.
 //!
 //! The alias of a pair that weir's own `bridge` made gets notes: `ingress=10000000/400000 egress=none`, in bits
-//! per second and bits, without a burst when nobody chose one. An empty alias, as other main plugins leave it,
+//! per second and bits, without a burst when nobody chose one, with `:all` where the config's exempt subnets were
+//! not known and nothing is exempt. An empty alias, as other main plugins leave it,
 //! gets the same text under another signature, `weir-shaped`: by that nobody takes the pair for one that weir
 //! made and may delete. An alias that somebody else wrote stays as it is; then the notes go into the alias of
 //! the attachment's ifb.
@@ -19,6 +20,8 @@ use crate::ifb;
 /// What a link says that weir made, and what one says that weir only shaped.
 const MADE: &str = "weir ";
 const SHAPED: &str = "weir-shaped ";
+const NONE: &str = "none";
+const ALL: &str = ":all";
 /// The kernel holds at most so many bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
 const ALIAS_MAX: usize = 255;
 
@@ -31,9 +34,11 @@ pub(crate) struct Record {
 
 /// What was set for one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    Unlimited,
-    Limited(Limit),
+pub(crate) struct Recorded {
+    /// `None` when the limit was removed.
+    pub limit: Option<Limit>,
+    /// Whether everything is limited, for nobody knew what the config exempts.
+    pub everything: bool,
 }
 
 impl Record {
@@ -78,26 +83,26 @@ impl Record {
 
 impl Recorded {
     fn parse(text: &str) -> Option<Self> {
-        if text == "none" {
-            return Some(Self::Unlimited);
+        let (text, everything) = text.strip_suffix(ALL).map_or((text, false), |limit| (limit, true));
+        if text == NONE {
+            return Some(Self { limit: None, everything });
         }
         let (rate, burst) = match text.split_once('/') {
             Some((rate, bits)) => (rate, Burst::Chosen { bits: bits.parse().ok()? }),
             None => (text, Burst::NotChosen),
         };
-        Some(Self::Limited(Limit { rate_bits_per_sec: rate.parse().ok()?, burst }))
+        Some(Self { limit: Some(Limit { rate_bits_per_sec: rate.parse().ok()?, burst }), everything })
     }
 
     fn text(self) -> String {
-        match self {
-            Self::Unlimited => "none".to_owned(),
-            Self::Limited(Limit { rate_bits_per_sec, burst: Burst::NotChosen }) => {
-                rate_bits_per_sec.to_string()
-            }
-            Self::Limited(Limit { rate_bits_per_sec, burst: Burst::Chosen { bits } }) => {
+        let limit = match self.limit {
+            None => NONE.to_owned(),
+            Some(Limit { rate_bits_per_sec, burst: Burst::NotChosen }) => rate_bits_per_sec.to_string(),
+            Some(Limit { rate_bits_per_sec, burst: Burst::Chosen { bits } }) => {
                 format!("{rate_bits_per_sec}/{bits}")
             }
-        }
+        };
+        if self.everything { limit + ALL } else { limit }
     }
 }
 
@@ -194,11 +199,11 @@ mod tests {
 
     fn recorded() -> Record {
         Record {
-            ingress: Some(Recorded::Limited(Limit {
-                rate_bits_per_sec: 10_000_000,
-                burst: Burst::Chosen { bits: 400_000 },
-            })),
-            egress: Some(Recorded::Unlimited),
+            ingress: Some(Recorded {
+                limit: Some(Limit { rate_bits_per_sec: 10_000_000, burst: Burst::Chosen { bits: 400_000 } }),
+                everything: false,
+            }),
+            egress: Some(Recorded { limit: None, everything: false }),
         }
     }
 
@@ -218,8 +223,9 @@ mod tests {
         for signature in [MADE, SHAPED] {
             assert_eq!(Record::parse(&text(signature, Some(&web()), &notes)), recorded());
         }
-        let unchosen = Recorded::parse("64000").unwrap();
-        assert_eq!(unchosen.text(), "64000");
+        for text in ["64000", "64000:all", "64000/8000:all", "none:all"] {
+            assert_eq!(Recorded::parse(text).unwrap().text(), text);
+        }
         assert_eq!(Record::parse("uplink ingress=none"), Record::default());
         assert_eq!(Record::parse("weir container=c ingress=x egress=5/y"), Record::default());
     }

@@ -2,12 +2,12 @@
 //! one of its hooks send packets.
 
 use cni::Attachment;
-use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Tbf};
+use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Rule, Tbf};
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::ifb;
-use crate::subnets::{Subnets, hook};
+use crate::subnets::hook;
 
 /// A token bucket filter that packets of one direction go through.
 #[derive(Debug, Clone)]
@@ -50,7 +50,8 @@ pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) 
     Ok(root)
 }
 
-/// Makes an ifb, shapes it, and only then sends the direction's packets through it: none of them is lost.
+/// Makes an ifb, shapes it, and only then sends packets of the direction through it, by the `rules` for a device
+/// with that index: none of them is lost.
 ///
 /// # Errors
 /// What the kernel says; then nothing of it is left.
@@ -60,17 +61,14 @@ pub(crate) fn make_ifb(
     attachment: Option<&Attachment>,
     direction: Direction,
     tbf: &Tbf,
-    subnets: &Subnets,
+    rules: impl FnOnce(u32) -> Vec<Rule>,
 ) -> Result<Link> {
     let name = ifb::claim_name(host, host_end, attachment, direction)?;
     let alias = attachment.map(|attachment| ifb::alias(attachment, direction)).unwrap_or_default();
     let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random()?, mtu: host_end.mtu, alias: &alias })?;
-    let shaped = host.set_root_tbf(ifb.index, tbf).and_then(|()| match (direction, subnets) {
-        (Direction::Egress, Subnets::All) => host.redirect_ingress(host_end.index, ifb.index),
-        _ => {
-            host.set_rules(host_end.index, hook(direction), &subnets.rules(direction, ifb.index)).map(|_| ())
-        }
-    });
+    let shaped = host
+        .set_root_tbf(ifb.index, tbf)
+        .and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
     if let Err(error) = shaped {
         undo(host.delete_rules(host_end.index, hook(direction)));
         undo(host.delete_link(ifb.index));

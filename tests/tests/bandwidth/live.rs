@@ -25,6 +25,28 @@ fn limit(setting: &Setting, changes: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// What a runtime keeps by libcni.
+fn remember(setting: &Setting, list: &Value) {
+    let mut bandwidth = list.clone();
+    bandwidth["type"] = json!("bandwidth");
+    let config = json!({"name": "pods", "plugins": [{"type": "bridge"}, bandwidth]}).to_string();
+    let config = setting.node.file("config", &config);
+    let cached = json!({
+        "kind": "cniCacheV1", "containerId": "c1", "ifName": "eth0", "networkName": "pods",
+        "config": tests::shell(&format!("base64 -w0 {}", config.display())), "result": setting.attached,
+    });
+    tests::shell("mkdir -p /var/lib/cni/results");
+    std::fs::write("/var/lib/cni/results/pods-c1-eth0", cached.to_string()).unwrap();
+}
+
+fn rules(setting: &Setting) -> [String; 2] {
+    ["ingress", "egress"].map(|hook| {
+        let shown = tests::shell(&format!("tc filter show dev {} {hook}", setting.host_end()));
+        let says = |line: &&str| line.contains("match ") || line.contains("pref ") && line.contains("fh 8");
+        shown.lines().filter(says).map(|line| line.trim().to_owned() + "\n").collect()
+    })
+}
+
 fn tc(setting: &Setting, command: &str) {
     tests::shell(&format!("tc filter {}", command.replace("VETH", &setting.host_end())));
 }
@@ -54,5 +76,75 @@ fn a_limit_that_was_added_live_passes_check_where_the_config_has_exempt_subnets(
         limit(&setting, BOTH);
         setting.check(list).unwrap();
         setting.delete();
+    }
+}
+
+#[test]
+fn a_limit_where_only_the_shaper_is_gone_gets_a_new_one_and_the_rules_stay() {
+    for list in lists() {
+        for removal in ["tc qdisc del dev $ifb root", "ip link del $ifb"] {
+            let setting = Setting::new();
+            setting.shape(keys(&list));
+            let before = rules(&setting);
+            for ifb in ifbs() {
+                tests::shell(&removal.replace("$ifb", &ifb));
+            }
+            setting.check(keys(&list)).unwrap_err();
+            let said = limit(&setting, BOTH);
+            assert!(!said.contains("Subnets"), "{said}");
+            assert_eq!(rules(&setting), before, "{list} after {removal}");
+            setting.check(keys(&list)).unwrap();
+            setting.delete();
+        }
+    }
+}
+
+#[test]
+fn deleted_rules_are_made_again_from_the_config_that_the_runtime_keeps() {
+    for list in lists() {
+        let setting = Setting::new();
+        remember(&setting, &list);
+        setting.shape(keys(&list));
+        let before = rules(&setting);
+        tests::shell(&format!("tc qdisc del dev {} clsact", setting.host_end()));
+        limit(&setting, BOTH);
+        assert_eq!(rules(&setting), before);
+        setting.check(keys(&list)).unwrap();
+        setting.delete();
+    }
+}
+
+#[test]
+fn a_limit_that_is_added_live_exempts_what_the_config_that_the_runtime_keeps_says() {
+    let [unshaped, _] = lists();
+    let setting = Setting::new();
+    remember(&setting, &unshaped);
+    limit(&setting, BOTH);
+    assert!(rules(&setting).iter().all(|rules| rules.contains("c0000200/ffffff00")), "{:?}", rules(&setting));
+    setting.check(unshaped).unwrap();
+    setting.delete();
+}
+
+#[test]
+fn exemptions_that_nobody_knows_any_more_are_said_to_be_lost() {
+    for list in lists() {
+        for removal in [
+            "tc qdisc del dev $veth clsact",
+            "tc filter del dev $veth ingress pref 61438; tc filter del dev $veth ingress pref 61440 || true; \
+             tc filter del dev $veth egress pref 61430; tc filter del dev $veth egress pref 61432 || true",
+        ] {
+            let setting = Setting::new();
+            setting.shape(keys(&list));
+            tests::shell(&format!("set +e; {} 2>/dev/null", removal.replace("$veth", &setting.host_end())));
+            let said = limit(&setting, BOTH);
+            for direction in ["ingress of veth", "egress of veth"] {
+                let line = said.lines().find(|line| line.contains(direction));
+                let words = "shapedSubnets or unshapedSubnets exempted";
+                assert!(line.is_some_and(|line| line.contains(words)), "{removal}: {said}");
+            }
+            // Everything is limited, which is what was asked for with these words.
+            setting.check(keys(&list)).unwrap();
+            setting.delete();
+        }
     }
 }

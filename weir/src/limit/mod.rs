@@ -1,5 +1,6 @@
 //! `weir limit`: shows and sets the limits of running pods.
 
+mod base64;
 mod change;
 mod error;
 mod human;

@@ -1,27 +1,35 @@
-//! Who is behind an interface of the host that says nothing of itself: libcni's results know.
+//! What libcni knows of the pods of this node: it keeps each attachment's config and result.
 //!
-//! Pods that the reference plugins attached have no alias. libcni keeps each attachment's result, with the
-//! host's end of the pair, in `/var/lib/cni/results` (`libcni/api.go`, `cacheAdd`).
+//! Pods that the reference plugins attached say nothing of themselves; and what a config exempts from a limit
+//! stands nowhere else once somebody deleted the filters. The files are in `/var/lib/cni/results`
+//! (`libcni/api.go`, `cacheAdd`).
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use bandwidth::Subnets;
 use cni::Attachment;
 use serde::Deserialize;
+use serde_json::Value;
+
+use super::base64;
 
 const RESULTS: &str = "/var/lib/cni/results";
 
-/// Attachments by the interface of the host.
+/// The attachments that libcni made.
 #[derive(Default)]
-pub(crate) struct Pods(HashMap<String, Attachment>);
+pub(crate) struct Pods(Vec<Cached>);
 
+/// A file of libcni's.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Cached {
     container_id: String,
     if_name: String,
     network_name: String,
+    /// The network's config, in Base64.
+    #[serde(default)]
+    config: String,
     #[serde(default)]
     cni_args: Vec<(String, String)>,
     result: CachedResult,
@@ -41,43 +49,66 @@ struct CachedInterface {
 }
 
 impl Pods {
-    /// Reads libcni's results, as far as there are any; a file that cannot be read tells nothing.
+    /// Reads libcni's files, as far as there are any; one that cannot be read tells nothing.
     pub fn read() -> Self {
         Self::read_from(Path::new(RESULTS))
     }
 
     fn read_from(folder: &Path) -> Self {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut pods = HashMap::new();
-        for cached in files.filter_map(|file| Self::cached(&file.path())) {
-            let argument = |key: &str| {
-                cached.cni_args.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
-            };
-            let pod = argument("K8S_POD_NAMESPACE")
-                .zip(argument("K8S_POD_NAME"))
-                .map(|(namespace, name)| format!("{namespace}/{name}"));
-            let attachment = Attachment {
-                network: cached.network_name,
-                container_id: cached.container_id,
-                interface: cached.if_name,
-                pod,
-            };
-            for interface in
-                cached.result.interfaces.into_iter().filter(|interface| interface.sandbox.is_empty())
-            {
-                pods.insert(interface.name, attachment.clone());
-            }
-        }
-        Self(pods)
-    }
-
-    fn cached(file: &Path) -> Option<Cached> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
+        let cached = files.filter_map(|file| serde_json::from_slice(&fs::read(file.path()).ok()?).ok());
+        Self(cached.collect())
     }
 
     /// The attachment whose host's end is `interface`.
     pub fn behind(&self, interface: &str) -> Option<Attachment> {
-        self.0.get(interface).cloned()
+        self.0.iter().find(|cached| cached.has_host_end(interface)).map(Cached::attachment)
+    }
+
+    /// What the config of an attachment exempts from limits.
+    pub fn subnets(&self, attachment: &Attachment) -> Option<Subnets> {
+        self.0.iter().find(|cached| cached.is(attachment))?.subnets()
+    }
+}
+
+impl Cached {
+    fn attachment(&self) -> Attachment {
+        let argument =
+            |key: &str| self.cni_args.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        let pod = argument("K8S_POD_NAMESPACE")
+            .zip(argument("K8S_POD_NAME"))
+            .map(|(namespace, name)| format!("{namespace}/{name}"));
+        Attachment {
+            network: self.network_name.clone(),
+            container_id: self.container_id.clone(),
+            interface: self.if_name.clone(),
+            pod,
+        }
+    }
+
+    fn is(&self, attachment: &Attachment) -> bool {
+        self.network_name == attachment.network
+            && self.container_id == attachment.container_id
+            && self.if_name == attachment.interface
+    }
+
+    fn has_host_end(&self, interface: &str) -> bool {
+        let mut interfaces = self.result.interfaces.iter();
+        interfaces.any(|known| known.sandbox.is_empty() && known.name == interface)
+    }
+
+    /// By the config of `bandwidth` in the list, or the config itself where it is no list.
+    fn subnets(&self) -> Option<Subnets> {
+        let config: Value = serde_json::from_slice(&base64::decode(&self.config)?).ok()?;
+        let plugins = config["plugins"].as_array().map_or(std::slice::from_ref(&config), Vec::as_slice);
+        let bandwidth = plugins.iter().find(|plugin| {
+            plugin["type"].as_str().is_some_and(|kind| kind == "bandwidth" || kind.ends_with("-bandwidth"))
+        });
+        match bandwidth {
+            Some(bandwidth) => Subnets::of_config(bandwidth).ok(),
+            // Its filters were made live, and not for want of knowledge.
+            None => config.is_object().then_some(Subnets::All),
+        }
     }
 }
 
@@ -98,5 +129,23 @@ mod tests {
         let attachment = pods.behind("veth1").unwrap();
         assert_eq!((attachment.container_id.as_str(), attachment.pod.as_deref()), ("c1", Some("shop/web-0")));
         assert_eq!(pods.behind("eth0"), None);
+    }
+
+    #[test]
+    fn the_config_tells_what_is_exempt() {
+        let subnets = |config: &str| {
+            let cached = format!(
+                r#"{{"containerId": "c1", "ifName": "eth0", "networkName": "n", "result": {{}}, "config": "{config}"}}"#
+            );
+            serde_json::from_str::<Cached>(&cached).unwrap().subnets()
+        };
+        // {"plugins": [{"type": "bridge"}, {"type": "bandwidth", "UnshapedSubnets": ["10.0.0.0/8"]}]}
+        let list = "eyJwbHVnaW5zIjogW3sidHlwZSI6ICJicmlkZ2UifSwgeyJ0eXBlIjogImJhbmR3aWR0aCIsICJVbnNoYXBlZFN1Ym5ldHMiOiBbIjEwLjAuMC4wLzgiXX1dfQ==";
+        assert_eq!(subnets(list), Some(Subnets::AllBut(vec!["10.0.0.0/8".parse().unwrap()])));
+        // {"type": "bridge"}
+        assert_eq!(subnets("eyJ0eXBlIjogImJyaWRnZSJ9"), Some(Subnets::All));
+        for unreadable in ["", "!", "Zm9v"] {
+            assert_eq!(subnets(unreadable), None);
+        }
     }
 }

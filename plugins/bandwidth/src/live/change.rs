@@ -9,13 +9,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use cni::Attachment;
-use linux::{Link, Rtnetlink, Tbf};
+use linux::{Link, Rtnetlink, Rule, Tbf};
 
 use crate::burst::Burst;
 use crate::choice::Choice;
 use crate::config::Limit;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
+use crate::ifb;
 use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};
 use crate::shaping;
@@ -45,23 +46,28 @@ const DRAINS_PER_SECOND: u64 = 50;
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(1);
 
-/// Changes the limits of the pair whose host's end is `host_end`, and records it there; `attachment` names new
-/// devices, and should be there if anybody knows it. The exempt subnets of a pod stay what they are. Returns
-/// whether anything had to be changed.
+/// What is known of a pod whose limits are to be changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The host's end of its pair.
+    pub host_end: &'a Link,
+    /// Whose it is: new devices are named after it, so that DEL finds them.
+    pub attachment: Option<&'a Attachment>,
+    /// What its config exempts; `None` when nobody knows the config. What the kernel still shows counts more.
+    pub subnets: Option<&'a Subnets>,
+}
+
+/// Changes the limits of a pod, and records it at the host's end of its pair. The exempt subnets stay what they
+/// are; where they were lost, and nobody knows them, everything is limited and that is said on standard error.
+/// Returns whether anything had to be changed.
 ///
 /// # Errors
 /// [`Error::NoPlaceForRecord`] before anything is changed; otherwise what the kernel says. What was done until
 /// then is recorded.
-pub fn change(
-    host: &mut Rtnetlink,
-    host_end: &Link,
-    attachment: Option<&Attachment>,
-    ingress: Change,
-    egress: Change,
-) -> Result<bool> {
+pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
     let mut changed = false;
     for (direction, wanted) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
-        let mut changing = Changing { host, host_end, attachment, direction };
+        let mut changing = Changing { host, host_end: pod.host_end, pod, direction };
         changed |= match wanted {
             Change::Keep => false,
             Change::Remove => changing.remove()?,
@@ -78,7 +84,7 @@ pub fn change(
 struct Changing<'a> {
     host: &'a mut Rtnetlink,
     host_end: &'a Link,
-    attachment: Option<&'a Attachment>,
+    pod: &'a Known<'a>,
     direction: Direction,
 }
 
@@ -89,60 +95,100 @@ impl Changing<'_> {
         if found.as_ref().is_some_and(|found| is_same(&found.tbf, &want)) && self.record_allows(&want)? {
             return Ok(false);
         }
+        let before = self.read_record()?.of(self.direction);
+        let mut everything = before.is_some_and(|before| before.everything);
         match found {
             Some(found) => {
                 let has_ifb = self.has_ifb()?;
                 self.needs_place(has_ifb)?;
                 self.retune(&found, &want)?;
             }
-            None if self.can_have_ifb()? => {
-                shaper::make_ifb(
-                    self.host,
-                    self.host_end,
-                    self.attachment,
-                    self.direction,
-                    &want,
-                    &Subnets::All,
-                )?;
-            }
-            None => {
-                let has_ifb = self.has_ifb()?;
-                self.needs_place(has_ifb)?;
-                shaper::refuse_other_root(self.host, self.host_end)?;
-                self.host.set_root_tbf(self.host_end.index, &want)?;
+            None => everything = self.make(&want, everything)?,
+        }
+        self.record(Recorded { limit: Some(limit), everything })?;
+        Ok(true)
+    }
+
+    /// Shapes a direction that nothing shapes; returns whether it is everything, for want of knowledge. What was
+    /// exempt before is still said by the rules, as long as they lead to a device that lost its filter, or to one
+    /// that is gone.
+    fn make(&mut self, want: &Tbf, was_everything: bool) -> Result<bool> {
+        let (index, hook) = (self.host_end.index, hook(self.direction));
+        for redirect in self.host.redirects_at(index, hook)? {
+            let device = self.host.link_by_index(redirect.to)?;
+            if let Some(device) = device.filter(|device| device.is(ifb::KIND)) {
+                shaper::refuse_other_root(self.host, &device)?;
+                self.host.set_root_tbf(device.index, want)?;
+                return Ok(was_everything);
             }
         }
-        self.record(Recorded::Limited(limit))?;
-        Ok(true)
+        let rules = self.host.rules(index, hook)?;
+        let direction = self.direction;
+        if let Some(subnets) = self.pod.subnets
+            && (*subnets != Subnets::All || self.can_have_ifb()?)
+        {
+            self.make_ifb(want, |ifb| subnets.rules(direction, ifb))?;
+            return Ok(false);
+        }
+        if rules.iter().any(|rule| rule.target().is_some()) {
+            self.make_ifb(want, |ifb| rules.iter().map(|rule| rule.redirected_to(ifb)).collect())?;
+            return Ok(was_everything);
+        }
+        if !was_everything && (!rules.is_empty() || self.has_idle_ifb()?) {
+            cni::note(format_args!(
+                "bandwidth: {direction} of {}: the filters that led to its ifb device are gone, and nobody knows \
+                 the pod's config. Everything is limited now, also what shapedSubnets or unshapedSubnets exempted",
+                self.host_end.name
+            ));
+        }
+        if self.can_have_ifb()? {
+            self.make_ifb(want, |ifb| Subnets::All.rules(direction, ifb))?;
+        } else {
+            let has_ifb = self.has_ifb()?;
+            self.needs_place(has_ifb)?;
+            shaper::refuse_other_root(self.host, self.host_end)?;
+            self.host.set_root_tbf(index, want)?;
+        }
+        Ok(self.pod.subnets.is_none())
+    }
+
+    fn make_ifb(&mut self, want: &Tbf, rules: impl FnOnce(u32) -> Vec<Rule>) -> Result<()> {
+        shaper::make_ifb(self.host, self.host_end, self.pod.attachment, self.direction, want, rules)?;
+        Ok(())
+    }
+
+    /// Whether there is a device for the direction to which nothing leads.
+    fn has_idle_ifb(&mut self) -> Result<bool> {
+        let Some(attachment) = self.pod.attachment else { return Ok(false) };
+        Ok(ifb::all(self.host, attachment)?.iter().any(|ifb| ifb::is_for(ifb, self.direction)))
     }
 
     fn remove(&mut self) -> Result<bool> {
         let found =
             shaper::find(self.host, self.host_end, self.direction)?.filter(|found| !found.tbf.is_open());
-        let recorded = self.read_record()?.of(self.direction);
+        let before = self.read_record()?.of(self.direction);
+        let everything = before.is_some_and(|before| before.everything);
+        let unlimited = Recorded { limit: None, everything };
         let Some(found) = found else {
             // Removed behind our back: from now on that is as it should be.
-            let stale = matches!(recorded, Some(Recorded::Limited(_)));
+            let stale = before.is_some_and(|before| before.limit.is_some());
             if stale {
-                self.record(Recorded::Unlimited)?;
+                self.record(unlimited)?;
             }
             return Ok(stale);
         };
         let rules = self.host.rules(self.host_end.index, hook(self.direction))?;
         let exempts = rules.iter().any(|rule| !rule.is_everything());
-        let other = match self.direction {
-            Direction::Ingress => Direction::Egress,
-            Direction::Egress => Direction::Ingress,
-        };
         let stays = !found.at_ifb || exempts;
-        let other_ifb = shaper::find(self.host, self.host_end, other)?.is_some_and(|other| other.at_ifb);
+        let other_ifb =
+            shaper::find(self.host, self.host_end, self.direction.other())?.is_some_and(|other| other.at_ifb);
         self.needs_place(other_ifb || (stays && found.at_ifb))?;
         // What waits goes its way in order; what comes does not wait any more.
         self.host.change_root_tbf(found.link.index, found.qdisc.handle, &Tbf::OPEN, None)?;
         if !stays {
             self.delete_ifb(&found)?;
         }
-        self.record(Recorded::Unlimited)?;
+        self.record(Recorded { everything: everything && stays, ..unlimited })?;
         Ok(true)
     }
 
@@ -212,8 +258,8 @@ impl Changing<'_> {
     fn record_allows(&mut self, want: &Tbf) -> Result<bool> {
         Ok(match self.read_record()?.of(self.direction) {
             None => true,
-            Some(Recorded::Unlimited) => false,
-            Some(Recorded::Limited(limit)) => {
+            Some(Recorded { limit: None, .. }) => false,
+            Some(Recorded { limit: Some(limit), .. }) => {
                 shaping::tbf(&limit, self.host_end.mtu, &Choice::default()) == *want
             }
         })
@@ -233,7 +279,7 @@ impl Changing<'_> {
         let devices = self.devices()?;
         let known = record::attachment(&host_end)
             .or_else(|| devices.iter().find_map(|(link, _)| record::attachment(link)));
-        let known = known.as_ref().or(self.attachment);
+        let known = known.as_ref().or(self.pod.attachment);
         if record::has_room(&host_end) || devices.is_empty() {
             return record::write(self.host, &host_end, None, known, &record);
         }

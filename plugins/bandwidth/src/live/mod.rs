@@ -3,7 +3,7 @@
 mod change;
 mod shaped;
 
-pub use change::{Change, change};
+pub use change::{Change, Known, change};
 pub use shaped::{Shaped, ShapedDirection, shaped};
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use cni::Attachment;
 use linux::{Link, Rtnetlink};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Change, Shaped, change, shaped};
+use super::{Change, Known, Shaped, change, shaped};
+use crate::subnets::Subnets;
 
 const KEEP: Change = Change::Keep;
 
@@ -48,10 +49,16 @@ fn rates(host: &mut Rtnetlink) -> (Option<u64>, Option<u64>) {
     (rate(shaped.ingress), rate(shaped.egress))
 }
 
+const NOTHING_EXEMPT: Subnets = Subnets::All;
+
+fn known<'a>(host_end: &'a Link, attachment: &'a Attachment) -> Known<'a> {
+    Known { host_end, attachment: Some(attachment), subnets: Some(&NOTHING_EXEMPT) }
+}
+
 /// As the operator's tool does: the link as it is now.
 fn apply(host: &mut Rtnetlink, ingress: Change, egress: Change) -> bool {
     let link = host.link_by_name("host0").unwrap().unwrap();
-    change(host, &link, Some(&web()), ingress, egress).unwrap()
+    change(host, &known(&link, &web()), ingress, egress).unwrap()
 }
 
 fn alias(host: &mut Rtnetlink) -> String {
@@ -138,7 +145,7 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
     let ifb = host.ifbs().unwrap().pop().unwrap();
     assert_eq!(ifb.alias.as_deref(), Some("weir container=c1 interface=eth0 network=n egress=20000000"));
     let link = host.link_by_name("host0").unwrap().unwrap();
-    let refused = change(&mut host, &link, Some(&web()), KEEP, Change::Remove).unwrap_err();
+    let refused = change(&mut host, &known(&link, &web()), KEEP, Change::Remove).unwrap_err();
     assert!(refused.to_string().contains("uplink of vm 7"), "{refused}");
     assert_eq!(rates(&mut host), (None, Some(20_000_000)));
 }
@@ -146,8 +153,9 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
 #[test]
 fn a_pod_of_nobodys_can_be_changed_too() {
     let (mut host, link) = pair("");
-    assert!(change(&mut host, &link, None, set(1_000_000), set(1_000_000)).unwrap());
-    assert_eq!(alias(&mut host), "weir-shaped ingress=1000000 egress=1000000");
+    let nobody = Known { host_end: &link, attachment: None, subnets: None };
+    assert!(change(&mut host, &nobody, set(1_000_000), set(1_000_000)).unwrap());
+    assert_eq!(alias(&mut host), "weir-shaped ingress=1000000:all egress=1000000:all");
     let found = listed(&mut host).unwrap();
     assert_eq!(found.attachment, None);
     assert_eq!(rates(&mut host), (Some(1_000_000), Some(1_000_000)));
