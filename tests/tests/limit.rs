@@ -316,6 +316,40 @@ fn a_pair_of_another_plugin_is_given_back_as_it_was_by_del_however_often() {
     }
 }
 
+/// As libcni keeps an attachment whose result tells no interface of the host.
+fn remember(pod: &Pod) {
+    let cached = json!({
+        "kind": "cniCacheV1", "containerId": IDS[0], "ifName": "eth0", "networkName": "pods",
+        "netns": pod.netns(), "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web-0"]],
+        "result": {"cniVersion": "0.2.0", "ip4": {"ip": "10.1.0.7/32"}, "dns": {}},
+    });
+    tests::shell("mkdir -p /var/lib/cni/results");
+    std::fs::write(format!("/var/lib/cni/results/pods-{}-eth0", IDS[0]), cached.to_string()).unwrap();
+}
+
+#[test]
+fn what_was_made_live_for_an_unlimited_pod_of_another_plugin_goes_by_name_and_container_id() {
+    let (node, pod, config) = foreign("");
+    let call = call(&node, "bandwidth", &pod, 0);
+    call.add(&with_prev_result(&limits(false), &config["prevResult"]));
+    remember(&pod);
+    assert!(node.weir("limit shop/web-0 --ingress 3M --egress 2M").status.success());
+    call.check(&limits(false), &config["prevResult"]);
+    assert_eq!(node.look("ip -o link show type ifb | wc -l"), "2\n");
+    // The namespace went, and the pair with it.
+    node.look("ip link delete cali1");
+    call.with("CNI_NETNS", "").del(&limits(false));
+    assert_eq!(node.look("ip -o link show type ifb"), "");
+}
+
+#[test]
+fn it_is_said_when_del_will_need_the_namespace() {
+    let (node, _pod, _) = foreign("");
+    let said = node.weir("limit cali1 --egress 2M").stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("cali1") && said.contains("bwp") && said.contains("by hand"), "{said}");
+}
+
 #[test]
 fn a_pair_with_somebody_elses_alias_is_found_by_container_and_changed_in_any_order() {
     let (node, pod, config) = foreign("uplink");

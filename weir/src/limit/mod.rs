@@ -60,7 +60,7 @@ fn shaped(target: Option<&Target>) -> Result<Vec<Shaped>, Error> {
     let mut shaped = bandwidth::shaped(&mut host)?;
     for each in &mut shaped {
         if each.attachment.is_none() {
-            each.attachment = pods.behind(&each.host_end.name);
+            each.attachment = pods.behind(&each.host_end);
         }
     }
     let Some(target) = target else { return Ok(shaped) };

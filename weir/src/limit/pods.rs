@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bandwidth::Subnets;
 use cni::Attachment;
+use linux::{Link, Namespace};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -30,6 +31,9 @@ struct Cached {
     /// The network's config, in Base64.
     #[serde(default)]
     config: String,
+    /// Path of the pod's network namespace; libcni writes it since 1.3.
+    #[serde(default)]
+    netns: String,
     #[serde(default)]
     cni_args: Vec<(String, String)>,
     result: CachedResult,
@@ -60,9 +64,10 @@ impl Pods {
         Self(cached.collect())
     }
 
-    /// The attachment whose host's end is `interface`.
-    pub fn behind(&self, interface: &str) -> Option<Attachment> {
-        self.0.iter().find(|cached| cached.has_host_end(interface)).map(Cached::attachment)
+    /// The attachment whose host's end is `link`.
+    pub fn behind(&self, link: &Link) -> Option<Attachment> {
+        let by_result = self.0.iter().find(|cached| cached.has_host_end(&link.name));
+        by_result.or_else(|| self.0.iter().find(|cached| cached.leads_to(link))).map(Cached::attachment)
     }
 
     /// What the config of an attachment exempts from limits.
@@ -97,6 +102,18 @@ impl Cached {
         interfaces.any(|known| known.sandbox.is_empty() && known.name == interface)
     }
 
+    /// For results that tell no interface of the host, as those of version 0.2.0: whether the pod's end is the
+    /// other one of `link`.
+    fn leads_to(&self, link: &Link) -> bool {
+        if self.netns.is_empty() || self.result.interfaces.iter().any(|known| known.sandbox.is_empty()) {
+            return false;
+        }
+        let pod = Namespace::open(&self.netns).and_then(|netns| netns.rtnetlink());
+        // A pod that is gone is nobody's.
+        let end = pod.and_then(|mut pod| pod.link_by_name(&self.if_name)).ok().flatten();
+        end.is_some_and(|end| end.peer == Some(link.index) && link.peer == Some(end.index))
+    }
+
     /// By the config of `bandwidth` in the list, or the config itself where it is no list.
     fn subnets(&self) -> Option<Subnets> {
         let config: Value = serde_json::from_slice(&base64::decode(&self.config)?).ok()?;
@@ -114,7 +131,13 @@ impl Cached {
 
 #[cfg(test)]
 mod tests {
+    use linux::Rtnetlink;
+
     use super::*;
+
+    fn lo() -> Link {
+        Rtnetlink::open().unwrap().link_by_name("lo").unwrap().unwrap()
+    }
 
     #[test]
     fn libcnis_result_tells_the_pod_behind_an_interface() {
@@ -126,9 +149,10 @@ mod tests {
         fs::write(folder.path().join("cbr0-c1-eth0"), cached).unwrap();
         fs::write(folder.path().join("torn"), "{").unwrap();
         let pods = Pods::read_from(folder.path());
-        let attachment = pods.behind("veth1").unwrap();
+        let link = |name: &str| Link { name: name.to_owned(), ..lo() };
+        let attachment = pods.behind(&link("veth1")).unwrap();
         assert_eq!((attachment.container_id.as_str(), attachment.pod.as_deref()), ("c1", Some("shop/web-0")));
-        assert_eq!(pods.behind("eth0"), None);
+        assert_eq!(pods.behind(&link("eth0")), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) fn find(host: &mut Rtnetlink, pods: &Pods, target: &Target) -> Result
     };
     let identify = |link: Link| {
         let attachment = bandwidth::attachment(&link).or_else(|| by_ifb(&link));
-        let attachment = attachment.or_else(|| pods.behind(&link.name));
+        let attachment = attachment.or_else(|| pods.behind(&link));
         Known { host_end: link, attachment }
     };
     if !target.0.contains('/')

@@ -153,7 +153,15 @@ impl Changing<'_> {
     }
 
     fn make_ifb(&mut self, want: &Tbf, rules: impl FnOnce(u32) -> Vec<Rule>) -> Result<()> {
-        shaper::make_ifb(self.host, self.host_end, self.pod.attachment, self.direction, want, rules)?;
+        let attachment = self.pod.attachment;
+        let ifb = shaper::make_ifb(self.host, self.host_end, attachment, self.direction, want, rules)?;
+        if attachment.is_none() {
+            cni::note(format_args!(
+                "bandwidth: nobody knows whose pair {} is. DEL removes its ifb device {} only while the pod's \
+                 network namespace is there; after that, remove it by hand",
+                self.host_end.name, ifb.name
+            ));
+        }
         Ok(())
     }
 
