@@ -149,6 +149,26 @@ fn limits_are_changed_added_and_removed_and_check_agrees() {
 }
 
 #[test]
+fn a_burst_that_cannot_be_had_is_said_once() {
+    let shop = Shop::new();
+    let said = |changes: &str| {
+        let output = shop.node.weir(&format!("limit shop/web-0 {changes}"));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (changes, words) in [
+        ("--ingress 1M --ingress-burst 1k", "ingressBurst of 125 bytes is less than a packet; using 1514"),
+        (
+            "--egress 8k --egress-burst 8G",
+            "egressBurst of 1000000000 bytes is more than the kernel holds; using 274877",
+        ),
+    ] {
+        let said = said(changes);
+        assert_eq!(said.matches(words).count(), 1, "{said}");
+    }
+    assert!(!said("--ingress 1M --egress 8k").contains("Burst of"));
+}
+
+#[test]
 fn the_same_limit_twice_changes_nothing() {
     let shop = Shop::new();
     for (arguments, words) in

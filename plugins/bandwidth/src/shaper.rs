@@ -4,9 +4,13 @@
 use cni::Attachment;
 use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Rule, Tbf};
 
+use crate::burst::Burst;
+use crate::choice::Choice;
+use crate::config::Limit;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::ifb;
+use crate::shaping;
 use crate::subnets::hook;
 
 /// A token bucket filter that packets of one direction go through.
@@ -48,6 +52,24 @@ pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) 
         }
     }
     Ok(root)
+}
+
+/// The filter's numbers; says on standard error when a burst that was chosen cannot be had.
+pub(crate) fn numbers(direction: Direction, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
+    let tbf = shaping::tbf(limit, mtu, choice);
+    if let Burst::Chosen { bits } = limit.burst {
+        let (asked, used) = (bits / 8, tbf.burst_bytes);
+        if asked < used.into() {
+            cni::note(format_args!(
+                "bandwidth: {direction}Burst of {asked} bytes is less than a packet; using {used}"
+            ));
+        } else if asked > used.into() {
+            cni::note(format_args!(
+                "bandwidth: {direction}Burst of {asked} bytes is more than the kernel holds; using {used}"
+            ));
+        }
+    }
+    tbf
 }
 
 /// Makes an ifb, shapes it, and only then sends packets of the direction through it, by the `rules` for a device

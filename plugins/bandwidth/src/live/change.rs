@@ -90,7 +90,7 @@ struct Changing<'a> {
 
 impl Changing<'_> {
     fn set(&mut self, limit: Limit) -> Result<bool> {
-        let want = shaping::tbf(&limit, self.host_end.mtu, &Choice::default());
+        let want = shaper::numbers(self.direction, &limit, self.host_end.mtu, &Choice::default());
         let found = shaper::find(self.host, self.host_end, self.direction)?;
         if found.as_ref().is_some_and(|found| is_same(&found.tbf, &want)) && self.record_allows(&want)? {
             return Ok(false);
