@@ -118,6 +118,42 @@ fn a_pod_is_found_by_its_name_its_container_and_its_interface_on_the_host() {
     }
 }
 
+/// A pod whose name is as long as Kubernetes allows: the kernel has no room for it in an alias.
+#[test]
+fn a_pod_with_a_long_name_is_found_by_it_before_and_after_a_change() {
+    let (node, pod) = (Node::new(), Pod::new(IDS[0]));
+    let name = |last: char| format!("shop/{}{last}", "w".repeat(252));
+    let arguments = format!("K8S_POD_NAMESPACE=shop;K8S_POD_NAME={}", &name('a')["shop/".len()..]);
+    let call = |plugin: &str| node.call(plugin, &pod).with("CNI_ARGS", arguments.clone());
+    let attached = call("bridge").add(&bridge(json!({"isGateway": true})));
+    let result = call("bandwidth").add(&with_prev_result(&limits(true), &attached));
+    let shown = || -> Value {
+        let output = node.weir(&format!("limit --json {}", name('a')));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    for changes in ["", "--ingress 5M --ingress-burst 800k", "--egress none", "--ingress none"] {
+        let output = node.weir(&format!("limit {} {changes}", name('a')));
+        assert!(output.status.success(), "{changes}: {output:?}");
+        call("bandwidth").check(&limits(true), &result);
+    }
+    node.weir(&format!("limit {} --egress 2M", name('a')));
+    let beginning = shown()[0]["pod"].as_str().unwrap().to_owned();
+    assert!(name('a').starts_with(beginning.strip_suffix('…').unwrap()), "{beginning}");
+    let other = node.weir(&format!("limit shop/{} --egress 3M", "x".repeat(253)));
+    assert!(!other.status.success(), "{other:?}");
+
+    let cached = json!({
+        "containerId": IDS[0], "ifName": "eth0", "networkName": "pods",
+        "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", &name('a')["shop/".len()..]]],
+        "result": {},
+    });
+    node.look("mkdir -p /var/lib/cni/results");
+    std::fs::write("/var/lib/cni/results/cached", cached.to_string()).unwrap();
+    assert_eq!(shown()[0]["pod"], name('a').as_str());
+    let other = node.weir(&format!("limit {} --egress 3M", name('b')));
+    assert!(!other.status.success(), "{other:?}");
+}
+
 #[test]
 fn a_container_with_two_interfaces_is_asked_which() {
     let shop = Shop::new();

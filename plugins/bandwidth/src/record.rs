@@ -22,8 +22,7 @@ const MADE: &str = "weir ";
 const SHAPED: &str = "weir-shaped ";
 const NONE: &str = "none";
 const ALL: &str = ":all";
-/// The kernel holds at most so many bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
-const ALIAS_MAX: usize = 255;
+const POD: &str = " pod=";
 
 /// What was set for the directions; `None` where the config counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -165,7 +164,7 @@ pub(crate) fn write(
         (ifb, text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes))
     };
     // The kernel would cut it off, and the last number would be another one.
-    if alias.find(" pod=").unwrap_or(alias.len()) > ALIAS_MAX {
+    if alias.len() > Attachment::ALIAS_MAX {
         return Err(no_place());
     }
     Ok(host.set_alias(link.index, &alias)?)
@@ -177,7 +176,21 @@ fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String
         Some(attachment) => attachment.with_notes(notes),
         None => notes.to_owned(),
     };
-    format!("{signature}{}", rest.strip_prefix(MADE).unwrap_or(&rest))
+    fitted(format!("{signature}{}", rest.strip_prefix(MADE).unwrap_or(&rest)))
+}
+
+/// Of a pod's name for which there is no room only the beginning stays.
+fn fitted(mut alias: String) -> String {
+    if let Some(at) = alias.find(POD).filter(|_| alias.len() > Attachment::ALIAS_MAX) {
+        let end = alias.floor_char_boundary(Attachment::ALIAS_MAX - Attachment::CUT.len_utf8());
+        alias.truncate(end.max(at));
+        if end > at + POD.len() {
+            alias.push(Attachment::CUT);
+        } else {
+            alias.truncate(at);
+        }
+    }
+    alias
 }
 
 /// Lets the host's end of a fresh attachment say whose it is, unless it says something already; what an earlier
@@ -228,6 +241,17 @@ mod tests {
         }
         assert_eq!(Record::parse("uplink ingress=none"), Record::default());
         assert_eq!(Record::parse("weir container=c ingress=x egress=5/y"), Record::default());
+    }
+
+    #[test]
+    fn of_a_long_pod_name_there_stays_what_there_is_room_for() {
+        let notes = recorded().notes();
+        for (network, kept) in [(1, true), (150, true), (163, false), (170, false)] {
+            let long = Attachment { network: "n".repeat(network), pod: Some("p".repeat(300)), ..web() };
+            let alias = text(SHAPED, Some(&long), &notes);
+            assert!(alias.len() <= Attachment::ALIAS_MAX && alias.contains(&notes), "{alias}");
+            assert_eq!((alias.contains("pod="), alias.ends_with('…')), (kept, kept), "{alias}");
+        }
     }
 
     #[test]

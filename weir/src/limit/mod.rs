@@ -59,9 +59,7 @@ fn shaped(target: Option<&Target>) -> Result<Vec<Shaped>, Error> {
     let pods = Pods::read();
     let mut shaped = bandwidth::shaped(&mut host)?;
     for each in &mut shaped {
-        if each.attachment.is_none() {
-            each.attachment = pods.behind(&each.host_end);
-        }
+        each.attachment = pods.identify(&each.host_end, each.attachment.take());
     }
     let Some(target) = target else { return Ok(shaped) };
     // A target that exists but is not limited is no error: there is nothing to show.

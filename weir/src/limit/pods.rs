@@ -64,8 +64,17 @@ impl Pods {
         Self(cached.collect())
     }
 
-    /// The attachment whose host's end is `link`.
-    pub fn behind(&self, link: &Link) -> Option<Attachment> {
+    /// Whose pair `link` is an end of; `said` is what it says of itself, which may have been cut off.
+    pub fn identify(&self, link: &Link, said: Option<Attachment>) -> Option<Attachment> {
+        let Some(said) = said else { return self.behind(link) };
+        if said.pod.is_some() && !said.pod_is_cut() {
+            return Some(said);
+        }
+        let whole = self.0.iter().find(|cached| cached.is(&said)).map(Cached::attachment);
+        whole.filter(|whole| whole.pod.is_some()).or(Some(said))
+    }
+
+    fn behind(&self, link: &Link) -> Option<Attachment> {
         let by_result = self.0.iter().find(|cached| cached.has_host_end(&link.name));
         by_result.or_else(|| self.0.iter().find(|cached| cached.leads_to(link))).map(Cached::attachment)
     }
@@ -152,7 +161,12 @@ mod tests {
         let link = |name: &str| Link { name: name.to_owned(), ..lo() };
         let attachment = pods.behind(&link("veth1")).unwrap();
         assert_eq!((attachment.container_id.as_str(), attachment.pod.as_deref()), ("c1", Some("shop/web-0")));
+        assert_eq!(pods.identify(&link("veth1"), None), Some(attachment.clone()));
         assert_eq!(pods.behind(&link("eth0")), None);
+        for pod in [None, Some("shop/w…".to_owned())] {
+            let said = Attachment { pod, ..attachment.clone() };
+            assert_eq!(pods.identify(&link("veth7"), Some(said)), Some(attachment.clone()));
+        }
     }
 
     #[test]

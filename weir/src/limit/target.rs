@@ -26,7 +26,7 @@ impl Target {
     fn names(&self, attachment: &Attachment) -> bool {
         const SHORTEST_ID: usize = 8;
         let Self(text) = self;
-        attachment.pod.as_ref() == Some(text)
+        attachment.is_of_pod(text)
             || attachment.container_id == *text
             || (text.len() >= SHORTEST_ID && attachment.container_id.starts_with(text.as_str()))
     }
@@ -47,7 +47,7 @@ pub(crate) fn find(host: &mut Rtnetlink, pods: &Pods, target: &Target) -> Result
     };
     let identify = |link: Link| {
         let attachment = bandwidth::attachment(&link).or_else(|| by_ifb(&link));
-        let attachment = attachment.or_else(|| pods.behind(&link));
+        let attachment = pods.identify(&link, attachment);
         Known { host_end: link, attachment }
     };
     if !target.0.contains('/')

@@ -285,9 +285,9 @@ impl Changing<'_> {
         let mut record = self.read_record()?;
         record.set(self.direction, recorded);
         let devices = self.devices()?;
-        let known = record::attachment(&host_end)
-            .or_else(|| devices.iter().find_map(|(link, _)| record::attachment(link)));
-        let known = known.as_ref().or(self.pod.attachment);
+        let said = || std::iter::once(&host_end).chain(devices.iter().map(|(link, _)| link));
+        let said = said().find_map(record::attachment);
+        let known = self.pod.attachment.or(said.as_ref());
         if record::has_room(&host_end) || devices.is_empty() {
             return record::write(self.host, &host_end, None, known, &record);
         }
