@@ -1,7 +1,7 @@
 //! CHECK: what the kernel shows is what ADD would program, or what a live change recorded.
 
 use cni::Request;
-use linux::{Link, Rtnetlink};
+use linux::{Link, Rtnetlink, Tbf};
 
 use crate::choice::Choice;
 use crate::config::{Limit, Limits};
@@ -11,6 +11,9 @@ use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};
 use crate::subnets::{Subnets, hook};
 use crate::{host_end, ifb, shaping};
+
+/// What an Ethernet can have (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
+const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let limits = Limits::of_call(request)?;
@@ -133,12 +136,22 @@ impl Checked<'_> {
         if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
             return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
         }
-        if ours && !want.allows_burst(shown.burst_bytes) {
+        if !ours || is_same(&shown, &want) || had_another_mtu(&shown, limit, choice) {
+            return Ok(());
+        }
+        if !want.allows_burst(shown.burst_bytes) {
             return differs("burst", "bytes", shown.burst_bytes.into(), want.burst_bytes.into());
         }
-        if ours && shown.limit_bytes != want.limit_bytes {
-            return differs("queue limit", "bytes", shown.limit_bytes.into(), want.limit_bytes.into());
-        }
-        Ok(())
+        differs("queue limit", "bytes", shown.limit_bytes.into(), want.limit_bytes.into())
     }
+}
+
+fn is_same(shown: &Tbf, want: &Tbf) -> bool {
+    want.allows_burst(shown.burst_bytes) && shown.limit_bytes == want.limit_bytes
+}
+
+/// Whether the filter is one that was made when the link had another MTU, as before `tuning` later in the chain:
+/// burst and queue hold at least so many packets.
+fn had_another_mtu(shown: &Tbf, limit: &Limit, choice: &Choice) -> bool {
+    MTUS.into_iter().any(|mtu| is_same(shown, &shaping::tbf(limit, mtu, choice)))
 }

@@ -139,3 +139,23 @@ fn check_says_when_shaping_was_removed_or_altered() {
     says(&format!("tc qdisc del dev {host_end} root"), &[&host_end, "not shaped"]);
     setting.delete();
 }
+
+#[test]
+fn check_accepts_what_was_made_for_another_mtu() {
+    for keys in [
+        // Two packets and ten; a burst that was raised to one packet.
+        requested(1_000_000, 4_294_967_295),
+        requested(8_000_000, 800),
+    ] {
+        let setting = Setting::new();
+        setting.shape(keys.clone());
+        let (host_end, ifb) = (setting.host_end(), ifbs().pop().unwrap());
+        for mtu in [1400, 9000, 1500] {
+            tests::shell(&format!("ip link set {host_end} mtu {mtu}"));
+            setting.check(keys.clone()).unwrap();
+        }
+        tests::shell(&format!("tc qdisc change dev {ifb} root tbf rate 1mbit burst 3028 limit 20000"));
+        setting.check(keys.clone()).unwrap_err();
+        setting.delete();
+    }
+}
