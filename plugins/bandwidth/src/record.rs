@@ -142,7 +142,7 @@ pub(crate) fn has_room(host_end: &Link) -> bool {
 /// Writes the record into the alias of the host's end, or of `ifb` where that is somebody else's text.
 ///
 /// # Errors
-/// [`Error::NoPlaceForRecord`] when neither can hold it; what the kernel says.
+/// As [`alias`]; what the kernel says.
 pub(crate) fn write(
     host: &mut Rtnetlink,
     host_end: &Link,
@@ -150,24 +150,39 @@ pub(crate) fn write(
     attachment: Option<&Attachment>,
     record: &Record,
 ) -> Result<()> {
+    let alias = alias(host_end, ifb.map(|(_, direction)| direction), attachment, record)?;
+    let link = ifb.map(|(ifb, _)| ifb).filter(|_| !has_room(host_end)).unwrap_or(host_end);
+    Ok(host.set_alias(link.index, &alias)?)
+}
+
+/// The alias that holds the record: that of the host's end, or of the `ifb` for this direction where that is
+/// somebody else's text.
+///
+/// # Errors
+/// [`Error::NoPlaceForRecord`] and [`Error::RecordTooLong`].
+pub(crate) fn alias(
+    host_end: &Link,
+    ifb: Option<Direction>,
+    attachment: Option<&Attachment>,
+    record: &Record,
+) -> Result<String> {
     let notes = record.notes();
-    let no_place = || Error::NoPlaceForRecord {
-        interface: host_end.name.clone(),
-        alias: host_end.alias.clone().unwrap_or_default(),
-    };
-    let (link, alias) = if has_room(host_end) {
+    let alias = if has_room(host_end) {
         let made = host_end.alias.as_deref().is_some_and(|alias| alias.starts_with(MADE));
-        (host_end, text(if made { MADE } else { SHAPED }, attachment, &notes))
+        text(if made { MADE } else { SHAPED }, attachment, &notes)
     } else {
-        let (ifb, direction) = ifb.ok_or_else(no_place)?;
+        let direction = ifb.ok_or_else(|| Error::NoPlaceForRecord {
+            interface: host_end.name.clone(),
+            alias: host_end.alias.clone().unwrap_or_default(),
+        })?;
         let notes = format!("{} {notes}", ifb::note(direction)).trim().to_owned();
-        (ifb, text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes))
+        text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes)
     };
     // The kernel would cut it off, and the last number would be another one.
     if alias.len() > Attachment::ALIAS_MAX {
-        return Err(no_place());
+        return Err(Error::RecordTooLong { interface: host_end.name.clone(), alias });
     }
-    Ok(host.set_alias(link.index, &alias)?)
+    Ok(alias)
 }
 
 fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String {

@@ -15,7 +15,7 @@ use crate::burst::Burst;
 use crate::choice::Choice;
 use crate::config::Limit;
 use crate::direction::Direction;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ifb;
 use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};
@@ -62,7 +62,8 @@ pub struct Known<'a> {
 /// Returns whether anything had to be changed.
 ///
 /// # Errors
-/// [`Error::NoPlaceForRecord`] before anything is changed; otherwise what the kernel says. What was done until
+/// [`Error::NoPlaceForRecord`](crate::Error::NoPlaceForRecord) and
+/// [`Error::RecordTooLong`](crate::Error::RecordTooLong) before anything is changed; otherwise what the kernel says. What was done until
 /// then is recorded.
 pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
     let mut changed = false;
@@ -97,12 +98,10 @@ impl Changing<'_> {
         }
         let before = self.read_record()?.of(self.direction);
         let mut everything = before.is_some_and(|before| before.everything);
+        let will_have_ifb = self.has_ifb()? || (found.is_none() && self.can_have_ifb()?);
+        self.needs_place(Recorded { limit: Some(limit), everything: true }, will_have_ifb)?;
         match found {
-            Some(found) => {
-                let has_ifb = self.has_ifb()?;
-                self.needs_place(has_ifb)?;
-                self.retune(&found, &want)?;
-            }
+            Some(found) => self.retune(&found, &want)?,
             None => everything = self.make(&want, everything)?,
         }
         self.record(Recorded { limit: Some(limit), everything })?;
@@ -144,8 +143,6 @@ impl Changing<'_> {
         if self.can_have_ifb()? {
             self.make_ifb(want, |ifb| Subnets::All.rules(direction, ifb))?;
         } else {
-            let has_ifb = self.has_ifb()?;
-            self.needs_place(has_ifb)?;
             shaper::refuse_other_root(self.host, self.host_end)?;
             self.host.set_root_tbf(index, want)?;
         }
@@ -190,13 +187,14 @@ impl Changing<'_> {
         let stays = !found.at_ifb || exempts;
         let other_ifb =
             shaper::find(self.host, self.host_end, self.direction.other())?.is_some_and(|other| other.at_ifb);
-        self.needs_place(other_ifb || (stays && found.at_ifb))?;
+        let unlimited = Recorded { everything: everything && stays, ..unlimited };
+        self.needs_place(unlimited, other_ifb || (stays && found.at_ifb))?;
         // What waits goes its way in order; what comes does not wait any more.
         self.host.change_root_tbf(found.link.index, found.qdisc.handle, &Tbf::OPEN, None)?;
         if !stays {
             self.delete_ifb(&found)?;
         }
-        self.record(Recorded { everything: everything && stays, ..unlimited })?;
+        self.record(unlimited)?;
         Ok(true)
     }
 
@@ -285,9 +283,8 @@ impl Changing<'_> {
         let mut record = self.read_record()?;
         record.set(self.direction, recorded);
         let devices = self.devices()?;
-        let said = || std::iter::once(&host_end).chain(devices.iter().map(|(link, _)| link));
-        let said = said().find_map(record::attachment);
-        let known = self.pod.attachment.or(said.as_ref());
+        let known = self.attachment(&host_end, &devices);
+        let known = known.as_ref();
         if record::has_room(&host_end) || devices.is_empty() {
             return record::write(self.host, &host_end, None, known, &record);
         }
@@ -295,6 +292,12 @@ impl Changing<'_> {
         devices
             .iter()
             .try_for_each(|(ifb, at)| record::write(self.host, &host_end, Some((ifb, *at)), known, &record))
+    }
+
+    /// Whose pair it is.
+    fn attachment(&self, host_end: &Link, devices: &[(Link, Direction)]) -> Option<Attachment> {
+        let mut links = std::iter::once(host_end).chain(devices.iter().map(|(link, _)| link));
+        self.pod.attachment.cloned().or_else(|| links.find_map(record::attachment))
     }
 
     /// The direction before may have changed the alias.
@@ -317,14 +320,15 @@ impl Changing<'_> {
     }
 
     /// Before anything is changed: whether the change can be recorded after it.
-    fn needs_place(&self, will_have_ifb: bool) -> Result<()> {
-        if will_have_ifb || record::has_room(self.host_end) {
-            return Ok(());
-        }
-        Err(Error::NoPlaceForRecord {
-            interface: self.host_end.name.clone(),
-            alias: self.host_end.alias.clone().unwrap_or_default(),
-        })
+    fn needs_place(&mut self, recorded: Recorded, will_have_ifb: bool) -> Result<()> {
+        let host_end = self.current_host_end()?;
+        let mut record = self.read_record()?;
+        record.set(self.direction, recorded);
+        let devices = self.devices()?;
+        let known = self.attachment(&host_end, &devices);
+        // The device with the longer alias, whichever there are.
+        let ifb = will_have_ifb.then_some(Direction::Ingress);
+        record::alias(&host_end, ifb, known.as_ref(), &record).map(|_| ())
     }
 }
 

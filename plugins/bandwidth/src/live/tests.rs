@@ -151,6 +151,20 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
 }
 
 #[test]
+fn a_change_that_cannot_be_recorded_is_refused_before_anything_is_changed() {
+    for alias in ["", "uplink of vm 7"] {
+        let (mut host, link) = pair(alias);
+        let long = Attachment { network: "n".repeat(220), ..web() };
+        for (ingress, egress) in [(set(10_000_000), KEEP), (KEEP, set(10_000_000))] {
+            let refused = change(&mut host, &known(&link, &long), ingress, egress).unwrap_err().to_string();
+            assert!(refused.contains("host0") && refused.contains("too long"), "{refused}");
+            assert_eq!(rates(&mut host), (None, None));
+            assert!(host.ifbs().unwrap().is_empty());
+        }
+    }
+}
+
+#[test]
 fn a_pod_of_nobodys_can_be_changed_too() {
     let (mut host, link) = pair("");
     let nobody = Known { host_end: &link, attachment: None, subnets: None };
