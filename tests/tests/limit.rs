@@ -415,9 +415,12 @@ fn a_pair_with_somebody_elses_alias_is_found_by_container_and_changed_in_any_ord
         assert!(output.status.success(), "{change}: {output:?}");
         call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
     }
-    // The record stands in the device's alias: without it there is no place for one.
-    let refused = node.weir("limit shop/web-0 --egress none");
-    assert!(!refused.status.success() && String::from_utf8(refused.stderr).unwrap().contains("uplink"));
+    // The record stands in the device's alias: so the device stays, and lets everything through.
+    assert!(node.weir("limit shop/web-0 --egress none").status.success());
+    call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
+    let shown = node.weir("limit --json cali1").stdout;
+    assert_eq!(rates(&serde_json::from_slice(&shown).unwrap()), json!([5_000_000, null]));
+    assert!(node.weir("limit shop/web-0 --egress 3M").status.success());
     call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
 }
 

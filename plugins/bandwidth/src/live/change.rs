@@ -184,9 +184,11 @@ impl Changing<'_> {
         };
         let rules = self.host.rules(self.host_end.index, hook(self.direction))?;
         let exempts = rules.iter().any(|rule| !rule.is_everything());
-        let stays = !found.at_ifb || exempts;
         let other_ifb =
             shaper::find(self.host, self.host_end, self.direction.other())?.is_some_and(|other| other.at_ifb);
+        // Where the pair's alias is somebody else's, a device must stay for the record.
+        let holds_record = !other_ifb && !record::has_room(self.host_end);
+        let stays = !found.at_ifb || exempts || holds_record;
         let unlimited = Recorded { everything: everything && stays, ..unlimited };
         self.needs_place(unlimited, other_ifb || (stays && found.at_ifb))?;
         // What waits goes its way in order; what comes does not wait any more.

@@ -144,10 +144,17 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
     assert_eq!(alias(&mut host), "uplink of vm 7");
     let ifb = host.ifbs().unwrap().pop().unwrap();
     assert_eq!(ifb.alias.as_deref(), Some("weir container=c1 interface=eth0 network=n egress=20000000"));
-    let link = host.link_by_name("host0").unwrap().unwrap();
-    let refused = change(&mut host, &known(&link, &web()), KEEP, Change::Remove).unwrap_err();
-    assert!(refused.to_string().contains("uplink of vm 7"), "{refused}");
-    assert_eq!(rates(&mut host), (None, Some(20_000_000)));
+    // The last device stays, open, for the record; one beside it goes.
+    assert!(apply(&mut host, set(5_000_000), Change::Remove));
+    assert_eq!((rates(&mut host), host.ifbs().unwrap().len()), ((Some(5_000_000), None), 1));
+    assert!(apply(&mut host, Change::Remove, KEEP));
+    assert_eq!((rates(&mut host), host.ifbs().unwrap().len()), ((None, None), 1));
+    let ifb = host.ifbs().unwrap().pop().unwrap();
+    assert!(ifb.alias.as_deref().is_some_and(|alias| alias.ends_with("ingress=none egress=none")), "{ifb:?}");
+    assert!(!apply(&mut host, Change::Remove, Change::Remove));
+    assert!(apply(&mut host, set(6_000_000), set(7_000_000)));
+    assert_eq!(rates(&mut host), (Some(6_000_000), Some(7_000_000)));
+    assert_eq!(alias(&mut host), "uplink of vm 7");
 }
 
 #[test]
@@ -161,6 +168,18 @@ fn a_change_that_cannot_be_recorded_is_refused_before_anything_is_changed() {
             assert_eq!(rates(&mut host), (None, None));
             assert!(host.ifbs().unwrap().is_empty());
         }
+    }
+}
+
+#[test]
+fn a_limit_at_the_root_of_a_pair_with_somebody_elses_alias_is_not_changed_without_a_record() {
+    let (mut host, link) = pair("uplink of vm 7");
+    let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
+    host.set_root_tbf(link.index, &tbf).unwrap();
+    for wanted in [Change::Remove, set(20_000_000)] {
+        let refused = change(&mut host, &known(&link, &web()), wanted, KEEP).unwrap_err();
+        assert!(refused.to_string().contains("uplink of vm 7"), "{refused}");
+        assert_eq!(rates(&mut host), (Some(1_000_000), None));
     }
 }
 
