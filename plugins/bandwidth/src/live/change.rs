@@ -17,6 +17,7 @@ use crate::config::Limit;
 use crate::direction::Direction;
 use crate::error::Result;
 use crate::ifb;
+use crate::quantity::RATES;
 use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};
 use crate::shaping;
@@ -31,7 +32,7 @@ pub enum Change {
     Remove,
     /// It is this one from now on.
     Set {
-        /// Bits per second, at least 1.
+        /// Bits per second, 1 to 1P; what is outside becomes the nearest of these.
         rate_bits_per_sec: u64,
         /// What may pass at once, in bits; when absent, as much as ADD would choose.
         burst_bits: Option<u64>,
@@ -74,7 +75,7 @@ pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Ch
             Change::Remove => changing.remove()?,
             Change::Set { rate_bits_per_sec, burst_bits } => {
                 let burst = burst_bits.map_or(Burst::NotChosen, |bits| Burst::Chosen { bits: bits.max(1) });
-                changing.set(Limit { rate_bits_per_sec: rate_bits_per_sec.max(1), burst })?
+                changing.set(Limit { rate_bits_per_sec: rate_bits_per_sec.clamp(1, *RATES.end()), burst })?
             }
         };
     }
