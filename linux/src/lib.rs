@@ -30,5 +30,5 @@ pub use namespace::Namespace;
 pub use nftables::{Attachment, MasqueradeFault, Nftables, Owner};
 pub use route::{Family, Route};
 pub use rtnetlink::Rtnetlink;
-pub use tc::{End, Hook, Ifb, Qdisc, QdiscStatistics, Redirect, Rule, Tbf, missing_shaping_features};
+pub use tc::{End, Hook, Ifb, Qdisc, QdiscStatistics, Rule, Tbf, missing_shaping_features};
 pub use veth::VethPair;

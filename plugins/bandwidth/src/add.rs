@@ -39,7 +39,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
             Ok(ifb) => made.insert(0, ifb),
             Err(error) => {
                 match made.first() {
-                    Some(ifb) => undo_ifb(&mut host, &host_end, to_pod, ifb),
+                    Some(made) => undo_ifb(&mut host, &host_end, to_pod, made),
                     None if limits.ingress.is_some() => undo(host.delete_root_qdisc(host_end.index)),
                     None => {}
                 }
@@ -54,7 +54,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
         ));
     }
     // At the end: addresses refer to the interfaces before by their place.
-    result.interfaces.extend(made.into_iter().map(interface));
+    result.interfaces.extend(made.into_iter().map(|made| interface(made.ifb)));
     Ok(result)
 }
 

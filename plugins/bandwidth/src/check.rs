@@ -72,8 +72,8 @@ impl Checked<'_> {
         let Some(ifb) = self.devices.iter().find(|ifb| ifb::is_for(ifb, self.direction)) else {
             return Err(Error::NoIfb { direction, host_end: self.host_end.name.clone() });
         };
-        let redirects = self.host.redirects_at(self.host_end.index, hook(self.direction))?;
-        if !redirects.iter().any(|redirect| redirect.to == ifb.index) {
+        let redirects = self.host.redirects(self.host_end.index, hook(self.direction))?;
+        if !redirects.contains(&ifb.index) {
             let host_end = self.host_end.name.clone();
             return Err(Error::NoRedirect { direction, host_end, ifb: ifb.name.clone() });
         }

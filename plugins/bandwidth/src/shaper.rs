@@ -45,13 +45,20 @@ pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) 
     if root.as_ref().is_some_and(|shaper| !shaper.tbf.is_open()) {
         return Ok(root);
     }
-    for redirect in host.redirects_at(host_end.index, hook(direction))? {
-        let Some(link) = host.link_by_index(redirect.to)?.filter(|link| link.is(ifb::KIND)) else { continue };
+    for to in host.redirects(host_end.index, hook(direction))? {
+        let Some(link) = host.link_by_index(to)?.filter(|link| link.is(ifb::KIND)) else { continue };
         if let Some(shaper) = Shaper::at(host, link, true)? {
             return Ok(Some(shaper));
         }
     }
     Ok(root)
+}
+
+/// What [`make_ifb`] made.
+pub(crate) struct Made {
+    pub ifb: Link,
+    /// Whether the host's end had no hook before.
+    pub made_hook: bool,
 }
 
 /// The filter's numbers; says on standard error when a burst that was chosen cannot be had.
@@ -84,19 +91,20 @@ pub(crate) fn make_ifb(
     direction: Direction,
     tbf: &Tbf,
     rules: impl FnOnce(u32) -> Vec<Rule>,
-) -> Result<Link> {
+) -> Result<Made> {
     let name = ifb::claim_name(host, host_end, attachment, direction)?;
     let alias = attachment.map(|attachment| ifb::alias(attachment, direction)).unwrap_or_default();
     let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random()?, mtu: host_end.mtu, alias: &alias })?;
     let shaped = host
         .set_root_tbf(ifb.index, tbf)
         .and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
-    if let Err(error) = shaped {
-        undo(host.delete_rules(host_end.index, hook(direction)));
-        undo(host.delete_link(ifb.index));
-        return Err(error.into());
+    match shaped {
+        Ok(made_hook) => Ok(Made { ifb, made_hook }),
+        Err(error) => {
+            undo(host.delete_link(ifb.index));
+            Err(error.into())
+        }
     }
-    Ok(ifb)
 }
 
 /// Whether the root of the host's end is free for a filter: what somebody else put there is not replaced. What
@@ -114,9 +122,12 @@ pub(crate) fn refuse_other_root(host: &mut Rtnetlink, host_end: &Link) -> Result
 }
 
 /// Removes what [`make_ifb`] made.
-pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Direction, ifb: &Link) {
+pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Direction, made: &Made) {
     undo(host.delete_rules(host_end.index, hook(direction)));
-    undo(host.delete_link(ifb.index));
+    if made.made_hook {
+        undo(host.delete_unused_hook(host_end.index));
+    }
+    undo(host.delete_link(made.ifb.index));
 }
 
 /// The first error is the one that a runtime is told; what cannot be undone is for the log.

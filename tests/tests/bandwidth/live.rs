@@ -39,11 +39,13 @@ fn remember(setting: &Setting, list: &Value) {
     std::fs::write("/var/lib/cni/results/pods-c1-eth0", cached.to_string()).unwrap();
 }
 
+/// Preference and match of each rule at both hooks.
 fn rules(setting: &Setting) -> [String; 2] {
     ["ingress", "egress"].map(|hook| {
         let shown = tests::shell(&format!("tc filter show dev {} {hook}", setting.host_end()));
-        let says = |line: &&str| line.contains("match ") || line.contains("pref ") && line.contains("fh 8");
-        shown.lines().filter(says).map(|line| line.trim().to_owned() + "\n").collect()
+        let says = |line: &&str| line.contains("match ") || line.contains("key ht");
+        let without_table = |line: &str| line.split(" u32 ").next().unwrap().trim().to_owned() + "\n";
+        shown.lines().filter(says).map(without_table).collect()
     })
 }
 

@@ -159,3 +159,30 @@ fn check_accepts_what_was_made_for_another_mtu() {
         setting.delete();
     }
 }
+
+#[test]
+fn an_add_that_fails_midway_leaves_a_pair_of_another_plugin_as_it_was() {
+    // Somebody has both names that the second device can have.
+    let taken = "for of in podsc1 podsc1eth0; do \
+                 ip link add bwp$(printf $of | sha512sum | cut -c-12) type bridge; done";
+    let theirs = "tc qdisc add dev cali1234 clsact; \
+                  tc filter add dev cali1234 egress pref 5 protocol ip u32 match u32 0 0 flowid 1:2";
+    for before in ["true", theirs] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let attached = calico(&pod, "cali1234", "eth0");
+        tests::shell(taken);
+        tests::shell(before);
+        let filters =
+            || ["ingress", "egress"].map(|hook| tests::shell(&format!("tc filter show dev cali1234 {hook}")));
+        let (node_before, filters_before) = (node.fingerprint(), filters());
+        let mut keys = requested(8_000_000, 800_000);
+        keys["unshapedSubnets"] = json!(["10.0.0.0/8", "fd00::/8"]);
+        let failure = node
+            .call("bandwidth", &pod)
+            .verb("ADD", &with_prev_result(&bandwidth_config(keys), &attached))
+            .unwrap_err();
+        assert!(failure.message.contains("bwp"), "{failure:?}");
+        assert_eq!(node.fingerprint(), node_before, "after {failure:?}");
+        assert_eq!(filters(), filters_before);
+    }
+}

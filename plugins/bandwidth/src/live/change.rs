@@ -114,8 +114,8 @@ impl Changing<'_> {
     /// that is gone.
     fn make(&mut self, want: &Tbf, was_everything: bool) -> Result<bool> {
         let (index, hook) = (self.host_end.index, hook(self.direction));
-        for redirect in self.host.redirects_at(index, hook)? {
-            let device = self.host.link_by_index(redirect.to)?;
+        for to in self.host.redirects(index, hook)? {
+            let device = self.host.link_by_index(to)?;
             if let Some(device) = device.filter(|device| device.is(ifb::KIND)) {
                 shaper::refuse_other_root(self.host, &device)?;
                 self.host.set_root_tbf(device.index, want)?;
@@ -152,12 +152,12 @@ impl Changing<'_> {
 
     fn make_ifb(&mut self, want: &Tbf, rules: impl FnOnce(u32) -> Vec<Rule>) -> Result<()> {
         let attachment = self.pod.attachment;
-        let ifb = shaper::make_ifb(self.host, self.host_end, attachment, self.direction, want, rules)?;
+        let made = shaper::make_ifb(self.host, self.host_end, attachment, self.direction, want, rules)?;
         if attachment.is_none() {
             cni::note(format_args!(
                 "bandwidth: nobody knows whose pair {} is. DEL removes its ifb device {} only while the pod's \
                  network namespace is there; after that, remove it by hand",
-                self.host_end.name, ifb.name
+                self.host_end.name, made.ifb.name
             ));
         }
         Ok(())
@@ -205,8 +205,8 @@ impl Changing<'_> {
     /// reference plugin are not ours to remove: with those the device stays, open.
     fn delete_ifb(&mut self, found: &Shaper) -> Result<()> {
         self.host.delete_rules(self.host_end.index, hook(self.direction))?;
-        let redirects = self.host.redirects_at(self.host_end.index, hook(self.direction))?;
-        if redirects.iter().any(|redirect| redirect.to == found.link.index) {
+        let redirects = self.host.redirects(self.host_end.index, hook(self.direction))?;
+        if redirects.contains(&found.link.index) {
             return Ok(());
         }
         let deadline = Instant::now() + PATIENCE;
