@@ -228,7 +228,9 @@ fn pair_with<T: Send + 'static>(
 #[test]
 fn no_packet_is_lost_through_adding_changing_and_removing() {
     use std::net::UdpSocket;
-    use std::time::{Duration, Instant};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
     let (mut host, _, pod) = pair_with(|| {
         let socket = UdpSocket::bind("10.9.0.2:7").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -247,10 +249,12 @@ fn no_packet_is_lost_through_adding_changing_and_removing() {
         let mut packet = [0; 1400];
         (0u32..).take_while(|_| echo.recv(&mut packet).is_ok()).count()
     });
+    // Not for a time: on a busy machine the changes take longer, and the pair goes when nothing comes any more.
+    let changed = Arc::new(AtomicBool::new(false));
+    let all_changed = Arc::clone(&changed);
     let sender = std::thread::spawn(move || {
-        let begin = Instant::now();
         let mut sent = 0u32;
-        while begin.elapsed() < Duration::from_secs(3) {
+        while !all_changed.load(Ordering::Relaxed) {
             socket.send_to(&[7; 1000], "10.9.0.2:7").unwrap();
             sent += 1;
             std::thread::sleep(Duration::from_micros(300));
@@ -263,9 +267,10 @@ fn no_packet_is_lost_through_adding_changing_and_removing() {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    changed.store(true, Ordering::Relaxed);
     let sent = sender.join().unwrap();
     let (received, echoed) = (pod.join().unwrap(), back.join().unwrap());
-    assert!(sent > 3_000, "{sent}");
+    assert!(sent > 1_000, "{sent}");
     assert_eq!((received, u32::try_from(echoed).unwrap()), (sent, sent));
 }
 

@@ -1,0 +1,72 @@
+//! What a change leaves in an alias, and whether it can.
+
+use cni::Attachment;
+use linux::Link;
+
+use super::change::Changing;
+use crate::direction::Direction;
+use crate::error::Result;
+use crate::record::{self, Record, Recorded};
+use crate::shaper;
+
+impl Changing<'_> {
+    pub(super) fn read_record(&mut self) -> Result<Record> {
+        let host_end = self.current_host_end()?;
+        let devices = self.devices()?;
+        let links: Vec<&Link> = devices.iter().map(|(link, _)| link).collect();
+        Ok(record::read(&host_end, &links))
+    }
+
+    pub(super) fn record(&mut self, recorded: Recorded) -> Result<()> {
+        let host_end = self.current_host_end()?;
+        let mut record = self.read_record()?;
+        record.set(self.direction, recorded);
+        let devices = self.devices()?;
+        let known = self.attachment(&host_end, &devices);
+        let known = known.as_ref();
+        if record::has_room(&host_end) || devices.is_empty() {
+            return record::write(self.host, &host_end, None, known, &record);
+        }
+        // Each of them has the whole record: none is left with an old one.
+        devices
+            .iter()
+            .try_for_each(|(ifb, at)| record::write(self.host, &host_end, Some((ifb, *at)), known, &record))
+    }
+
+    /// Whose pair it is.
+    fn attachment(&self, host_end: &Link, devices: &[(Link, Direction)]) -> Option<Attachment> {
+        let mut links = std::iter::once(host_end).chain(devices.iter().map(|(link, _)| link));
+        self.pod.attachment.cloned().or_else(|| links.find_map(record::attachment))
+    }
+
+    /// The direction before may have changed the alias.
+    fn current_host_end(&mut self) -> Result<Link> {
+        Ok(self.host.link_by_index(self.host_end.index)?.unwrap_or_else(|| self.host_end.clone()))
+    }
+
+    /// The ifbs that packets go through now.
+    fn devices(&mut self) -> Result<Vec<(Link, Direction)>> {
+        let mut devices = Vec::new();
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let shaper = shaper::find(self.host, self.host_end, direction)?;
+            devices.extend(shaper.filter(|shaper| shaper.at_ifb).map(|shaper| (shaper.link, direction)));
+        }
+        Ok(devices)
+    }
+
+    pub(super) fn has_ifb(&mut self) -> Result<bool> {
+        Ok(!self.devices()?.is_empty())
+    }
+
+    /// Before anything is changed: whether the change can be recorded after it.
+    pub(super) fn needs_place(&mut self, recorded: Recorded, will_have_ifb: bool) -> Result<()> {
+        let host_end = self.current_host_end()?;
+        let mut record = self.read_record()?;
+        record.set(self.direction, recorded);
+        let devices = self.devices()?;
+        let known = self.attachment(&host_end, &devices);
+        // The device with the longer alias, whichever there are.
+        let ifb = will_have_ifb.then_some(Direction::Ingress);
+        record::alias(&host_end, ifb, known.as_ref(), &record).map(|_| ())
+    }
+}
