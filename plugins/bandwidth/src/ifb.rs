@@ -91,7 +91,13 @@ pub(crate) fn claim_name(
     attachment: Option<&Attachment>,
     direction: Direction,
 ) -> Result<String> {
-    let Some(attachment) = attachment else { return Ok(name_by_pair(host_end, direction)) };
+    let Some(attachment) = attachment else {
+        let name = name_by_pair(host_end, direction);
+        if let Some(left) = host.link_by_name(&name)?.filter(|link| link.is(KIND) && may_belong(link)) {
+            host.delete_link(left.index)?;
+        }
+        return Ok(name);
+    };
     let [first, second, ingress] = names(attachment);
     let candidates = match direction {
         Direction::Ingress => vec![ingress],

@@ -65,7 +65,9 @@ impl Changing<'_> {
 
     /// Whether there is a device for the direction to which nothing leads.
     fn has_idle_ifb(&mut self) -> Result<bool> {
-        let Some(attachment) = self.pod.attachment else { return Ok(false) };
+        let Some(attachment) = self.pod.attachment else {
+            return Ok(self.host.link_by_name(&ifb::name_by_pair(self.host_end, self.direction))?.is_some());
+        };
         Ok(ifb::all(self.host, attachment)?.iter().any(|ifb| ifb::is_for(ifb, self.direction)))
     }
 

@@ -9,6 +9,16 @@ use crate::error::Result;
 use crate::record::{self, Record, Recorded};
 use crate::shaper;
 
+/// What is to be written, and where it can stand.
+struct Recording {
+    host_end: Link,
+    /// The ifbs that packets go through now.
+    devices: Vec<(Link, Direction)>,
+    /// Whose pair it is.
+    attachment: Option<Attachment>,
+    record: Record,
+}
+
 impl Changing<'_> {
     pub(super) fn read_record(&mut self) -> Result<Record> {
         let host_end = self.current_host_end()?;
@@ -18,12 +28,8 @@ impl Changing<'_> {
     }
 
     pub(super) fn record(&mut self, recorded: Recorded) -> Result<()> {
-        let host_end = self.current_host_end()?;
-        let mut record = self.read_record()?;
-        record.set(self.direction, recorded);
-        let devices = self.devices()?;
-        let known = self.attachment(&host_end, &devices);
-        let known = known.as_ref();
+        let Recording { host_end, devices, attachment, record } = self.recording(recorded)?;
+        let known = attachment.as_ref();
         if record::has_room(&host_end) || devices.is_empty() {
             return record::write(self.host, &host_end, None, known, &record);
         }
@@ -33,10 +39,22 @@ impl Changing<'_> {
             .try_for_each(|(ifb, at)| record::write(self.host, &host_end, Some((ifb, *at)), known, &record))
     }
 
-    /// Whose pair it is.
-    fn attachment(&self, host_end: &Link, devices: &[(Link, Direction)]) -> Option<Attachment> {
-        let mut links = std::iter::once(host_end).chain(devices.iter().map(|(link, _)| link));
-        self.pod.attachment.cloned().or_else(|| links.find_map(record::attachment))
+    /// Before anything is changed: whether the change can be recorded after it.
+    pub(super) fn needs_place(&mut self, recorded: Recorded, will_have_ifb: bool) -> Result<()> {
+        let Recording { host_end, attachment, record, .. } = self.recording(recorded)?;
+        // The device with the longer alias, whichever there are.
+        let ifb = will_have_ifb.then_some(Direction::Ingress);
+        record::alias(&host_end, ifb, attachment.as_ref(), &record).map(|_| ())
+    }
+
+    fn recording(&mut self, recorded: Recorded) -> Result<Recording> {
+        let host_end = self.current_host_end()?;
+        let mut record = self.read_record()?;
+        record.set(self.direction, recorded);
+        let devices = self.devices()?;
+        let mut links = std::iter::once(&host_end).chain(devices.iter().map(|(link, _)| link));
+        let attachment = self.pod.attachment.cloned().or_else(|| links.find_map(record::attachment));
+        Ok(Recording { host_end, devices, attachment, record })
     }
 
     /// The direction before may have changed the alias.
@@ -56,17 +74,5 @@ impl Changing<'_> {
 
     pub(super) fn has_ifb(&mut self) -> Result<bool> {
         Ok(!self.devices()?.is_empty())
-    }
-
-    /// Before anything is changed: whether the change can be recorded after it.
-    pub(super) fn needs_place(&mut self, recorded: Recorded, will_have_ifb: bool) -> Result<()> {
-        let host_end = self.current_host_end()?;
-        let mut record = self.read_record()?;
-        record.set(self.direction, recorded);
-        let devices = self.devices()?;
-        let known = self.attachment(&host_end, &devices);
-        // The device with the longer alias, whichever there are.
-        let ifb = will_have_ifb.then_some(Direction::Ingress);
-        record::alias(&host_end, ifb, known.as_ref(), &record).map(|_| ())
     }
 }

@@ -192,6 +192,12 @@ fn a_pod_of_nobodys_can_be_changed_too() {
     let found = listed(&mut host).unwrap();
     assert_eq!(found.attachment, None);
     assert_eq!(rates(&mut host), (Some(1_000_000), Some(1_000_000)));
+    // Also when somebody deleted the filters and left the devices.
+    ip("tc qdisc del dev host0 clsact");
+    assert_eq!(rates(&mut host), (None, None));
+    assert!(change(&mut host, &nobody, set(2_000_000), set(2_000_000)).unwrap());
+    assert_eq!(rates(&mut host), (Some(2_000_000), Some(2_000_000)));
+    assert_eq!(host.ifbs().unwrap().len(), 2);
 }
 
 /// A pair whose other end is up in a namespace of its own, and a thread there that runs `work`.
