@@ -133,6 +133,12 @@ pub enum Error {
         /// How many there can be.
         most: u32,
     },
+    /// The kernel did not let itself be waited for.
+    #[error("cannot wait until packets that are under way have arrived (membarrier): {source}")]
+    GracePeriod {
+        /// The system's error.
+        source: io::Error,
+    },
     /// Random bytes could not be read.
     #[error("cannot read random bytes: {source}")]
     Random {

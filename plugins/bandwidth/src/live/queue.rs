@@ -19,14 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(1);
 
 impl Changing<'_> {
-    /// The packets go past the device first, then it goes, when nothing waits in it any more. Filters of the
-    /// reference plugin are not ours to remove: with those the device stays, open.
+    /// The packets go past the device first, then it goes, when those that were on their way to it have come and
+    /// nothing waits in it any more. Filters of the reference plugin are not ours to remove: with those the device
+    /// stays, open.
     pub(super) fn delete_ifb(&mut self, found: &Shaper) -> Result<()> {
         self.host.delete_rules(self.host_end.index, hook(self.direction))?;
         let redirects = self.host.redirects(self.host_end.index, hook(self.direction))?;
         if redirects.contains(&found.link.index) {
             return Ok(());
         }
+        linux::wait_for_grace_period()?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             match self.host.root_qdisc(found.link.index)? {

@@ -5,6 +5,8 @@ use std::process::Command;
 use cni::Attachment;
 use linux::{Link, Rtnetlink};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 
 use super::{Change, Known, Shaped, change, shaped};
 use crate::subnets::Subnets;
@@ -237,8 +239,14 @@ fn no_packet_is_lost_through_adding_changing_and_removing() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
-    let (mut host, _, pod) = pair_with(|| {
-        let socket = UdpSocket::bind("10.9.0.2:7").unwrap();
+    // On a busy machine a receiver may be away for long: what waits for it there is not lost through a change.
+    let with_room = |address: &str| {
+        let socket = UdpSocket::bind(address).unwrap();
+        setsockopt(&socket, RcvBufForce, &(64 << 20)).unwrap();
+        socket
+    };
+    let (mut host, _, pod) = pair_with(move || {
+        let socket = with_room("10.9.0.2:7");
         socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         let (mut received, mut last) = (0u32, [0; 1400]);
         // Each packet is sent back, so that both directions count.
@@ -248,7 +256,7 @@ fn no_packet_is_lost_through_adding_changing_and_removing() {
         }
         received
     });
-    let socket = UdpSocket::bind("10.9.0.1:8").unwrap();
+    let socket = with_room("10.9.0.1:8");
     let echo = socket.try_clone().unwrap();
     echo.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let back = std::thread::spawn(move || {
