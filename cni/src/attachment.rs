@@ -22,29 +22,54 @@ pub struct Attachment {
     pub container_id: String,
     /// `CNI_IFNAME`.
     pub interface: String,
-    /// `namespace/name` of the Kubernetes pod, where the runtime told.
+    /// `namespace/name` of the Kubernetes pod, where the runtime told. It ends with [`Attachment::CUT`] where an
+    /// alias had no room for all of it.
     pub pod: Option<String>,
 }
 
 const SIGNATURE: &str = "weir ";
-/// The kernel holds at most so many bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
-const ALIAS_MAX: usize = 255;
-
 impl Attachment {
-    /// Reads what [`Attachment`]'s text says; `None` for a text of somebody else.
+    /// Ends a pod's name of which only the beginning is known.
+    pub const CUT: char = '…';
+
+    /// The most bytes that the kernel holds of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
+    pub const ALIAS_MAX: usize = 255;
+
+    /// Reads what [`Attachment`]'s text says; `None` for a text of somebody else. Where the kernel cut the text off,
+    /// the pod's name ends with [`Attachment::CUT`].
     pub fn parse(alias: &str) -> Option<Self> {
         let mut attachment =
             Self { network: String::new(), container_id: String::new(), interface: String::new(), pod: None };
+        let is_cut = alias.len() >= Self::ALIAS_MAX;
         for pair in alias.strip_prefix(SIGNATURE)?.split(' ') {
-            match pair.split_once('=')? {
-                ("container", value) => value.clone_into(&mut attachment.container_id),
-                ("interface", value) => value.clone_into(&mut attachment.interface),
-                ("network", value) => value.clone_into(&mut attachment.network),
-                ("pod", value) => attachment.pod = Some(value.to_owned()),
-                _ => {}
+            match pair.split_once('=') {
+                Some(("container", value)) => value.clone_into(&mut attachment.container_id),
+                Some(("interface", value)) => value.clone_into(&mut attachment.interface),
+                Some(("network", value)) => value.clone_into(&mut attachment.network),
+                Some(("pod", value)) => attachment.pod = Some(value.to_owned()),
+                Some(_) => {}
+                // The beginning of a key.
+                None if is_cut => {}
+                None => return None,
             }
         }
+        if let Some(pod) = attachment.pod.as_mut().filter(|pod| is_cut && !pod.ends_with(Self::CUT)) {
+            pod.push(Self::CUT);
+        }
         Some(attachment)
+    }
+
+    /// Whether only the beginning of the pod's name is known.
+    pub fn pod_is_cut(&self) -> bool {
+        self.pod.as_ref().is_some_and(|pod| pod.ends_with(Self::CUT))
+    }
+
+    /// Whether `text`, as `namespace/name`, is the pod, or begins as it does where more is not known.
+    pub fn is_of_pod(&self, text: &str) -> bool {
+        self.pod.as_deref().is_some_and(|pod| match pod.strip_suffix(Self::CUT) {
+            Some(beginning) => !beginning.is_empty() && text.starts_with(beginning),
+            None => pod == text,
+        })
     }
 
     /// The text of an alias that says more than whose the object is: `notes` are pairs `KEY=VALUE`,
@@ -59,9 +84,9 @@ impl Attachment {
     /// kernel cut off does not count either.
     pub fn is_named_by(&self, alias: &str) -> bool {
         let without_pod = Self { pod: None, ..self.clone() }.to_string();
-        let identity = &without_pod[..without_pod.floor_char_boundary(ALIAS_MAX)];
+        let identity = &without_pod[..without_pod.floor_char_boundary(Self::ALIAS_MAX)];
         match alias.strip_prefix(identity) {
-            Some(rest) => rest.is_empty() || rest.starts_with(' ') || alias.len() >= ALIAS_MAX,
+            Some(rest) => rest.is_empty() || rest.starts_with(' ') || alias.len() >= Self::ALIAS_MAX,
             None => false,
         }
     }
@@ -135,10 +160,32 @@ mod tests {
     }
 
     #[test]
+    fn of_a_pod_whose_name_was_cut_off_the_beginning_is_known() {
+        let mut long = attachment(Some(&format!("shop/{}", "w".repeat(300))));
+        let alias = &long.to_string()[..Attachment::ALIAS_MAX];
+        let read = Attachment::parse(alias).unwrap();
+        assert!(read.pod_is_cut() && !long.pod_is_cut());
+        assert!(read.is_of_pod(long.pod.as_deref().unwrap()) && !read.is_of_pod("shop/web-0"));
+        assert_eq!(Attachment::parse(&read.to_string()), Some(read), "what was cut stays cut");
+        for missing in 1..=" pod=shop/".len() {
+            long.network = "n".repeat(Attachment::ALIAS_MAX - long_head() - missing);
+            let alias = &long.to_string()[..Attachment::ALIAS_MAX];
+            let read = Attachment::parse(alias).unwrap();
+            assert_eq!((read.network, read.container_id), (long.network.clone(), long.container_id.clone()));
+            assert!(read.pod.is_none_or(|pod| pod.ends_with('…')), "{alias}");
+        }
+    }
+
+    /// What stands before the network's name.
+    fn long_head() -> usize {
+        "weir container=c1 interface=eth0 network=".len()
+    }
+
+    #[test]
     fn an_alias_that_the_kernel_cut_off_still_names_its_attachment() {
         let mut long = attachment(Some("shop/web-0"));
         long.network = "n".repeat(300);
-        let alias = &long.to_string()[..ALIAS_MAX];
+        let alias = &long.to_string()[..Attachment::ALIAS_MAX];
         assert!(long.is_named_by(alias));
     }
 }

@@ -1,7 +1,8 @@
 //! JSON as the runtimes write it.
 //!
 //! The reference plugins are written in Go, and what runtimes send has grown up with Go's decoder: keys
-//! match in any case (containerd sends `IngressRate`), `null` means absent, unknown keys are ignored.
+//! match in any case (containerd sends `IngressRate`), `null` means absent, unknown keys are ignored unless the
+//! type denies them (`#[serde(deny_unknown_fields)]`, for what must not vanish by a typo).
 //! Numbers that went through a float arrive as `1e7` or `10000000.0`. This module reads JSON that way into
 //! any type that derives `Deserialize`, and its errors name the key and the value.
 
@@ -65,6 +66,12 @@ impl std::error::Error for DecodeError {}
 impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self { path: String::new(), value: None, problem: message.to_string() }
+    }
+
+    /// Only for types with `#[serde(deny_unknown_fields)]`.
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let problem = format!("no such key; allowed are {}", expected.join(", "));
+        Self { path: field.to_owned(), value: None, problem }
     }
 }
 
@@ -190,7 +197,7 @@ impl<'de> Deserializer<'de> for Document<'de> {
             Value::Null => return visitor.visit_map(Fields { entries: Vec::new(), next: 0 }),
             other => return Err(wants("an object", other)),
         };
-        let mut entries = Vec::with_capacity(fields.len());
+        let mut entries = Vec::with_capacity(map.len());
         for field in fields {
             let exact = map.get(*field);
             let folded =
@@ -199,6 +206,10 @@ impl<'de> Deserializer<'de> for Document<'de> {
                 entries.push((*field, value));
             }
         }
+        // Under their own names: a type that denies unknown fields refuses them, others do not look.
+        let is_known = |key: &str| fields.iter().any(|field| key.eq_ignore_ascii_case(field));
+        let unknown = map.iter().filter(|(key, value)| !value.is_null() && !is_known(key));
+        entries.extend(unknown.map(|(key, value)| (key.as_str(), value)));
         visitor.visit_map(Fields { entries, next: 0 })
     }
 
@@ -211,9 +222,13 @@ impl<'de> Deserializer<'de> for Document<'de> {
         self.0.deserialize_enum(name, variants, visitor).map_err(|error| DecodeError::from(error).at(self.0))
     }
 
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_unit()
+    }
+
     forward_to_deserialize_any! {
         bool i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct
-        identifier ignored_any
+        identifier
     }
 }
 
@@ -221,7 +236,7 @@ fn wants(what: &str, got: &Value) -> DecodeError {
     <DecodeError as de::Error>::custom(format!("want {what}")).at(got)
 }
 
-/// The keys of an object that the type knows, under the type's own spelling.
+/// The keys of an object; those that the type knows under the type's own spelling.
 struct Fields<'de> {
     entries: Vec<(&'de str, &'de Value)>,
     next: usize,
@@ -341,6 +356,22 @@ mod tests {
         assert_eq!(read("10.0.0.1").unwrap().gateway, Some(IpAddr::from([10, 0, 0, 1])));
         let error = read("10.0.0").unwrap_err().to_string();
         assert!(error.contains("gateway") && error.contains("\"10.0.0\""), "{error}");
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+    struct Policy {
+        max_rate: u64,
+        min_rate: u64,
+    }
+
+    #[test]
+    fn a_type_that_denies_unknown_keys_names_them_and_those_that_it_knows() {
+        assert_eq!(decode::<Policy>(&json!({"MAXRATE": 5, "x": null})).unwrap().max_rate, 5);
+        assert_eq!(decode::<Policy>(&json!({"MaxRate": 1, "maxRate": 2})).unwrap().max_rate, 2);
+        let error = decode::<Vec<Policy>>(&json!([{"maxRates": 5}])).unwrap_err();
+        assert_eq!(error.key(), "[0].maxRates");
+        assert!(error.to_string().contains("no such key; allowed are maxRate, minRate"), "{error}");
     }
 
     #[test]

@@ -119,19 +119,25 @@ pub enum Error {
     },
     /// A link has an `ingress` qdisc of somebody else's, where a `clsact` one would be needed.
     #[error(
-        "cannot look at what link {link} sends: its ingress qdisc has no egress hook, and hides clsact, which has one; whoever made it must use clsact"
+        "cannot look at what {interface} sends: its ingress qdisc has no egress hook, and hides clsact, which has one; whoever made it must use clsact"
     )]
     NoEgressHook {
-        /// The link's index.
-        link: u32,
+        /// The link's name.
+        interface: String,
     },
     /// More rules than a preference holds.
-    #[error("cannot make more than {most} rules for one protocol at link {link}")]
+    #[error("cannot make more than {most} rules for one protocol at {interface}")]
     TooManyRules {
-        /// The link's index.
-        link: u32,
+        /// The link's name.
+        interface: String,
         /// How many there can be.
-        most: usize,
+        most: u32,
+    },
+    /// The kernel did not let itself be waited for.
+    #[error("cannot wait until packets that are under way have arrived (membarrier): {source}")]
+    GracePeriod {
+        /// The system's error.
+        source: io::Error,
     },
 }
 

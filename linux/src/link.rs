@@ -298,11 +298,15 @@ impl Rtnetlink {
         link: u32,
         operation: impl FnOnce(&str) -> String,
     ) -> Error {
-        let name = match self.link_by_index(link) {
+        failure.during(format_args!("{}", operation(&self.name_of(link))))
+    }
+
+    /// The name of a link for an error, or its index where the kernel does not tell.
+    pub(crate) fn name_of(&mut self, link: u32) -> String {
+        match self.link_by_index(link) {
             Ok(Some(link)) => link.name,
             Ok(None) | Err(_) => format!("link {link}"),
-        };
-        failure.during(format_args!("{}", operation(&name)))
+        }
     }
 
     /// As `ip link set dev NAME up`.

@@ -35,17 +35,8 @@ impl Rtnetlink {
         Ok(Self { socket, send: Vec::with_capacity(1024) })
     }
 
-    /// Sends one request and waits for its acknowledgement. `operation` completes "cannot …".
-    pub(crate) fn execute(
-        &mut self,
-        request: RouteNetlinkMessage,
-        flags: u16,
-        operation: fmt::Arguments<'_>,
-    ) -> Result<()> {
-        self.query(request, flags, operation, |_| {})
-    }
-
-    /// Sends one request and hands each reply to `on_reply` before the acknowledgement.
+    /// Sends one request and hands each reply to `on_reply` before the acknowledgement. `operation` completes
+    /// "cannot …".
     pub(crate) fn query(
         &mut self,
         request: RouteNetlinkMessage,
@@ -62,8 +53,17 @@ impl Rtnetlink {
         &mut self,
         request: RouteNetlinkMessage,
         operation: fmt::Arguments<'_>,
-        mut parse: impl FnMut(&Reply<'_>) -> Option<T>,
+        parse: impl FnMut(&Reply<'_>) -> Option<T>,
     ) -> Result<Vec<T>> {
+        self.attempt_dump(&request, parse).map_err(|failure| failure.during(operation))
+    }
+
+    /// As [`Rtnetlink::dump`], for callers who know more to say of a failure.
+    pub(crate) fn attempt_dump<T>(
+        &mut self,
+        request: &RouteNetlinkMessage,
+        mut parse: impl FnMut(&Reply<'_>) -> Option<T>,
+    ) -> std::result::Result<Vec<T>, Failure> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -72,7 +72,7 @@ impl Rtnetlink {
             match outcome {
                 Ok(()) => return Ok(found),
                 Err(failure) if failure.errno() == Some(Errno::EINTR) && attempts < DUMP_ATTEMPTS => {}
-                Err(failure) => return Err(failure.during(operation)),
+                Err(failure) => return Err(failure),
             }
         }
     }

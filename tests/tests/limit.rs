@@ -118,6 +118,42 @@ fn a_pod_is_found_by_its_name_its_container_and_its_interface_on_the_host() {
     }
 }
 
+/// A pod whose name is as long as Kubernetes allows: the kernel has no room for it in an alias.
+#[test]
+fn a_pod_with_a_long_name_is_found_by_it_before_and_after_a_change() {
+    let (node, pod) = (Node::new(), Pod::new(IDS[0]));
+    let name = |last: char| format!("shop/{}{last}", "w".repeat(252));
+    let arguments = format!("K8S_POD_NAMESPACE=shop;K8S_POD_NAME={}", &name('a')["shop/".len()..]);
+    let call = |plugin: &str| node.call(plugin, &pod).with("CNI_ARGS", arguments.clone());
+    let attached = call("bridge").add(&bridge(json!({"isGateway": true})));
+    let result = call("bandwidth").add(&with_prev_result(&limits(true), &attached));
+    let shown = || -> Value {
+        let output = node.weir(&format!("limit --json {}", name('a')));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    for changes in ["", "--ingress 5M --ingress-burst 800k", "--egress none", "--ingress none"] {
+        let output = node.weir(&format!("limit {} {changes}", name('a')));
+        assert!(output.status.success(), "{changes}: {output:?}");
+        call("bandwidth").check(&limits(true), &result);
+    }
+    node.weir(&format!("limit {} --egress 2M", name('a')));
+    let beginning = shown()[0]["pod"].as_str().unwrap().to_owned();
+    assert!(name('a').starts_with(beginning.strip_suffix('…').unwrap()), "{beginning}");
+    let other = node.weir(&format!("limit shop/{} --egress 3M", "x".repeat(253)));
+    assert!(!other.status.success(), "{other:?}");
+
+    let cached = json!({
+        "containerId": IDS[0], "ifName": "eth0", "networkName": "pods",
+        "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", &name('a')["shop/".len()..]]],
+        "result": {},
+    });
+    node.look("mkdir -p /var/lib/cni/results");
+    std::fs::write("/var/lib/cni/results/cached", cached.to_string()).unwrap();
+    assert_eq!(shown()[0]["pod"], name('a').as_str());
+    let other = node.weir(&format!("limit {} --egress 3M", name('b')));
+    assert!(!other.status.success(), "{other:?}");
+}
+
 #[test]
 fn a_container_with_two_interfaces_is_asked_which() {
     let shop = Shop::new();
@@ -146,6 +182,26 @@ fn limits_are_changed_added_and_removed_and_check_agrees() {
     for pod in &shop.pods {
         assert!(pod.reaches("10.244.0.1", 1400));
     }
+}
+
+#[test]
+fn a_burst_that_cannot_be_had_is_said_once() {
+    let shop = Shop::new();
+    let said = |changes: &str| {
+        let output = shop.node.weir(&format!("limit shop/web-0 {changes}"));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (changes, words) in [
+        ("--ingress 1M --ingress-burst 1k", "ingressBurst of 125 bytes is less than a packet; using 1514"),
+        (
+            "--egress 8k --egress-burst 8G",
+            "egressBurst of 1000000000 bytes is more than the kernel holds; using 274877",
+        ),
+    ] {
+        let said = said(changes);
+        assert_eq!(said.matches(words).count(), 1, "{said}");
+    }
+    assert!(!said("--ingress 1M --egress 8k").contains("Burst of"));
 }
 
 #[test]
@@ -316,6 +372,40 @@ fn a_pair_of_another_plugin_is_given_back_as_it_was_by_del_however_often() {
     }
 }
 
+/// As libcni keeps an attachment whose result tells no interface of the host.
+fn remember(pod: &Pod) {
+    let cached = json!({
+        "kind": "cniCacheV1", "containerId": IDS[0], "ifName": "eth0", "networkName": "pods",
+        "netns": pod.netns(), "cniArgs": [["K8S_POD_NAMESPACE", "shop"], ["K8S_POD_NAME", "web-0"]],
+        "result": {"cniVersion": "0.2.0", "ip4": {"ip": "10.1.0.7/32"}, "dns": {}},
+    });
+    tests::shell("mkdir -p /var/lib/cni/results");
+    std::fs::write(format!("/var/lib/cni/results/pods-{}-eth0", IDS[0]), cached.to_string()).unwrap();
+}
+
+#[test]
+fn what_was_made_live_for_an_unlimited_pod_of_another_plugin_goes_by_name_and_container_id() {
+    let (node, pod, config) = foreign("");
+    let call = call(&node, "bandwidth", &pod, 0);
+    call.add(&with_prev_result(&limits(false), &config["prevResult"]));
+    remember(&pod);
+    assert!(node.weir("limit shop/web-0 --ingress 3M --egress 2M").status.success());
+    call.check(&limits(false), &config["prevResult"]);
+    assert_eq!(node.look("ip -o link show type ifb | wc -l"), "2\n");
+    // The namespace went, and the pair with it.
+    node.look("ip link delete cali1");
+    call.with("CNI_NETNS", "").del(&limits(false));
+    assert_eq!(node.look("ip -o link show type ifb"), "");
+}
+
+#[test]
+fn it_is_said_when_del_will_need_the_namespace() {
+    let (node, _pod, _) = foreign("");
+    let said = node.weir("limit cali1 --egress 2M").stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("cali1") && said.contains("bwp") && said.contains("by hand"), "{said}");
+}
+
 #[test]
 fn a_pair_with_somebody_elses_alias_is_found_by_container_and_changed_in_any_order() {
     let (node, pod, config) = foreign("uplink");
@@ -325,9 +415,12 @@ fn a_pair_with_somebody_elses_alias_is_found_by_container_and_changed_in_any_ord
         assert!(output.status.success(), "{change}: {output:?}");
         call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
     }
-    // The record stands in the device's alias: without it there is no place for one.
-    let refused = node.weir("limit shop/web-0 --egress none");
-    assert!(!refused.status.success() && String::from_utf8(refused.stderr).unwrap().contains("uplink"));
+    // The record stands in the device's alias: so the device stays, and lets everything through.
+    assert!(node.weir("limit shop/web-0 --egress none").status.success());
+    call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
+    let shown = node.weir("limit --json cali1").stdout;
+    assert_eq!(rates(&serde_json::from_slice(&shown).unwrap()), json!([5_000_000, null]));
+    assert!(node.weir("limit shop/web-0 --egress 3M").status.success());
     call(&node, "bandwidth", &pod, 0).check(&limits(true), &config["prevResult"]);
 }
 

@@ -274,6 +274,26 @@ fn pods_of_the_reference_are_listed_by_name_where_libcnis_results_know_them() {
     assert_eq!(of(&list(&node, ""), &keys), [expected[0].clone(), expected[2].clone()]);
 }
 
+/// A name as long as Kubernetes allows: the kernel has no room for it in an alias.
+#[test]
+fn a_name_that_was_cut_off_is_completed_where_libcnis_results_know_it_and_found_either_way() {
+    let (node, pod) = (Node::new(), Pod::new(IDS[0]));
+    let name = "w".repeat(253);
+    let target = format!("shop/{name}");
+    let result = named(node.call("bridge", &pod), &name).add(&bridge(json!({})));
+    let shown = |arguments: &str| list(&node, arguments)[0]["pod"].as_str().unwrap().to_owned();
+    for arguments in ["", &target] {
+        let beginning = shown(arguments);
+        assert!(target.starts_with(beginning.strip_suffix('…').unwrap()), "{beginning}");
+    }
+    keep("pods", &pod, &name, &result);
+    for arguments in ["", &target] {
+        assert_eq!(shown(arguments), target);
+    }
+    let other = format!("shop/{}x", &name[1..]);
+    assert!(!node.weir(&format!("list {other}")).status.success());
+}
+
 #[test]
 fn what_weir_attach_attached_by_plugins_of_others_is_known_too() {
     let (node, pod) = (Node::new().prefer(REFERENCE), Pod::new(IDS[0]));

@@ -2,24 +2,26 @@
 //!
 //! Packets *to* a pod leave the host's end of its veth pair, where a token bucket filter ([`Tbf`]) at the root
 //! delays them. Packets *from* the pod arrive there, and an arriving packet cannot be queued; so a filter at
-//! the link's ingress hook ([`Redirect`]) sends them through an intermediate device ([`Ifb`]) that has a
+//! the link's ingress hook ([`Rule`]) sends them through an intermediate device ([`Ifb`]) that has a
 //! token bucket filter of its own, and from there back to where they came in.
 //!
-//! Everything is read back the same way ([`Qdisc`], [`Rtnetlink::redirects`](crate::Rtnetlink::redirects)),
+//! Everything is read back the same way ([`Qdisc`], [`Rtnetlink::rules`](crate::Rtnetlink::rules)),
 //! so that a check can compare, and [`missing_shaping_features`] says what the running kernel lacks.
 
+mod filter;
+mod hook;
 mod ifb;
 mod probe;
 mod qdisc;
-mod redirect;
-mod steering;
+mod rule;
+mod rules;
 mod tbf;
 
+pub use hook::Hook;
 pub use ifb::Ifb;
 pub use probe::missing_shaping_features;
 pub use qdisc::{Qdisc, QdiscStatistics};
-pub use redirect::Redirect;
-pub use steering::{End, Hook, Rule};
+pub use rule::{End, Rule};
 pub use tbf::Tbf;
 
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
@@ -42,7 +44,14 @@ fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
 mod tests {
     use nix::sched::{CloneFlags, unshare};
 
-    use crate::{Link, Mac, Rtnetlink, Tbf};
+    use crate::{Hook, Link, Mac, Rtnetlink, Rule, Tbf};
+
+    /// Other people's tool, in this test's namespace.
+    pub fn tc(arguments: &str) -> String {
+        let output = std::process::Command::new("tc").args(arguments.split(' ')).output().unwrap();
+        assert!(output.status.success(), "tc {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
 
     /// A socket in a network namespace that ends with this test's thread, and an end of a veth pair called host0.
     pub fn in_a_namespace_of_its_own() -> (Rtnetlink, Link) {
@@ -65,13 +74,13 @@ mod tests {
         let ifb =
             rtnetlink.create_ifb(&super::Ifb { name: "bwp0", mac, mtu: veth.mtu, alias: "a pod" }).unwrap();
         rtnetlink.set_root_tbf(ifb.index, &tbf).unwrap();
-        rtnetlink.redirect_ingress(veth.index, ifb.index).unwrap();
+        rtnetlink.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();
 
         for link in [veth.index, ifb.index] {
             let qdisc = rtnetlink.root_qdisc(link).unwrap().unwrap();
             assert_eq!((qdisc.kind.as_str(), qdisc.handle, qdisc.tbf), ("tbf", 0x1_0000, Some(tbf)));
         }
-        assert_eq!(rtnetlink.redirect(veth.index).unwrap(), Some(ifb.index));
+        assert_eq!(rtnetlink.redirects(veth.index, Hook::Ingress).unwrap(), [ifb.index]);
         rtnetlink.delete_link(ifb.index).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Ifb, Tbf};
+use super::{Hook, Ifb, Rule, Tbf};
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
 use crate::rtnetlink::Rtnetlink;
@@ -38,7 +38,7 @@ fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
             .create_ifb(&Ifb { name: "probe", mac: Mac::local([0; 6]), mtu: 1500, alias: "probe" })
             .map(|_| ()),
         rtnetlink.set_root_tbf(LOOPBACK, &tbf),
-        rtnetlink.redirect_ingress(LOOPBACK, LOOPBACK),
+        rtnetlink.set_rules(LOOPBACK, Hook::Ingress, &[Rule::everything(LOOPBACK)]).map(|_| ()),
     ];
     let mut missing = Vec::new();
     for attempt in attempts {

@@ -131,7 +131,7 @@ impl Rtnetlink {
         }) {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENOENT) => Ok(None),
-            Err(failure) => Err(failure.during(format_args!("look up a qdisc of link {link}"))),
+            Err(failure) => Err(self.failed(failure, link, |name| format!("look up a qdisc of {name}"))),
         }
     }
 
@@ -144,8 +144,9 @@ impl Rtnetlink {
         let message = request(link, TcHandle::ROOT, None);
         match self.attempt(RouteNetlinkMessage::DelQueueDiscipline(message), 0, |_| {}) {
             Err(failure) if matches!(failure.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(()),
-            outcome => outcome
-                .map_err(|failure| failure.during(format_args!("delete the root qdisc of link {link}"))),
+            outcome => outcome.map_err(|failure| {
+                self.failed(failure, link, |name| format!("delete the root qdisc of {name}"))
+            }),
         }
     }
 }

@@ -191,12 +191,12 @@ impl Rtnetlink {
         let mut message = request(link, TcHandle::ROOT, Some(KIND));
         message.header.handle = handle;
         message.attributes.push(TcAttribute::Options(tbf.options(largest_bytes)));
-        self.execute(
-            RouteNetlinkMessage::NewQueueDiscipline(message),
-            NLM_F_CREATE | NLM_F_REPLACE,
-            format_args!("shape link {link} to {} bytes per second", tbf.rate_bytes_per_sec),
-        )
-        .map_err(|error| error.or_missing(Feature::Tbf, &[Errno::ENOENT]))
+        let request = RouteNetlinkMessage::NewQueueDiscipline(message);
+        self.attempt(request, NLM_F_CREATE | NLM_F_REPLACE, |_| {}).map_err(|failure| {
+            let rate = tbf.rate_bytes_per_sec;
+            self.failed(failure, link, |name| format!("shape {name} to {rate} bytes per second"))
+                .or_missing(Feature::Tbf, &[Errno::ENOENT])
+        })
     }
 }
 
@@ -299,7 +299,9 @@ mod tests {
     fn a_burst_of_nothing_is_refused_and_no_missing_feature() {
         let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
         let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 0, limit_bytes: 15_140 };
-        assert_eq!(rtnetlink.set_root_tbf(veth.index, &tbf).unwrap_err().errno(), Some(Errno::EINVAL));
+        let error = rtnetlink.set_root_tbf(veth.index, &tbf).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::EINVAL));
+        assert!(error.to_string().contains("shape host0 to 125000 bytes per second"), "{error}");
     }
 
     proptest! {

@@ -1,16 +1,15 @@
 //! ADD: shape both directions, or neither.
 
 use cni::{AddResult, Interface, Request};
-use linux::{Link, Rtnetlink, Tbf};
+use linux::{Link, Rtnetlink};
 
-use crate::burst::Burst;
-use crate::config::{Limit, Limits};
+use crate::config::Limits;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
+use crate::host_end;
 use crate::record;
-use crate::shaper::{make_ifb, refuse_other_root, undo, undo_ifb};
+use crate::shaper::{self, make_ifb, refuse_other_root, undo, undo_ifb};
 use crate::subnets::Subnets;
-use crate::{host_end, shaping};
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let limits = Limits::of_call(request)?;
@@ -24,21 +23,23 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let (to_pod, from_pod) = (Direction::Ingress, Direction::Egress);
     let mut made = Vec::new();
     if let Some(limit) = limits.ingress {
-        let tbf = numbers(to_pod, &limit, host_end.mtu, &limits);
+        let tbf = shaper::numbers(to_pod, &limit, host_end.mtu, &limits.choice);
         if limits.subnets == Subnets::All {
             refuse_other_root(&mut host, &host_end)?;
             host.set_root_tbf(host_end.index, &tbf)?;
         } else {
-            made.push(make_ifb(&mut host, &host_end, Some(&attachment), to_pod, &tbf, &limits.subnets)?);
+            let rules = |ifb| limits.subnets.rules(to_pod, ifb);
+            made.push(make_ifb(&mut host, &host_end, Some(&attachment), to_pod, &tbf, rules)?);
         }
     }
     if let Some(limit) = limits.egress {
-        let tbf = numbers(from_pod, &limit, host_end.mtu, &limits);
-        match make_ifb(&mut host, &host_end, Some(&attachment), from_pod, &tbf, &limits.subnets) {
+        let tbf = shaper::numbers(from_pod, &limit, host_end.mtu, &limits.choice);
+        let rules = |ifb| limits.subnets.rules(from_pod, ifb);
+        match make_ifb(&mut host, &host_end, Some(&attachment), from_pod, &tbf, rules) {
             Ok(ifb) => made.insert(0, ifb),
             Err(error) => {
                 match made.first() {
-                    Some(ifb) => undo_ifb(&mut host, &host_end, to_pod, ifb),
+                    Some(made) => undo_ifb(&mut host, &host_end, to_pod, made),
                     None if limits.ingress.is_some() => undo(host.delete_root_qdisc(host_end.index)),
                     None => {}
                 }
@@ -53,7 +54,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
         ));
     }
     // At the end: addresses refer to the interfaces before by their place.
-    result.interfaces.extend(made.into_iter().map(interface));
+    result.interfaces.extend(made.into_iter().map(|made| interface(made.ifb)));
     Ok(result)
 }
 
@@ -63,22 +64,4 @@ fn interface(ifb: Link) -> Interface {
         mac: ifb.mac.map(|mac| mac.to_string()).unwrap_or_default(),
         ..Interface::default()
     }
-}
-
-/// The filter's numbers; says so when a burst that was chosen cannot be had.
-fn numbers(direction: Direction, limit: &Limit, mtu: u32, limits: &Limits) -> Tbf {
-    let tbf = shaping::tbf(limit, mtu, &limits.choice);
-    if let Burst::Chosen { bits } = limit.burst {
-        let (asked, used) = (bits / 8, tbf.burst_bytes);
-        if asked < used.into() {
-            cni::note(format_args!(
-                "bandwidth: {direction}Burst of {asked} bytes is less than a packet; using {used}"
-            ));
-        } else if asked > used.into() {
-            cni::note(format_args!(
-                "bandwidth: {direction}Burst of {asked} bytes is more than the kernel holds; using {used}"
-            ));
-        }
-    }
-    tbf
 }

@@ -1,7 +1,7 @@
 //! CHECK: what the kernel shows is what ADD would program, or what a live change recorded.
 
 use cni::Request;
-use linux::{Link, Rtnetlink};
+use linux::{Link, Rtnetlink, Tbf};
 
 use crate::choice::Choice;
 use crate::config::{Limit, Limits};
@@ -11,6 +11,9 @@ use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};
 use crate::subnets::{Subnets, hook};
 use crate::{host_end, ifb, shaping};
+
+/// What an Ethernet can have (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
+const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let limits = Limits::of_call(request)?;
@@ -42,21 +45,14 @@ struct Checked<'a> {
 }
 
 impl Checked<'_> {
-    fn check(mut self, limits: &Limits, record: &Record) -> Result<()> {
+    fn check(self, limits: &Limits, record: &Record) -> Result<()> {
         match (record.of(self.direction), limits.of(self.direction)) {
-            (Some(Recorded::Limited(limit)), _) => {
-                // Whoever changed it knew nothing of the config.
-                let shaper = self.shaper(&Subnets::All)?;
-                self.compare(&shaper, &limit, &Choice::default())
+            (Some(Recorded { limit: Some(limit), everything }), _) => {
+                let subnets = if everything { &Subnets::All } else { &limits.subnets };
+                self.compare(subnets, &limit, &Choice::default())
             }
-            (Some(Recorded::Unlimited), _) => self.expect_none(),
-            (None, Some(limit)) => {
-                let shaper = self.shaper(&limits.subnets)?;
-                if limits.subnets != Subnets::All {
-                    self.compare_rules(&shaper, &limits.subnets)?;
-                }
-                self.compare(&shaper, &limit, &limits.choice)
-            }
+            (Some(Recorded { limit: None, .. }), _) => self.expect_none(),
+            (None, Some(limit)) => self.compare(&limits.subnets, &limit, &limits.choice),
             (None, None) => Ok(()),
         }
     }
@@ -76,8 +72,8 @@ impl Checked<'_> {
         let Some(ifb) = self.devices.iter().find(|ifb| ifb::is_for(ifb, self.direction)) else {
             return Err(Error::NoIfb { direction, host_end: self.host_end.name.clone() });
         };
-        let redirects = self.host.redirects_at(self.host_end.index, hook(self.direction))?;
-        if !redirects.iter().any(|redirect| redirect.to == ifb.index) {
+        let redirects = self.host.redirects(self.host_end.index, hook(self.direction))?;
+        if !redirects.contains(&ifb.index) {
             let host_end = self.host_end.name.clone();
             return Err(Error::NoRedirect { direction, host_end, ifb: ifb.name.clone() });
         }
@@ -105,7 +101,15 @@ impl Checked<'_> {
         }
     }
 
-    /// What is exempt is what the config says.
+    /// There is a filter with the limit's numbers, and what is exempt from it is what `subnets` says.
+    fn compare(mut self, subnets: &Subnets, limit: &Limit, choice: &Choice) -> Result<()> {
+        let shaper = self.shaper(subnets)?;
+        if *subnets != Subnets::All {
+            self.compare_rules(&shaper, subnets)?;
+        }
+        self.compare_numbers(&shaper, limit, choice)
+    }
+
     fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
         let shown = self.host.rules(self.host_end.index, hook(self.direction))?;
         let want = subnets.rules(self.direction, shaper.link.index);
@@ -123,7 +127,7 @@ impl Checked<'_> {
     /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits
     /// for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known
     /// by the link layer, which the reference does not tell the kernel.
-    fn compare(&self, shaper: &Shaper, limit: &Limit, choice: &Choice) -> Result<()> {
+    fn compare_numbers(&self, shaper: &Shaper, limit: &Limit, choice: &Choice) -> Result<()> {
         let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
         let want = shaping::tbf(limit, self.host_end.mtu, choice);
         let differs = |what, unit, shown: u64, want: u64| {
@@ -132,12 +136,22 @@ impl Checked<'_> {
         if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
             return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
         }
-        if ours && !want.allows_burst(shown.burst_bytes) {
+        if !ours || is_same(&shown, &want) || had_another_mtu(&shown, limit, choice) {
+            return Ok(());
+        }
+        if !want.allows_burst(shown.burst_bytes) {
             return differs("burst", "bytes", shown.burst_bytes.into(), want.burst_bytes.into());
         }
-        if ours && shown.limit_bytes != want.limit_bytes {
-            return differs("queue limit", "bytes", shown.limit_bytes.into(), want.limit_bytes.into());
-        }
-        Ok(())
+        differs("queue limit", "bytes", shown.limit_bytes.into(), want.limit_bytes.into())
     }
+}
+
+fn is_same(shown: &Tbf, want: &Tbf) -> bool {
+    want.allows_burst(shown.burst_bytes) && shown.limit_bytes == want.limit_bytes
+}
+
+/// Whether the filter is one that was made when the link had another MTU, as before `tuning` later in the chain:
+/// burst and queue hold at least so many packets.
+fn had_another_mtu(shown: &Tbf, limit: &Limit, choice: &Choice) -> bool {
+    MTUS.into_iter().any(|mtu| is_same(shown, &shaping::tbf(limit, mtu, choice)))
 }

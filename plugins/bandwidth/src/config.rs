@@ -13,6 +13,7 @@ use crate::choice::Choice;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::limit_range::{LimitRange, LimitRangeKeys};
+use crate::quantity::RATES;
 use crate::subnets::Subnets;
 
 /// What a call asks for.
@@ -93,9 +94,10 @@ impl Keys {
             (0, 0) => Ok(None),
             (0, burst) => Err(Error::LonelyKey { key: key("Burst"), value: burst, other: key("Rate") }),
             (rate, 0) => Err(Error::LonelyKey { key: key("Rate"), value: rate, other: key("Burst") }),
-            (rate, burst) => {
-                Ok(Some(Limit { rate_bits_per_sec: rate, burst: Burst::from_bits(burst, runtime_burst) }))
-            }
+            (rate, burst) => Ok(Some(Limit {
+                rate_bits_per_sec: most(&key("Rate"), rate),
+                burst: Burst::from_bits(burst, runtime_burst),
+            })),
         }
     }
 }
@@ -146,6 +148,18 @@ impl Limits {
     pub fn is_empty(&self) -> bool {
         self.ingress.is_none() && self.egress.is_none()
     }
+}
+
+/// At most 1 Pbit/s, as for an annotation: no link is faster, and a rate of 2^63 is how a filter says that it is
+/// open. The reference takes any number, so a larger one is said and not refused.
+fn most(key: &str, rate_bits_per_sec: u64) -> u64 {
+    let most = *RATES.end();
+    if rate_bits_per_sec > most {
+        cni::note(format_args!(
+            "bandwidth: {key} of {rate_bits_per_sec} is more than 1 Pbit/s; using {most}"
+        ));
+    }
+    rate_bits_per_sec.min(most)
 }
 
 /// Before the runtime's keys, in messages.
@@ -248,6 +262,15 @@ mod tests {
             json!({ "ingressRate": 0, "ingressBurst": 0, "egressRate": 0, "egressBurst": 0 }),
         ] {
             assert!(read(config.clone()).unwrap().is_empty(), "{config}");
+        }
+    }
+
+    #[test]
+    fn a_rate_beyond_1_pbit_is_that() {
+        const MOST: u64 = 1_000_000_000_000_000;
+        for rate in [MOST, MOST + 1, 1 << 63, u64::MAX] {
+            let config = json!({ "ingressRate": rate, "ingressBurst": 8_000 });
+            assert_eq!(read(config).unwrap().ingress, chosen(MOST, 8_000));
         }
     }
 

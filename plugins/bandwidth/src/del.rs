@@ -43,11 +43,8 @@ pub(crate) fn del(request: &Request) -> Result<()> {
 /// Leaves another plugin's pair as it was before: its packets must not go to devices that are gone.
 fn release(host: &mut Rtnetlink, pair: &Link, doomed: &[Link]) -> Result<()> {
     for direction in [Direction::Ingress, Direction::Egress] {
-        let redirects = host.redirects_at(pair.index, hook(direction))?;
-        if redirects
-            .iter()
-            .any(|redirect| redirect.to == 0 || doomed.iter().any(|ifb| ifb.index == redirect.to))
-        {
+        let redirects = host.redirects(pair.index, hook(direction))?;
+        if redirects.iter().any(|to| *to == 0 || doomed.iter().any(|ifb| ifb.index == *to)) {
             host.delete_rules(pair.index, hook(direction))?;
         }
     }

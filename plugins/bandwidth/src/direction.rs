@@ -19,6 +19,14 @@ impl Direction {
             Self::Egress => "egress",
         }
     }
+
+    /// The one that this is not.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
 }
 
 impl fmt::Display for Direction {

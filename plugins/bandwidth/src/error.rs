@@ -201,6 +201,18 @@ pub enum Error {
         /// What its alias says.
         alias: String,
     },
+    /// A live change cannot be recorded, for the names alone leave no room.
+    #[error(
+        "cannot record a change of {interface}: the alias {alias:?} has {} bytes, and the kernel holds {}; the names of network and container are too long",
+        alias.len(),
+        cni::Attachment::ALIAS_MAX
+    )]
+    RecordTooLong {
+        /// The host's end.
+        interface: String,
+        /// What was to be its alias, or the ifb's.
+        alias: String,
+    },
     /// GC: some devices could not be removed.
     #[error("{}", list(.0, "; "))]
     Remains(Vec<linux::Error>),
@@ -242,6 +254,7 @@ impl From<Error> for Failure {
             | Error::RulesDiffer { .. }
             | Error::StillShaped { .. }
             | Error::NoPlaceForRecord { .. }
+            | Error::RecordTooLong { .. }
             | Error::Remains(_) => code::INTERNAL,
         };
         Self::new(code, error.to_string())

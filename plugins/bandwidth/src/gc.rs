@@ -73,7 +73,7 @@ fn used(host: &mut Rtnetlink) -> Result<HashSet<u32>> {
     let mut used = HashSet::new();
     for veth in host.links_of_kind("veth")? {
         for hook in [Hook::Ingress, Hook::Egress] {
-            used.extend(host.redirects_at(veth.index, hook)?.iter().map(|redirect| redirect.to));
+            used.extend(host.redirects(veth.index, hook)?);
         }
     }
     Ok(used)

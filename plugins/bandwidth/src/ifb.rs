@@ -80,8 +80,8 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
 }
 
 /// A name for a new device. For what the pod sends: the reference's, unless another interface of the container
-/// has it. A device that an ADD of this very attachment left when it was killed is removed: the interface is
-/// new, so nothing uses it.
+/// has it. A device of this very attachment that is there is removed, as a killed ADD or a deleted filter leaves
+/// it: nothing leads to it.
 ///
 /// # Errors
 /// What the kernel says.
@@ -91,7 +91,13 @@ pub(crate) fn claim_name(
     attachment: Option<&Attachment>,
     direction: Direction,
 ) -> Result<String> {
-    let Some(attachment) = attachment else { return Ok(name_by_pair(host_end, direction)) };
+    let Some(attachment) = attachment else {
+        let name = name_by_pair(host_end, direction);
+        if let Some(left) = host.link_by_name(&name)?.filter(|link| link.is(KIND) && may_belong(link)) {
+            host.delete_link(left.index)?;
+        }
+        return Ok(name);
+    };
     let [first, second, ingress] = names(attachment);
     let candidates = match direction {
         Direction::Ingress => vec![ingress],

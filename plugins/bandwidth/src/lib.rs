@@ -30,8 +30,9 @@ mod status;
 mod subnets;
 
 pub use error::{Error, Result};
-pub use live::{Change, Pair, ShapedDirection, change, pairs};
+pub use live::{Change, Known, Pair, ShapedDirection, change, pairs};
 pub use quantity::{QuantityError, RateError, quantity, rate};
+pub use subnets::Subnets;
 
 use cni::{AddResult, Plugin, Request};
 

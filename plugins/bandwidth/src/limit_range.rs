@@ -11,9 +11,9 @@ use crate::quantity::rate;
 
 const KEY: &str = "limitRange";
 
-/// The key's value as it stands in the config.
+/// The key's value as it stands in the config. An unknown key in it is refused: a policy must not vanish by a typo.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct LimitRangeKeys {
     ingress: RangeKeys,
     egress: RangeKeys,
@@ -22,7 +22,7 @@ pub(crate) struct LimitRangeKeys {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct NamespaceKeys {
     ingress: RangeKeys,
     egress: RangeKeys,
@@ -30,7 +30,7 @@ struct NamespaceKeys {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct RangeKeys {
     default: Option<Value>,
     min: Option<Value>,
@@ -232,6 +232,19 @@ mod tests {
         assert_eq!(general.default_rate(Egress), Some(5_000_000));
         let only_min = range(json!({"ingress": {"min": "1M"}}), None).unwrap();
         assert_eq!(only_min.default_rate(Ingress), None);
+    }
+
+    #[test]
+    fn a_key_that_there_is_not_is_refused_with_those_that_there_are() {
+        for (config, key, allowed) in [
+            (json!({"ingres": {}}), "ingres", "ingress, egress, outOfRange, namespaces"),
+            (json!({"egress": {"maxx": "1M"}}), "egress.maxx", "default, min, max"),
+            (json!({"namespaces": {"a": {"outofrang": "clamp"}}}), "namespaces.a.outofrang", "outOfRange"),
+        ] {
+            let error = cni::decode::<LimitRangeKeys>(&config).err().unwrap();
+            assert_eq!(error.key(), key);
+            assert!(error.to_string().contains(allowed), "{error}");
+        }
     }
 
     #[test]

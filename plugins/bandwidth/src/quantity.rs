@@ -25,7 +25,7 @@ pub enum RateError {
 }
 
 /// Kubernetes' bounds for a bandwidth in bits per second (`pkg/util/bandwidth`): 1k to 1P.
-const RATES: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000_000;
+pub(crate) const RATES: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000_000;
 
 /// Reads a quantity of bits per second, rounded up: 1k to 1P, both included.
 ///

@@ -2,7 +2,8 @@
 //! the config, and so that a pair that another plugin made says whose it is.
 //!
 //! The alias of a pair that weir's own `bridge` made gets notes: `ingress=10000000/400000 egress=none`, in bits
-//! per second and bits, without a burst when nobody chose one. An empty alias, as other main plugins leave it,
+//! per second and bits, without a burst when nobody chose one, with `:all` where the config's exempt subnets were
+//! not known and nothing is exempt. An empty alias, as other main plugins leave it,
 //! gets the same text under another signature, `weir-shaped`: by that nobody takes the pair for one that weir
 //! made and may delete. An alias that somebody else wrote stays as it is; then the notes go into the alias of
 //! the attachment's ifb.
@@ -19,8 +20,9 @@ use crate::ifb;
 /// What a link says that weir made, and what one says that weir only shaped.
 const MADE: &str = "weir ";
 const SHAPED: &str = "weir-shaped ";
-/// The kernel holds at most so many bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
-const ALIAS_MAX: usize = 255;
+const NONE: &str = "none";
+const ALL: &str = ":all";
+const POD: &str = " pod=";
 
 /// What was set for the directions; `None` where the config counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,9 +33,11 @@ pub(crate) struct Record {
 
 /// What was set for one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    Unlimited,
-    Limited(Limit),
+pub(crate) struct Recorded {
+    /// `None` when the limit was removed.
+    pub limit: Option<Limit>,
+    /// Whether everything is limited, for nobody knew what the config exempts.
+    pub everything: bool,
 }
 
 impl Record {
@@ -78,26 +82,26 @@ impl Record {
 
 impl Recorded {
     fn parse(text: &str) -> Option<Self> {
-        if text == "none" {
-            return Some(Self::Unlimited);
+        let (text, everything) = text.strip_suffix(ALL).map_or((text, false), |limit| (limit, true));
+        if text == NONE {
+            return Some(Self { limit: None, everything });
         }
         let (rate, burst) = match text.split_once('/') {
             Some((rate, bits)) => (rate, Burst::Chosen { bits: bits.parse().ok()? }),
             None => (text, Burst::NotChosen),
         };
-        Some(Self::Limited(Limit { rate_bits_per_sec: rate.parse().ok()?, burst }))
+        Some(Self { limit: Some(Limit { rate_bits_per_sec: rate.parse().ok()?, burst }), everything })
     }
 
     fn text(self) -> String {
-        match self {
-            Self::Unlimited => "none".to_owned(),
-            Self::Limited(Limit { rate_bits_per_sec, burst: Burst::NotChosen }) => {
-                rate_bits_per_sec.to_string()
-            }
-            Self::Limited(Limit { rate_bits_per_sec, burst: Burst::Chosen { bits } }) => {
+        let limit = match self.limit {
+            None => NONE.to_owned(),
+            Some(Limit { rate_bits_per_sec, burst: Burst::NotChosen }) => rate_bits_per_sec.to_string(),
+            Some(Limit { rate_bits_per_sec, burst: Burst::Chosen { bits } }) => {
                 format!("{rate_bits_per_sec}/{bits}")
             }
-        }
+        };
+        if self.everything { limit + ALL } else { limit }
     }
 }
 
@@ -138,7 +142,7 @@ pub(crate) fn has_room(host_end: &Link) -> bool {
 /// Writes the record into the alias of the host's end, or of `ifb` where that is somebody else's text.
 ///
 /// # Errors
-/// [`Error::NoPlaceForRecord`] when neither can hold it; what the kernel says.
+/// As [`alias`]; what the kernel says.
 pub(crate) fn write(
     host: &mut Rtnetlink,
     host_end: &Link,
@@ -146,24 +150,39 @@ pub(crate) fn write(
     attachment: Option<&Attachment>,
     record: &Record,
 ) -> Result<()> {
+    let alias = alias(host_end, ifb.map(|(_, direction)| direction), attachment, record)?;
+    let link = ifb.map(|(ifb, _)| ifb).filter(|_| !has_room(host_end)).unwrap_or(host_end);
+    Ok(host.set_alias(link.index, &alias)?)
+}
+
+/// The alias that holds the record: that of the host's end, or of the `ifb` for this direction where that is
+/// somebody else's text.
+///
+/// # Errors
+/// [`Error::NoPlaceForRecord`] and [`Error::RecordTooLong`].
+pub(crate) fn alias(
+    host_end: &Link,
+    ifb: Option<Direction>,
+    attachment: Option<&Attachment>,
+    record: &Record,
+) -> Result<String> {
     let notes = record.notes();
-    let no_place = || Error::NoPlaceForRecord {
-        interface: host_end.name.clone(),
-        alias: host_end.alias.clone().unwrap_or_default(),
-    };
-    let (link, alias) = if has_room(host_end) {
+    let alias = if has_room(host_end) {
         let made = host_end.alias.as_deref().is_some_and(|alias| alias.starts_with(MADE));
-        (host_end, text(if made { MADE } else { SHAPED }, attachment, &notes))
+        text(if made { MADE } else { SHAPED }, attachment, &notes)
     } else {
-        let (ifb, direction) = ifb.ok_or_else(no_place)?;
+        let direction = ifb.ok_or_else(|| Error::NoPlaceForRecord {
+            interface: host_end.name.clone(),
+            alias: host_end.alias.clone().unwrap_or_default(),
+        })?;
         let notes = format!("{} {notes}", ifb::note(direction)).trim().to_owned();
-        (ifb, text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes))
+        text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes)
     };
     // The kernel would cut it off, and the last number would be another one.
-    if alias.find(" pod=").unwrap_or(alias.len()) > ALIAS_MAX {
-        return Err(no_place());
+    if alias.len() > Attachment::ALIAS_MAX {
+        return Err(Error::RecordTooLong { interface: host_end.name.clone(), alias });
     }
-    Ok(host.set_alias(link.index, &alias)?)
+    Ok(alias)
 }
 
 fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String {
@@ -172,7 +191,21 @@ fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String
         Some(attachment) => attachment.with_notes(notes),
         None => notes.to_owned(),
     };
-    format!("{signature}{}", rest.strip_prefix(MADE).unwrap_or(&rest))
+    fitted(format!("{signature}{}", rest.strip_prefix(MADE).unwrap_or(&rest)))
+}
+
+/// Of a pod's name for which there is no room only the beginning stays.
+fn fitted(mut alias: String) -> String {
+    if let Some(at) = alias.find(POD).filter(|_| alias.len() > Attachment::ALIAS_MAX) {
+        let end = alias.floor_char_boundary(Attachment::ALIAS_MAX - Attachment::CUT.len_utf8());
+        alias.truncate(end.max(at));
+        if end > at + POD.len() {
+            alias.push(Attachment::CUT);
+        } else {
+            alias.truncate(at);
+        }
+    }
+    alias
 }
 
 /// Lets the host's end of a fresh attachment say whose it is, unless it says something already; what an earlier
@@ -194,11 +227,11 @@ mod tests {
 
     fn recorded() -> Record {
         Record {
-            ingress: Some(Recorded::Limited(Limit {
-                rate_bits_per_sec: 10_000_000,
-                burst: Burst::Chosen { bits: 400_000 },
-            })),
-            egress: Some(Recorded::Unlimited),
+            ingress: Some(Recorded {
+                limit: Some(Limit { rate_bits_per_sec: 10_000_000, burst: Burst::Chosen { bits: 400_000 } }),
+                everything: false,
+            }),
+            egress: Some(Recorded { limit: None, everything: false }),
         }
     }
 
@@ -218,10 +251,22 @@ mod tests {
         for signature in [MADE, SHAPED] {
             assert_eq!(Record::parse(&text(signature, Some(&web()), &notes)), recorded());
         }
-        let unchosen = Recorded::parse("64000").unwrap();
-        assert_eq!(unchosen.text(), "64000");
+        for text in ["64000", "64000:all", "64000/8000:all", "none:all"] {
+            assert_eq!(Recorded::parse(text).unwrap().text(), text);
+        }
         assert_eq!(Record::parse("uplink ingress=none"), Record::default());
         assert_eq!(Record::parse("weir container=c ingress=x egress=5/y"), Record::default());
+    }
+
+    #[test]
+    fn of_a_long_pod_name_there_stays_what_there_is_room_for() {
+        let notes = recorded().notes();
+        for (network, kept) in [(1, true), (150, true), (163, false), (170, false)] {
+            let long = Attachment { network: "n".repeat(network), pod: Some("p".repeat(300)), ..web() };
+            let alias = text(SHAPED, Some(&long), &notes);
+            assert!(alias.len() <= Attachment::ALIAS_MAX && alias.contains(&notes), "{alias}");
+            assert_eq!((alias.contains("pod="), alias.ends_with('…')), (kept, kept), "{alias}");
+        }
     }
 
     #[test]

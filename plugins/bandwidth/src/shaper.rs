@@ -2,12 +2,16 @@
 //! one of its hooks send packets.
 
 use cni::Attachment;
-use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Tbf};
+use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Rule, Tbf};
 
+use crate::burst::Burst;
+use crate::choice::Choice;
+use crate::config::Limit;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::ifb;
-use crate::subnets::{Subnets, hook};
+use crate::shaping;
+use crate::subnets::hook;
 
 /// A token bucket filter that packets of one direction go through.
 #[derive(Debug, Clone)]
@@ -41,8 +45,8 @@ pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) 
     if root.as_ref().is_some_and(|shaper| !shaper.tbf.is_open()) {
         return Ok(root);
     }
-    for redirect in host.redirects_at(host_end.index, hook(direction))? {
-        let Some(link) = host.link_by_index(redirect.to)?.filter(|link| link.is(ifb::KIND)) else { continue };
+    for to in host.redirects(host_end.index, hook(direction))? {
+        let Some(link) = host.link_by_index(to)?.filter(|link| link.is(ifb::KIND)) else { continue };
         if let Some(shaper) = Shaper::at(host, link, true)? {
             return Ok(Some(shaper));
         }
@@ -50,7 +54,33 @@ pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) 
     Ok(root)
 }
 
-/// Makes an ifb, shapes it, and only then sends the direction's packets through it: none of them is lost.
+/// What [`make_ifb`] made.
+pub(crate) struct Made {
+    pub ifb: Link,
+    /// Whether the host's end had no hook before.
+    pub made_hook: bool,
+}
+
+/// The filter's numbers; says on standard error when a burst that was chosen cannot be had.
+pub(crate) fn numbers(direction: Direction, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
+    let tbf = shaping::tbf(limit, mtu, choice);
+    if let Burst::Chosen { bits } = limit.burst {
+        let (asked, used) = (bits / 8, tbf.burst_bytes);
+        if asked < used.into() {
+            cni::note(format_args!(
+                "bandwidth: {direction}Burst of {asked} bytes is less than a packet; using {used}"
+            ));
+        } else if asked > used.into() {
+            cni::note(format_args!(
+                "bandwidth: {direction}Burst of {asked} bytes is more than the kernel holds; using {used}"
+            ));
+        }
+    }
+    tbf
+}
+
+/// Makes an ifb, shapes it, and only then sends packets of the direction through it, by the `rules` for a device
+/// with that index: none of them is lost.
 ///
 /// # Errors
 /// What the kernel says; then nothing of it is left.
@@ -60,23 +90,21 @@ pub(crate) fn make_ifb(
     attachment: Option<&Attachment>,
     direction: Direction,
     tbf: &Tbf,
-    subnets: &Subnets,
-) -> Result<Link> {
+    rules: impl FnOnce(u32) -> Vec<Rule>,
+) -> Result<Made> {
     let name = ifb::claim_name(host, host_end, attachment, direction)?;
     let alias = attachment.map(|attachment| ifb::alias(attachment, direction)).unwrap_or_default();
     let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random(), mtu: host_end.mtu, alias: &alias })?;
-    let shaped = host.set_root_tbf(ifb.index, tbf).and_then(|()| match (direction, subnets) {
-        (Direction::Egress, Subnets::All) => host.redirect_ingress(host_end.index, ifb.index),
-        _ => {
-            host.set_rules(host_end.index, hook(direction), &subnets.rules(direction, ifb.index)).map(|_| ())
+    let shaped = host
+        .set_root_tbf(ifb.index, tbf)
+        .and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
+    match shaped {
+        Ok(made_hook) => Ok(Made { ifb, made_hook }),
+        Err(error) => {
+            undo(host.delete_link(ifb.index));
+            Err(error.into())
         }
-    });
-    if let Err(error) = shaped {
-        undo(host.delete_rules(host_end.index, hook(direction)));
-        undo(host.delete_link(ifb.index));
-        return Err(error.into());
     }
-    Ok(ifb)
 }
 
 /// Whether the root of the host's end is free for a filter: what somebody else put there is not replaced. What
@@ -94,9 +122,12 @@ pub(crate) fn refuse_other_root(host: &mut Rtnetlink, host_end: &Link) -> Result
 }
 
 /// Removes what [`make_ifb`] made.
-pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Direction, ifb: &Link) {
+pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Direction, made: &Made) {
     undo(host.delete_rules(host_end.index, hook(direction)));
-    undo(host.delete_link(ifb.index));
+    if made.made_hook {
+        undo(host.delete_unused_hook(host_end.index));
+    }
+    undo(host.delete_link(made.ifb.index));
 }
 
 /// The first error is the one that a runtime is told; what cannot be undone is for the log.

@@ -2,13 +2,15 @@
 
 use ipnetwork::IpNetwork;
 use linux::{End, Hook, Rule};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 
 /// By the address of whom the pod talks to. What is exempt never waits in a queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Subnets {
+pub enum Subnets {
     /// Everything is shaped, whatever it is.
     #[default]
     All,
@@ -18,12 +20,28 @@ pub(crate) enum Subnets {
     AllBut(Vec<IpNetwork>),
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    shaped_subnets: Vec<String>,
+    unshaped_subnets: Vec<String>,
+}
+
 impl Subnets {
+    /// Reads the two keys of a plugin's config.
+    ///
+    /// # Errors
+    /// A key whose value is not allowed.
+    pub fn of_config(config: &Value) -> Result<Self> {
+        let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
+        Self::from_keys(&keys.shaped_subnets, &keys.unshaped_subnets)
+    }
+
     /// Reads the two keys; an empty list is the same as none.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] for what is no subnet, and when both lists have some.
-    pub fn from_keys(shaped: &[String], unshaped: &[String]) -> Result<Self> {
+    pub(crate) fn from_keys(shaped: &[String], unshaped: &[String]) -> Result<Self> {
         match (shaped, unshaped) {
             ([], []) => Ok(Self::All),
             (shaped, []) => parse("shapedSubnets", shaped).map(Self::Only),
@@ -37,7 +55,7 @@ impl Subnets {
     }
 
     /// The rules at [`hook`] of the host's end that send what is to be shaped to the device `ifb`.
-    pub fn rules(&self, direction: Direction, ifb: u32) -> Vec<Rule> {
+    pub(crate) fn rules(&self, direction: Direction, ifb: u32) -> Vec<Rule> {
         let end = match direction {
             Direction::Ingress => End::Source,
             Direction::Egress => End::Destination,
@@ -68,7 +86,10 @@ pub(crate) fn hook(direction: Direction) -> Hook {
 fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
     let mut parsed = Vec::with_capacity(subnets.len());
     for text in subnets {
-        let subnet = text.trim().parse().map_err(|_| Error::InvalidKey {
+        let given = text.trim().parse::<IpNetwork>();
+        // 10.1.2.3/8 is 10.0.0.0/8.
+        let subnet = given.and_then(|given| IpNetwork::new(given.network(), given.prefix()));
+        let subnet = subnet.map_err(|_| Error::InvalidKey {
             key: key.to_owned(),
             value: format!("{text:?}"),
             allowed: "subnets such as 10.0.0.0/8 and fd00::/8".to_owned(),
@@ -97,6 +118,10 @@ mod tests {
             matches!(Subnets::from_keys(&some, &none).unwrap(), Subnets::Only(subnets) if subnets.len() == 2)
         );
         assert!(matches!(Subnets::from_keys(&none, &some).unwrap(), Subnets::AllBut(_)));
+        assert_eq!(
+            Subnets::from_keys(&list(&["10.1.2.3/8", "10.0.0.0/8"]), &none).unwrap(),
+            Subnets::Only(vec!["10.0.0.0/8".parse().unwrap()])
+        );
         assert!(Subnets::from_keys(&some, &some).unwrap_err().to_string().contains("not both"));
         let error = Subnets::from_keys(&none, &list(&["10.0.0.0/33"])).unwrap_err().to_string();
         assert!(error.contains("unshapedSubnets") && error.contains("10.0.0.0/33"), "{error}");

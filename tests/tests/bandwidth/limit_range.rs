@@ -72,3 +72,22 @@ fn a_range_that_makes_no_sense_is_named() {
     assert!(message.contains("limitRange.namespaces.elsewhere.ingress.default"), "{message}");
     setting.delete();
 }
+
+#[test]
+fn a_misspelt_key_is_named_and_any_case_is_right() {
+    let setting = Setting::new();
+    for (range, words) in [
+        (
+            json!({"ingress": {"maximum": "1M"}}),
+            "limitRange.ingress.maximum: no such key; allowed are default, min, max",
+        ),
+        (json!({"Egres": {"max": "1M"}}), "limitRange.Egres: no such key; allowed are ingress, egress"),
+        (json!({"namespaces": {"shop": {"ingres": {}}}}), "limitRange.namespaces.shop.ingres: no such key"),
+    ] {
+        let message = setting.refused(json!({"limitRange": range}));
+        assert!(message.contains(words), "{message}");
+    }
+    setting.shape(json!({"LIMITRANGE": {"INGRESS": {"Max": "1M"}, "OutOfRange": "clamp"}}));
+    assert_eq!(rates(&setting), (Some(1_000_000), None));
+    setting.delete();
+}

@@ -6,6 +6,7 @@
 //! | `annotations.rs` | annotations, the runtime's capability, which of them counts |
 //! | `limit_range.rs` | what a namespace's pods may ask for |
 //! | `subnets.rs` | exempt traffic is never queued |
+//! | `live.rs` | live changes of pods with exempt subnets |
 //! | `pairs.rs` | pairs of other main plugins, several interfaces, GC |
 //! | `reference.rs` | before and after the Go plugin |
 //! | `throughput.rs` | that a limit is the limit |
@@ -14,6 +15,7 @@
 
 mod annotations;
 mod limit_range;
+mod live;
 mod pairs;
 mod reference;
 mod setting;

@@ -139,3 +139,50 @@ fn check_says_when_shaping_was_removed_or_altered() {
     says(&format!("tc qdisc del dev {host_end} root"), &[&host_end, "not shaped"]);
     setting.delete();
 }
+
+#[test]
+fn check_accepts_what_was_made_for_another_mtu() {
+    for keys in [
+        // Two packets and ten; a burst that was raised to one packet.
+        requested(1_000_000, 4_294_967_295),
+        requested(8_000_000, 800),
+    ] {
+        let setting = Setting::new();
+        setting.shape(keys.clone());
+        let (host_end, ifb) = (setting.host_end(), ifbs().pop().unwrap());
+        for mtu in [1400, 9000, 1500] {
+            tests::shell(&format!("ip link set {host_end} mtu {mtu}"));
+            setting.check(keys.clone()).unwrap();
+        }
+        tests::shell(&format!("tc qdisc change dev {ifb} root tbf rate 1mbit burst 3028 limit 20000"));
+        setting.check(keys.clone()).unwrap_err();
+        setting.delete();
+    }
+}
+
+#[test]
+fn an_add_that_fails_midway_leaves_a_pair_of_another_plugin_as_it_was() {
+    // Somebody has both names that the second device can have.
+    let taken = "for of in podsc1 podsc1eth0; do \
+                 ip link add bwp$(printf $of | sha512sum | cut -c-12) type bridge; done";
+    let theirs = "tc qdisc add dev cali1234 clsact; \
+                  tc filter add dev cali1234 egress pref 5 protocol ip u32 match u32 0 0 flowid 1:2";
+    for before in ["true", theirs] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let attached = calico(&pod, "cali1234", "eth0");
+        tests::shell(taken);
+        tests::shell(before);
+        let filters =
+            || ["ingress", "egress"].map(|hook| tests::shell(&format!("tc filter show dev cali1234 {hook}")));
+        let (node_before, filters_before) = (node.fingerprint(), filters());
+        let mut keys = requested(8_000_000, 800_000);
+        keys["unshapedSubnets"] = json!(["10.0.0.0/8", "fd00::/8"]);
+        let failure = node
+            .call("bandwidth", &pod)
+            .verb("ADD", &with_prev_result(&bandwidth_config(keys), &attached))
+            .unwrap_err();
+        assert!(failure.message.contains("bwp"), "{failure:?}");
+        assert_eq!(node.fingerprint(), node_before, "after {failure:?}");
+        assert_eq!(filters(), filters_before);
+    }
+}

@@ -1,7 +1,9 @@
 //! The attachments of this node, as several commands show and find them: pairs, whose they are, what limits them.
 
+mod base64;
 mod error;
 pub(crate) mod json;
+mod kept;
 mod pods;
 mod target;
 
@@ -31,7 +33,5 @@ fn pair(host: &mut Rtnetlink, pods: &Pods, host_end: Link) -> Result<Option<Pair
 }
 
 fn identify(host: &mut Rtnetlink, pods: &Pods, pair: &mut Pair) {
-    if pair.attachment.is_none() {
-        pair.attachment = pods.behind(host, &pair.host_end);
-    }
+    pair.attachment = pods.identify(host, &pair.host_end, pair.attachment.take());
 }

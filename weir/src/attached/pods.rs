@@ -1,62 +1,35 @@
-//! Who is behind an interface of the host that says nothing of itself: the results that runtimes keep know.
+//! Whose a pair is, where it does not say so itself, or has no room for all of it: what runtimes keep knows.
 //!
-//! Pods that the reference plugins attached have no alias. libcni keeps each attachment's result, mostly with the
-//! host's end of the pair, and the path of the pod's namespace (`libcni/api.go`, `cacheAdd`); so does `weir attach`.
+//! Pods that the reference plugins attached have no alias. Runtimes keep each attachment's result, mostly with the
+//! host's end of the pair, and the path of the pod's namespace. And what a config exempts from a limit stands
+//! nowhere else once somebody deleted the filters.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use bandwidth::Subnets;
 use cni::Attachment;
 use linux::{Link, Namespace, NamespaceNumber, Rtnetlink};
-use serde::Deserialize;
 
 use super::error::Error;
+use super::kept::Kept;
 
-/// The attachments of which results are kept.
+/// The attachments of which something is kept.
 #[derive(Default)]
 pub(crate) struct Pods {
-    by_host_interface: HashMap<String, Attachment>,
-    by_sandbox: Vec<(PathBuf, Attachment)>,
-    /// The same by what this namespace calls the sandbox; looked up when somebody asks.
+    /// The latest comes last.
+    kept: Vec<Kept>,
+    /// By what this namespace calls the pod's; looked up when somebody asks.
     by_number: OnceCell<HashMap<NamespaceNumber, Vec<Attachment>>>,
     /// What could not be read: more may be known there.
     pub failures: Vec<Error>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Cached {
-    container_id: String,
-    if_name: String,
-    network_name: String,
-    /// Older versions of libcni do not keep it.
-    #[serde(default)]
-    netns: String,
-    #[serde(default)]
-    cni_args: Vec<(String, String)>,
-    result: CachedResult,
-}
-
-/// Without interfaces before version 0.3.0.
-#[derive(Deserialize)]
-struct CachedResult {
-    #[serde(default)]
-    interfaces: Vec<CachedInterface>,
-}
-
-#[derive(Deserialize)]
-struct CachedInterface {
-    name: String,
-    #[serde(default)]
-    sandbox: String,
-}
-
 impl Pods {
-    /// Reads the results that libcni and `weir attach` keep, as far as there are any; a file that is none tells
-    /// nothing.
+    /// Reads what libcni and `weir attach` keep, as far as there is any; a file of another kind tells nothing.
     pub fn read() -> Self {
         Self::read_from(&[cni::LIBCNI_RESULTS, cni::OWN_RESULTS].map(Path::new))
     }
@@ -73,45 +46,36 @@ impl Pods {
         }
         // A runtime that could not detach keeps the result, and a later pod may have got the name again.
         files.sort_by_cached_key(|file| fs::metadata(file).and_then(|metadata| metadata.modified()).ok());
-        for cached in files.iter().filter_map(|file| Self::cached(file)) {
-            pods.add(cached);
-        }
+        let kept = files.iter().filter_map(|file| serde_json::from_slice(&fs::read(file).ok()?).ok());
+        pods.kept.extend(kept);
         pods
     }
 
-    fn cached(file: &Path) -> Option<Cached> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    /// Whose pair `end`, its end on the host, belongs to; `said` is what the pair says of itself, which may be
+    /// without the pod's name, or with its beginning only.
+    pub fn identify(&self, host: &mut Rtnetlink, end: &Link, said: Option<Attachment>) -> Option<Attachment> {
+        let Some(said) = said else { return self.behind(host, end) };
+        if said.pod.is_some() && !said.pod_is_cut() {
+            return Some(said);
+        }
+        let whole = self.of(&said).map(Kept::attachment);
+        whole.filter(|whole| whole.pod.is_some()).or(Some(said))
     }
 
-    fn add(&mut self, cached: Cached) {
-        let argument =
-            |key: &str| cached.cni_args.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        let pod = argument("K8S_POD_NAMESPACE")
-            .zip(argument("K8S_POD_NAME"))
-            .map(|(namespace, name)| format!("{namespace}/{name}"));
-        let attachment = Attachment {
-            network: cached.network_name,
-            container_id: cached.container_id,
-            interface: cached.if_name,
-            pod,
-        };
-        let mut sandbox = cached.netns;
-        for interface in cached.result.interfaces {
-            if interface.sandbox.is_empty() {
-                self.by_host_interface.insert(interface.name, attachment.clone());
-            } else if sandbox.is_empty() {
-                sandbox = interface.sandbox;
-            }
-        }
-        if !sandbox.is_empty() {
-            self.by_sandbox.push((sandbox.into(), attachment));
-        }
+    /// What the config of an attachment exempts from limits; none when nobody knows the config.
+    pub fn subnets(&self, attachment: &Attachment) -> Option<Subnets> {
+        self.of(attachment)?.subnets()
+    }
+
+    fn of(&self, attachment: &Attachment) -> Option<&Kept> {
+        self.kept.iter().rfind(|kept| kept.is_of(attachment))
     }
 
     /// The attachment whose host's end is `end`: the result names it, or tells in which namespace and by which
     /// name the other end is.
-    pub fn behind(&self, host: &mut Rtnetlink, end: &Link) -> Option<Attachment> {
-        self.by_host_interface.get(&end.name).cloned().or_else(|| self.at_other_end(host, end))
+    fn behind(&self, host: &mut Rtnetlink, end: &Link) -> Option<Attachment> {
+        let by_result = self.kept.iter().rfind(|kept| kept.has_host_end(&end.name));
+        by_result.map(Kept::attachment).or_else(|| self.at_other_end(host, end))
     }
 
     /// What cannot be looked at tells nothing here.
@@ -124,10 +88,11 @@ impl Pods {
 
     fn number(&self, host: &mut Rtnetlink) -> HashMap<NamespaceNumber, Vec<Attachment>> {
         let mut by_number: HashMap<_, Vec<_>> = HashMap::new();
-        for (path, attachment) in &self.by_sandbox {
-            let number = Namespace::open(path).and_then(|namespace| host.number_of(&namespace));
+        for kept in &self.kept {
+            let Some(sandbox) = kept.sandbox() else { continue };
+            let number = Namespace::open(sandbox).and_then(|namespace| host.number_of(&namespace));
             if let Ok(number) = number {
-                by_number.entry(number).or_default().push(attachment.clone());
+                by_number.entry(number).or_default().push(kept.attachment());
             }
         }
         by_number
@@ -148,17 +113,42 @@ mod tests {
             .replace("ID", container_id)
     }
 
+    /// Whose pair the link with this name is, when it says this of itself.
+    fn identify(pods: &Pods, name: &str, said: Option<Attachment>) -> Option<Attachment> {
+        let mut host = Rtnetlink::open().unwrap();
+        let lo = host.link_by_name("lo").unwrap().unwrap();
+        pods.identify(&mut host, &Link { name: name.to_owned(), ..lo }, said)
+    }
+
     #[test]
     fn libcnis_result_tells_the_pod_behind_an_interface() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cbr0-c1-eth0"), cached("c1")).unwrap();
         fs::write(folder.path().join("torn"), "{").unwrap();
         let pods = Pods::read_from(&[folder.path(), &folder.path().join("absent")]);
-        let attachment = &pods.by_host_interface["veth1"];
+        let attachment = identify(&pods, "veth1", None).unwrap();
         assert_eq!((attachment.container_id.as_str(), attachment.pod.as_deref()), ("c1", Some("shop/web-0")));
-        assert!(!pods.by_host_interface.contains_key("eth0"));
-        assert_eq!(pods.by_sandbox, [(PathBuf::from("/run/netns/a"), attachment.clone())]);
+        assert_eq!(identify(&pods, "eth0", None), None);
+        assert_eq!(pods.kept[0].sandbox(), Some(Path::new("/run/netns/a")));
         assert!(pods.failures.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_missing_or_cut_off_is_completed_and_a_whole_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cbr0-c1-eth0"), cached("c1")).unwrap();
+        let pods = Pods::read_from(&[folder.path()]);
+        let whole = pods.kept[0].attachment();
+        for pod in [None, Some("shop/w…".to_owned())] {
+            let said = Attachment { pod, ..whole.clone() };
+            assert_eq!(identify(&pods, "veth7", Some(said)), Some(whole.clone()));
+        }
+        for other in [
+            Attachment { pod: Some("shop/db-0".to_owned()), ..whole.clone() },
+            Attachment { container_id: "c2".to_owned(), pod: Some("shop/w…".to_owned()), ..whole },
+        ] {
+            assert_eq!(identify(&pods, "veth1", Some(other.clone())), Some(other));
+        }
     }
 
     #[test]
@@ -171,6 +161,6 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
         let pods = Pods::read_from(&[folder.path()]);
-        assert_eq!(pods.by_host_interface["veth1"].container_id, "new");
+        assert_eq!(identify(&pods, "veth1", None).unwrap().container_id, "new");
     }
 }

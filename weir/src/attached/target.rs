@@ -19,7 +19,7 @@ impl Target {
     fn names(&self, attachment: &Attachment) -> bool {
         const SHORTEST_ID: usize = 8;
         let Self(text) = self;
-        attachment.pod.as_ref() == Some(text)
+        attachment.is_of_pod(text)
             || attachment.container_id == *text
             || (text.len() >= SHORTEST_ID && attachment.container_id.starts_with(text.as_str()))
     }

@@ -26,9 +26,13 @@ pub(crate) fn change(target: &Target, options: &Options) -> Result<(), Error> {
     }
     let _lock = lock(Path::new(LOCK)).map_err(|source| Error::Lock { path: LOCK.into(), source })?;
     let mut host = Rtnetlink::open()?;
-    let pair = attached::find_one(&mut host, &Pods::read(), target)?;
+    let pods = Pods::read();
+    let pair = attached::find_one(&mut host, &pods, target)?;
+    let attachment = pair.attachment.as_ref();
+    let subnets = attachment.and_then(|attachment| pods.subnets(attachment));
+    let pod = bandwidth::Known { host_end: &pair.host_end, attachment, subnets: subnets.as_ref() };
     let [ingress, egress] = options.changes();
-    let changed = bandwidth::change(&mut host, &pair.host_end, pair.attachment.as_ref(), ingress, egress)?;
+    let changed = bandwidth::change(&mut host, &pod, ingress, egress)?;
     let what = if changed { "changed the limits" } else { "the limits are as asked already" };
     cni::note(format_args!("weir: {target} ({}): {what}", pair.host_end.name));
     Ok(())

@@ -5,9 +5,6 @@
 //! is changed in place, and opened instead of removed; and a new one for what the pod receives sits at an ifb.
 //! Only a pair that never had a hook must stand the moment in which it gets one.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
 use cni::Attachment;
 use linux::{Link, Rtnetlink, Tbf};
 
@@ -15,9 +12,10 @@ use crate::burst::Burst;
 use crate::choice::Choice;
 use crate::config::Limit;
 use crate::direction::Direction;
-use crate::error::{Error, Result};
-use crate::record::{self, Record, Recorded};
-use crate::shaper::{self, Shaper};
+use crate::error::Result;
+use crate::quantity::RATES;
+use crate::record::{self, Recorded};
+use crate::shaper;
 use crate::shaping;
 use crate::subnets::{Subnets, hook};
 
@@ -30,44 +28,42 @@ pub enum Change {
     Remove,
     /// It is this one from now on.
     Set {
-        /// Bits per second, at least 1.
+        /// Bits per second, 1 to 1P; what is outside becomes the nearest of these.
         rate_bits_per_sec: u64,
         /// What may pass at once, in bits; when absent, as much as ADD would choose.
         burst_bits: Option<u64>,
     },
 }
 
-/// No packet is larger (`GSO_MAX_SIZE` in linux/netdevice.h).
-const LARGEST_PACKET: u32 = 8 * 65_536;
-/// A queue is let out within 20 ms.
-const DRAINS_PER_SECOND: u64 = 50;
-/// How long a queue may take that no traffic pushes.
-const PATIENCE: Duration = Duration::from_secs(2);
-const POLL: Duration = Duration::from_millis(1);
+/// What is known of a pod whose limits are to be changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The host's end of its pair.
+    pub host_end: &'a Link,
+    /// Whose it is: new devices are named after it, so that DEL finds them.
+    pub attachment: Option<&'a Attachment>,
+    /// What its config exempts; `None` when nobody knows the config.
+    pub subnets: Option<&'a Subnets>,
+}
 
-/// Changes the limits of the pair whose host's end is `host_end`, and records it there; `attachment` names new
-/// devices, and should be there if anybody knows it. The exempt subnets of a pod stay what they are. Returns
-/// whether anything had to be changed.
+/// Changes the limits of a pod, and records it at the host's end of its pair. The exempt subnets stay what they
+/// are; where they were lost, and nobody knows them, everything is limited and that is said on standard error.
+/// Returns whether anything had to be changed.
 ///
 /// # Errors
-/// [`Error::NoPlaceForRecord`] before anything is changed; otherwise what the kernel says. What was done until
-/// then is recorded.
-pub fn change(
-    host: &mut Rtnetlink,
-    host_end: &Link,
-    attachment: Option<&Attachment>,
-    ingress: Change,
-    egress: Change,
-) -> Result<bool> {
+/// [`Error::NoPlaceForRecord`](crate::Error::NoPlaceForRecord) and
+/// [`Error::RecordTooLong`](crate::Error::RecordTooLong) before anything is changed; otherwise what the kernel says.
+/// What was done until then is recorded.
+pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
     let mut changed = false;
     for (direction, wanted) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
-        let mut changing = Changing { host, host_end, attachment, direction };
+        let mut changing = Changing { host, host_end: pod.host_end, pod, direction };
         changed |= match wanted {
             Change::Keep => false,
             Change::Remove => changing.remove()?,
             Change::Set { rate_bits_per_sec, burst_bits } => {
                 let burst = burst_bits.map_or(Burst::NotChosen, |bits| Burst::Chosen { bits: bits.max(1) });
-                changing.set(Limit { rate_bits_per_sec: rate_bits_per_sec.max(1), burst })?
+                changing.set(Limit { rate_bits_per_sec: rate_bits_per_sec.clamp(1, *RATES.end()), burst })?
             }
         };
     }
@@ -75,201 +71,71 @@ pub fn change(
 }
 
 /// One direction of a pair.
-struct Changing<'a> {
-    host: &'a mut Rtnetlink,
-    host_end: &'a Link,
-    attachment: Option<&'a Attachment>,
-    direction: Direction,
+pub(super) struct Changing<'a> {
+    pub host: &'a mut Rtnetlink,
+    pub host_end: &'a Link,
+    pub pod: &'a Known<'a>,
+    pub direction: Direction,
 }
 
 impl Changing<'_> {
     fn set(&mut self, limit: Limit) -> Result<bool> {
-        let want = shaping::tbf(&limit, self.host_end.mtu, &Choice::default());
+        let want = shaper::numbers(self.direction, &limit, self.host_end.mtu, &Choice::default());
         let found = shaper::find(self.host, self.host_end, self.direction)?;
         if found.as_ref().is_some_and(|found| is_same(&found.tbf, &want)) && self.record_allows(&want)? {
             return Ok(false);
         }
+        let before = self.read_record()?.of(self.direction);
+        let mut everything = before.is_some_and(|before| before.everything);
+        let will_have_ifb = self.has_ifb()? || (found.is_none() && self.can_have_ifb()?);
+        self.needs_place(Recorded { limit: Some(limit), everything: true }, will_have_ifb)?;
         match found {
-            Some(found) => {
-                let has_ifb = self.has_ifb()?;
-                self.needs_place(has_ifb)?;
-                self.retune(&found, &want)?;
-            }
-            None if self.can_have_ifb()? => {
-                shaper::make_ifb(
-                    self.host,
-                    self.host_end,
-                    self.attachment,
-                    self.direction,
-                    &want,
-                    &Subnets::All,
-                )?;
-            }
-            None => {
-                let has_ifb = self.has_ifb()?;
-                self.needs_place(has_ifb)?;
-                shaper::refuse_other_root(self.host, self.host_end)?;
-                self.host.set_root_tbf(self.host_end.index, &want)?;
-            }
+            Some(found) => self.retune(&found, &want)?,
+            None => everything = self.make(&want, everything)?,
         }
-        self.record(Recorded::Limited(limit))?;
+        self.record(Recorded { limit: Some(limit), everything })?;
         Ok(true)
     }
 
     fn remove(&mut self) -> Result<bool> {
         let found =
             shaper::find(self.host, self.host_end, self.direction)?.filter(|found| !found.tbf.is_open());
-        let recorded = self.read_record()?.of(self.direction);
+        let before = self.read_record()?.of(self.direction);
+        let everything = before.is_some_and(|before| before.everything);
+        let unlimited = Recorded { limit: None, everything };
         let Some(found) = found else {
             // Removed behind our back: from now on that is as it should be.
-            let stale = matches!(recorded, Some(Recorded::Limited(_)));
+            let stale = before.is_some_and(|before| before.limit.is_some());
             if stale {
-                self.record(Recorded::Unlimited)?;
+                self.record(unlimited)?;
             }
             return Ok(stale);
         };
         let rules = self.host.rules(self.host_end.index, hook(self.direction))?;
         let exempts = rules.iter().any(|rule| !rule.is_everything());
-        let other = match self.direction {
-            Direction::Ingress => Direction::Egress,
-            Direction::Egress => Direction::Ingress,
-        };
-        let stays = !found.at_ifb || exempts;
-        let other_ifb = shaper::find(self.host, self.host_end, other)?.is_some_and(|other| other.at_ifb);
-        self.needs_place(other_ifb || (stays && found.at_ifb))?;
+        let other_ifb =
+            shaper::find(self.host, self.host_end, self.direction.other())?.is_some_and(|other| other.at_ifb);
+        // Where the pair's alias is somebody else's, a device must stay for the record.
+        let holds_record = !other_ifb && !record::has_room(self.host_end);
+        let stays = !found.at_ifb || exempts || holds_record;
+        let unlimited = Recorded { everything: everything && stays, ..unlimited };
+        self.needs_place(unlimited, other_ifb || (stays && found.at_ifb))?;
         // What waits goes its way in order; what comes does not wait any more.
         self.host.change_root_tbf(found.link.index, found.qdisc.handle, &Tbf::OPEN, None)?;
         if !stays {
             self.delete_ifb(&found)?;
         }
-        self.record(Recorded::Unlimited)?;
+        self.record(unlimited)?;
         Ok(true)
-    }
-
-    /// The packets go past the device first, then it goes, when nothing waits in it any more. Filters of the
-    /// reference plugin are not ours to remove: with those the device stays, open.
-    fn delete_ifb(&mut self, found: &Shaper) -> Result<()> {
-        self.host.delete_rules(self.host_end.index, hook(self.direction))?;
-        let redirects = self.host.redirects_at(self.host_end.index, hook(self.direction))?;
-        if redirects.iter().any(|redirect| redirect.to == found.link.index) {
-            return Ok(());
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            match self.host.root_qdisc(found.link.index)? {
-                Some(qdisc) if qdisc.statistics.backlog_packets > 0 => sleep(POLL),
-                _ => break,
-            }
-        }
-        Ok(self.host.delete_link(found.link.index)?)
-    }
-
-    /// Changes a filter in place. Packets that wait may be larger than the new burst, and would wait forever
-    /// then: no new ones of that size are let in, and those that are there are let out first.
-    fn retune(&mut self, found: &Shaper, want: &Tbf) -> Result<()> {
-        let (link, handle) = (found.link.index, found.qdisc.handle);
-        // Nothing ever waits in an open filter.
-        let may_hold_larger = !found.tbf.is_open() && want.burst_bytes < found.tbf.burst_bytes;
-        if may_hold_larger && want.burst_bytes < LARGEST_PACKET {
-            let mut opening = Tbf {
-                rate_bytes_per_sec: found.tbf.rate_bytes_per_sec.max(want.rate_bytes_per_sec),
-                burst_bytes: found.tbf.burst_bytes,
-                limit_bytes: found.tbf.limit_bytes.max(want.limit_bytes),
-            };
-            self.host.change_root_tbf(link, handle, &opening, Some(want.burst_bytes))?;
-            let waiting = self.host.root_qdisc(link)?.map(|qdisc| qdisc.statistics).unwrap_or_default();
-            if waiting.backlog_bytes > 0 {
-                let in_time = u64::from(waiting.backlog_bytes) * DRAINS_PER_SECOND;
-                opening.rate_bytes_per_sec = opening.rate_bytes_per_sec.max(in_time);
-                // At another rate the burst is another time; the largest packet must still pass.
-                opening.burst_bytes = opening.burst_bytes.max(LARGEST_PACKET);
-                self.host.change_root_tbf(link, handle, &opening, Some(want.burst_bytes))?;
-                self.wait_for(link, waiting.bytes + u64::from(waiting.backlog_bytes))?;
-            }
-        }
-        Ok(self.host.change_root_tbf(link, handle, want, None)?)
-    }
-
-    /// Until so many bytes have passed.
-    fn wait_for(&mut self, link: u32, bytes: u64) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            let now = self.host.root_qdisc(link)?.map(|qdisc| qdisc.statistics).unwrap_or_default();
-            if now.bytes >= bytes || now.backlog_packets == 0 {
-                break;
-            }
-            sleep(POLL);
-        }
-        Ok(())
-    }
-
-    /// What leaves the host's end can be sent through an ifb only where there is no `ingress` qdisc.
-    fn can_have_ifb(&mut self) -> Result<bool> {
-        Ok(self.direction == Direction::Egress
-            || self.host.hook_kind(self.host_end.index)?.as_deref() != Some("ingress"))
     }
 
     fn record_allows(&mut self, want: &Tbf) -> Result<bool> {
         Ok(match self.read_record()?.of(self.direction) {
             None => true,
-            Some(Recorded::Unlimited) => false,
-            Some(Recorded::Limited(limit)) => {
+            Some(Recorded { limit: None, .. }) => false,
+            Some(Recorded { limit: Some(limit), .. }) => {
                 shaping::tbf(&limit, self.host_end.mtu, &Choice::default()) == *want
             }
-        })
-    }
-
-    fn read_record(&mut self) -> Result<Record> {
-        let host_end = self.current_host_end()?;
-        let devices = self.devices()?;
-        let links: Vec<&Link> = devices.iter().map(|(link, _)| link).collect();
-        Ok(record::read(&host_end, &links))
-    }
-
-    fn record(&mut self, recorded: Recorded) -> Result<()> {
-        let host_end = self.current_host_end()?;
-        let mut record = self.read_record()?;
-        record.set(self.direction, recorded);
-        let devices = self.devices()?;
-        let known = record::attachment(&host_end)
-            .or_else(|| devices.iter().find_map(|(link, _)| record::attachment(link)));
-        let known = known.as_ref().or(self.attachment);
-        if record::has_room(&host_end) || devices.is_empty() {
-            return record::write(self.host, &host_end, None, known, &record);
-        }
-        // Each of them has the whole record: none is left with an old one.
-        devices
-            .iter()
-            .try_for_each(|(ifb, at)| record::write(self.host, &host_end, Some((ifb, *at)), known, &record))
-    }
-
-    /// The direction before may have changed the alias.
-    fn current_host_end(&mut self) -> Result<Link> {
-        Ok(self.host.link_by_index(self.host_end.index)?.unwrap_or_else(|| self.host_end.clone()))
-    }
-
-    /// The ifbs that packets go through now.
-    fn devices(&mut self) -> Result<Vec<(Link, Direction)>> {
-        let mut devices = Vec::new();
-        for direction in [Direction::Egress, Direction::Ingress] {
-            let shaper = shaper::find(self.host, self.host_end, direction)?;
-            devices.extend(shaper.filter(|shaper| shaper.at_ifb).map(|shaper| (shaper.link, direction)));
-        }
-        Ok(devices)
-    }
-
-    fn has_ifb(&mut self) -> Result<bool> {
-        Ok(!self.devices()?.is_empty())
-    }
-
-    /// Before anything is changed: whether the change can be recorded after it.
-    fn needs_place(&self, will_have_ifb: bool) -> Result<()> {
-        if will_have_ifb || record::has_room(self.host_end) {
-            return Ok(());
-        }
-        Err(Error::NoPlaceForRecord {
-            interface: self.host_end.name.clone(),
-            alias: self.host_end.alias.clone().unwrap_or_default(),
         })
     }
 }

@@ -1,9 +1,12 @@
 //! What is shaped now, and changing it while traffic flows: for an operator's tool, without any config.
 
 mod change;
+mod make;
 mod pair;
+mod queue;
+mod recording;
 
-pub use change::{Change, change};
+pub use change::{Change, Known, change};
 pub use pair::{Pair, ShapedDirection, pairs};
 
 #[cfg(test)]

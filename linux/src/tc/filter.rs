@@ -1,0 +1,152 @@
+//! The u32 filters of a link as the kernel shows them, ours and those of others.
+
+use netlink_packet_route::RouteNetlinkMessage;
+
+use super::hook::Hook;
+use super::rule::{EVERYTHING, Key, Rule};
+use super::{TCA_KIND, TCA_OPTIONS, TCMSG_LEN, request};
+use crate::error::Result;
+use crate::netlink::{Reply, attributes, read_u32};
+use crate::rtnetlink::Rtnetlink;
+
+const RTM_NEWTFILTER: u16 = 44;
+const TCA_U32_SEL: u16 = 5;
+const TCA_U32_ACT: u16 = 7;
+/// `struct tc_u32_sel` and `struct tc_u32_key` (uapi/linux/pkt_cls.h).
+const SELECTOR_LEN: usize = 16;
+const KEY_LEN: usize = 16;
+/// `TC_U32_NODE` (uapi/linux/pkt_cls.h): a handle is 12 bits of table, 8 of bucket, 12 of number.
+const NODE_MASK: u32 = 0xFFF;
+
+const TCA_ACT_KIND: u16 = 1;
+const TCA_ACT_OPTIONS: u16 = 2;
+const TCA_MIRRED_PARMS: u16 = 2;
+/// Offsets in `struct tc_mirred` (uapi/linux/tc_act/tc_mirred.h).
+const MIRRED_EACTION: usize = 20;
+const MIRRED_IFINDEX: usize = 24;
+const TCA_EGRESS_REDIR: u32 = 1;
+
+/// A u32 filter.
+pub(super) struct Filter {
+    pub rule: Rule,
+    /// `pref` in the words of `tc`; smaller ones come first.
+    pub priority: u16,
+    /// Table, bucket and number.
+    pub handle: u32,
+}
+
+impl Filter {
+    /// `None` for a filter of another kind, and for what is not a filter, such as a hash table.
+    fn parse(reply: &Reply<'_>) -> Option<Self> {
+        let header = reply.payload.get(..TCMSG_LEN).filter(|_| reply.kind == RTM_NEWTFILTER)?;
+        let info = read_u32(&header[16..])?;
+        let (priority, protocol) = (u16::try_from(info >> 16).ok()?, u16::try_from(info & 0xFFFF).ok()?);
+        let (mut is_u32, mut rule) = (false, None);
+        for attribute in attributes(reply.payload, TCMSG_LEN) {
+            match attribute.kind() {
+                TCA_KIND => is_u32 = attribute.value() == b"u32\0",
+                TCA_OPTIONS if is_u32 => {
+                    let options = attribute.value();
+                    let selector = attributes(options, 0).find(|option| option.kind() == TCA_U32_SEL);
+                    rule = selector.and_then(|selector| parse_keys(selector.value())).map(|keys| Rule {
+                        protocol: u16::from_be(protocol),
+                        keys,
+                        to: redirect_target(options),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Some(Self { rule: rule?, priority, handle: read_u32(&header[8..])? })
+    }
+
+    /// By preference and number, both.
+    pub fn is_ours(&self, hook: Hook) -> bool {
+        let number = self.handle & NODE_MASK;
+        self.priority == self.rule.priority(hook)
+            && if self.rule.is_everything() { number == EVERYTHING } else { (1..=0x7FF).contains(&number) }
+    }
+}
+
+fn parse_keys(selector: &[u8]) -> Option<Vec<Key>> {
+    let keys = selector.get(SELECTOR_LEN..)?.as_chunks::<KEY_LEN>().0;
+    keys.iter()
+        .map(|key| {
+            Some(Key {
+                mask: u32::from_be(read_u32(key)?),
+                value: u32::from_be(read_u32(&key[4..])?),
+                offset: read_u32(&key[8..])?.cast_signed(),
+            })
+        })
+        .collect()
+}
+
+/// The device that the first "redirect to egress" among a u32 filter's actions names.
+fn redirect_target(options: &[u8]) -> Option<u32> {
+    let actions = attributes(options, 0).find(|option| option.kind() == TCA_U32_ACT)?;
+    attributes(actions.value(), 0).find_map(|action| {
+        let mut is_mirred = false;
+        let mut target = None;
+        for attribute in attributes(action.value(), 0) {
+            match attribute.kind() {
+                TCA_ACT_KIND => is_mirred = attribute.value() == b"mirred\0",
+                TCA_ACT_OPTIONS if is_mirred => {
+                    target = attributes(attribute.value(), 0)
+                        .find(|option| option.kind() == TCA_MIRRED_PARMS)
+                        .filter(|parameters| {
+                            parameters.value().get(MIRRED_EACTION..).and_then(read_u32)
+                                == Some(TCA_EGRESS_REDIR)
+                        })
+                        .and_then(|parameters| read_u32(parameters.value().get(MIRRED_IFINDEX..)?));
+                }
+                _ => {}
+            }
+        }
+        target
+    })
+}
+
+impl Rtnetlink {
+    /// Our rules at a hook of `link`. As `tc filter show dev NAME ingress`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn rules(&mut self, link: u32, hook: Hook) -> Result<Vec<Rule>> {
+        let filters = self.filters(link, hook)?;
+        Ok(filters.into_iter().filter(|filter| filter.is_ours(hook)).map(|filter| filter.rule).collect())
+    }
+
+    /// The indices of the devices that u32 filters at a hook of `link` redirect to, whoever made them; 0 for a
+    /// device that is gone.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn redirects(&mut self, link: u32, hook: Hook) -> Result<Vec<u32>> {
+        Ok(self.filters(link, hook)?.iter().filter_map(|filter| filter.rule.target()).collect())
+    }
+
+    pub(super) fn filters(&mut self, link: u32, hook: Hook) -> Result<Vec<Filter>> {
+        self.list(link, hook, Filter::parse)
+    }
+
+    /// Whether anything hangs at a hook of `link`: filters of any kind.
+    pub(super) fn has_filters(&mut self, link: u32, hook: Hook) -> Result<bool> {
+        Ok(!self.list(link, hook, |reply| (reply.kind == RTM_NEWTFILTER).then_some(()))?.is_empty())
+    }
+
+    fn list<T>(
+        &mut self,
+        link: u32,
+        hook: Hook,
+        parse: impl FnMut(&Reply<'_>) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        // An `ingress` qdisc would answer for the hook that it has.
+        if hook == Hook::Egress && !self.has_hook(link, hook)? {
+            return Ok(Vec::new());
+        }
+        let message = request(link, hook.parent(), None);
+        self.attempt_dump(&RouteNetlinkMessage::GetTrafficFilter(message), parse).map_err(|failure| {
+            self.failed(failure, link, |name| format!("list the filters at the {hook} hook of {name}"))
+        })
+    }
+}
