@@ -31,12 +31,17 @@ pub struct VethPair<'a> {
     pub bridge: u32,
 }
 
+/// By default each end is made with a queue for every CPU, of which the kernel uses the first and puts the others
+/// away again: with a grace period for each end, while every other change of a link waits.
+const ONE_QUEUE: [LinkAttribute; 2] = [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
+
 impl Rtnetlink {
     /// Creates a pair whose peer is born in the pod's namespace under its final name, the host's end in the
     /// bridge, all in one request. Both ends are down. The returned link is the host's end; its `peer` is the
     /// index of the pod's end.
     ///
-    /// As `ip link add HOST address MAC mtu N master BRIDGE type veth peer POD address MAC mtu N netns PATH`.
+    /// As `ip link add HOST address MAC mtu N master BRIDGE numtxqueues 1 numrxqueues 1 type veth peer POD address MAC
+    /// mtu N numtxqueues 1 numrxqueues 1 netns PATH`.
     ///
     /// # Errors
     /// [`Error::MissingFeature`] without veth in the kernel; `EEXIST` when either name is taken; `EXFULL`
@@ -47,12 +52,14 @@ impl Rtnetlink {
         peer.attributes.push(LinkAttribute::Address(pair.pod_mac.0.to_vec()));
         peer.attributes.push(LinkAttribute::NetNsFd(pod.as_raw_fd()));
         peer.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
+        peer.attributes.extend(ONE_QUEUE);
 
         let mut host = LinkMessage::default();
         host.attributes.push(LinkAttribute::IfName(pair.host_name.to_owned()));
         host.attributes.push(LinkAttribute::Address(pair.host_mac.0.to_vec()));
         host.attributes.push(LinkAttribute::Controller(pair.bridge));
         host.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
+        host.attributes.extend(ONE_QUEUE);
         host.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),

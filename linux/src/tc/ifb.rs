@@ -2,7 +2,7 @@
 
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage};
 use nix::errno::Errno;
 
 use crate::error::{Feature, Result};
@@ -25,25 +25,19 @@ pub struct Ifb<'a> {
     pub mac: Mac,
     /// Largest packet in bytes: that of the link whose packets it takes.
     pub mtu: u32,
-    /// What it is for (`ip link set NAME alias …`), at most 255 bytes.
-    pub alias: &'a str,
 }
 
 impl Rtnetlink {
-    /// Creates an ifb, up, with one queue in each direction: with several, each would be shaped by itself.
-    /// Its alias is set by a second request, for the kernel ignores it in the first; when that is refused,
-    /// the device is removed again.
+    /// Creates an ifb with one queue in each direction: with several, each would be shaped by itself. It is down,
+    /// so that it can get its filter without a moment in which the kernel stops it.
     ///
-    /// As `ip link add NAME address MAC mtu N txqueuelen 1000 numtxqueues 1 numrxqueues 1 up type ifb` and `ip link set
-    /// NAME alias TEXT`.
+    /// As `ip link add NAME address MAC mtu N txqueuelen 1000 numtxqueues 1 numrxqueues 1 type ifb`.
     ///
     /// # Errors
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without ifb in the kernel; `EEXIST` when the
     /// name is taken; otherwise the kernel's refusal.
     pub fn create_ifb(&mut self, ifb: &Ifb<'_>) -> Result<Link> {
         let mut message = LinkMessage::default();
-        message.header.flags = LinkFlags::Up;
-        message.header.change_mask = LinkFlags::Up;
         message.attributes.push(LinkAttribute::IfName(ifb.name.to_owned()));
         message.attributes.push(LinkAttribute::Address(ifb.mac.0.to_vec()));
         message.attributes.push(LinkAttribute::Mtu(ifb.mtu));
@@ -51,16 +45,8 @@ impl Rtnetlink {
         message.attributes.push(LinkAttribute::NumTxQueues(1));
         message.attributes.push(LinkAttribute::NumRxQueues(1));
         message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]));
-        let mut link = self
-            .create_link(message, ifb.name)
-            .map_err(|error| error.or_missing(Feature::Ifb, &[Errno::EOPNOTSUPP]))?;
-        if let Err(error) = self.set_alias(link.index, ifb.alias) {
-            // The first error is the one to tell.
-            let _ = self.delete_link(link.index);
-            return Err(error);
-        }
-        link.alias = Some(ifb.alias.to_owned());
-        Ok(link)
+        self.create_link(message, ifb.name)
+            .map_err(|error| error.or_missing(Feature::Ifb, &[Errno::EOPNOTSUPP]))
     }
 
     /// Every ifb of the namespace. As `ip link show type ifb`.
@@ -95,14 +81,13 @@ mod tests {
     const MAC: Mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
 
     #[test]
-    fn an_ifb_is_born_up_with_its_mtu_and_says_what_it_is_for() {
+    fn an_ifb_is_born_down_with_its_mtu() {
         let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
         assert!(rtnetlink.ifbs().unwrap().is_empty());
-        let made =
-            rtnetlink.create_ifb(&Ifb { name: "bwp0", mac: MAC, mtu: 1450, alias: "net pod eth0" }).unwrap();
+        let made = rtnetlink.create_ifb(&Ifb { name: "bwp0", mac: MAC, mtu: 1450 }).unwrap();
         let seen = rtnetlink.link_by_name("bwp0").unwrap().unwrap();
-        assert!(seen.up && seen.is(KIND));
-        assert_eq!((seen.mtu, seen.alias.as_deref()), (1450, Some("net pod eth0")));
+        assert!(!seen.up && seen.is(KIND));
+        assert_eq!(seen.mtu, 1450);
         assert_eq!((seen.index, seen.mac, made.mac), (made.index, Some(MAC), Some(MAC)));
         let all = rtnetlink.ifbs().unwrap();
         assert_eq!(all.iter().map(|link| link.index).collect::<Vec<_>>(), [made.index]);
@@ -112,10 +97,8 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_is_said_and_nothing_is_changed() {
         let (mut rtnetlink, _) = in_a_namespace_of_its_own();
-        let error = rtnetlink
-            .create_ifb(&Ifb { name: "host0", mac: MAC, mtu: 1500, alias: "" })
-            .map(|_| ())
-            .unwrap_err();
+        let error =
+            rtnetlink.create_ifb(&Ifb { name: "host0", mac: MAC, mtu: 1500 }).map(|_| ()).unwrap_err();
         assert_eq!(error.errno(), Some(Errno::EEXIST));
         assert!(rtnetlink.link_by_name("host0").unwrap().unwrap().is("veth"));
     }

@@ -44,7 +44,7 @@ fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
 mod tests {
     use nix::sched::{CloneFlags, unshare};
 
-    use crate::{Hook, Link, Mac, Rtnetlink, Rule, Tbf};
+    use crate::{Change, Hook, Link, Mac, Rtnetlink, Rule, Tbf};
 
     /// Other people's tool, in this test's namespace.
     pub fn tc(arguments: &str) -> String {
@@ -71,9 +71,8 @@ mod tests {
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
         let mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
-        let ifb =
-            rtnetlink.create_ifb(&super::Ifb { name: "bwp0", mac, mtu: veth.mtu, alias: "a pod" }).unwrap();
-        rtnetlink.set_root_tbf(ifb.index, &tbf).unwrap();
+        let ifb = rtnetlink.create_ifb(&super::Ifb { name: "bwp0", mac, mtu: veth.mtu }).unwrap();
+        rtnetlink.make(&[Change::set_root_tbf(ifb.index, &tbf), Change::set_up(ifb.index)]).unwrap();
         rtnetlink.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();
 
         for link in [veth.index, ifb.index] {

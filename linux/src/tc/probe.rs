@@ -34,9 +34,7 @@ fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
     const LOOPBACK: u32 = 1;
     let tbf = Tbf { rate_bytes_per_sec: 1_000_000, burst_bytes: 100_000, limit_bytes: 100_000 };
     let attempts = [
-        rtnetlink
-            .create_ifb(&Ifb { name: "probe", mac: Mac::local([0; 6]), mtu: 1500, alias: "probe" })
-            .map(|_| ()),
+        rtnetlink.create_ifb(&Ifb { name: "probe", mac: Mac::local([0; 6]), mtu: 1500 }).map(|_| ()),
         rtnetlink.set_root_tbf(LOOPBACK, &tbf),
         rtnetlink.set_rules(LOOPBACK, Hook::Ingress, &[Rule::everything(LOOPBACK)]).map(|_| ()),
     ];

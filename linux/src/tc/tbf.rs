@@ -6,6 +6,7 @@ use netlink_packet_route::tc::{TcAttribute, TcHandle, TcOption};
 use nix::errno::Errno;
 
 use super::request;
+use crate::change::Change;
 use crate::error::{Feature, Result};
 use crate::netlink::{attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
@@ -146,6 +147,28 @@ fn byte_nanoseconds(rate_bytes_per_sec: u64, ticks: u32) -> u128 {
     u128::from(rate_bytes_per_sec) * u128::from(ticks) * NANOSECONDS_PER_TICK
 }
 
+impl Change {
+    /// As [`Rtnetlink::set_root_tbf`].
+    pub fn set_root_tbf(link: u32, tbf: &Tbf) -> Self {
+        Self::root_tbf(link, HANDLE, tbf, None)
+    }
+
+    fn root_tbf(link: u32, handle: TcHandle, tbf: &Tbf, largest_bytes: Option<u32>) -> Self {
+        let mut message = request(link, TcHandle::ROOT, Some(KIND));
+        message.header.handle = handle;
+        message.attributes.push(TcAttribute::Options(tbf.options(largest_bytes)));
+        let rate = tbf.rate_bytes_per_sec;
+        Self {
+            request: RouteNetlinkMessage::NewQueueDiscipline(message),
+            flags: NLM_F_CREATE | NLM_F_REPLACE,
+            link,
+            operation: Box::new(move |name| format!("shape {name} to {rate} bytes per second")),
+            fine: &[],
+            missing: Some((Feature::Tbf, &[Errno::ENOENT])),
+        }
+    }
+}
+
 impl Rtnetlink {
     /// Makes `tbf` the root qdisc of a link, under the handle `1:`. One that is there under this handle is
     /// changed in place: what waits in its queue stays.
@@ -156,7 +179,7 @@ impl Rtnetlink {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_tbf`; `EINVAL` for a burst of 0
     /// bytes; otherwise the kernel's refusal.
     pub fn set_root_tbf(&mut self, link: u32, tbf: &Tbf) -> Result<()> {
-        self.replace_root_tbf(link, HANDLE, tbf, None)
+        self.make(&[Change::set_root_tbf(link, tbf)])
     }
 
     /// Changes the root qdisc of a link in place, when it is a token bucket filter: what waits in its queue
@@ -178,25 +201,7 @@ impl Rtnetlink {
         tbf: &Tbf,
         largest_bytes: Option<u32>,
     ) -> Result<()> {
-        self.replace_root_tbf(link, handle.into(), tbf, largest_bytes)
-    }
-
-    fn replace_root_tbf(
-        &mut self,
-        link: u32,
-        handle: TcHandle,
-        tbf: &Tbf,
-        largest_bytes: Option<u32>,
-    ) -> Result<()> {
-        let mut message = request(link, TcHandle::ROOT, Some(KIND));
-        message.header.handle = handle;
-        message.attributes.push(TcAttribute::Options(tbf.options(largest_bytes)));
-        let request = RouteNetlinkMessage::NewQueueDiscipline(message);
-        self.attempt(request, NLM_F_CREATE | NLM_F_REPLACE, |_| {}).map_err(|failure| {
-            let rate = tbf.rate_bytes_per_sec;
-            self.failed(failure, link, |name| format!("shape {name} to {rate} bytes per second"))
-                .or_missing(Feature::Tbf, &[Errno::ENOENT])
-        })
+        self.make(&[Change::root_tbf(link, handle.into(), tbf, largest_bytes)])
     }
 }
 

@@ -2,7 +2,7 @@
 //! one of its hooks send packets.
 
 use cni::Attachment;
-use linux::{Ifb, Link, Mac, Qdisc, Rtnetlink, Rule, Tbf};
+use linux::{Change, Ifb, Link, Mac, Qdisc, Rtnetlink, Rule, Tbf};
 
 use crate::burst::Burst;
 use crate::choice::Choice;
@@ -93,11 +93,17 @@ pub(crate) fn make_ifb(
     rules: impl FnOnce(u32) -> Vec<Rule>,
 ) -> Result<Made> {
     let name = ifb::claim_name(host, host_end, attachment, direction)?;
-    let alias = attachment.map(|attachment| ifb::alias(attachment, direction)).unwrap_or_default();
-    let ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random(), mtu: host_end.mtu, alias: &alias })?;
-    let shaped = host
-        .set_root_tbf(ifb.index, tbf)
-        .and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
+    let mut ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random(), mtu: host_end.mtu })?;
+    ifb.alias = attachment.map(|attachment| ifb::alias(attachment, direction));
+    let mut changes: Vec<Change> =
+        ifb.alias.iter().map(|alias| Change::set_alias(ifb.index, alias)).collect();
+    changes.extend([
+        Change::set_root_tbf(ifb.index, tbf),
+        Change::without_link_local_address(ifb.index),
+        Change::set_up(ifb.index),
+    ]);
+    let shaped =
+        host.make(&changes).and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
     match shaped {
         Ok(made_hook) => Ok(Made { ifb, made_hook }),
         Err(error) => {
