@@ -34,9 +34,15 @@ impl PodEnd<'_> {
             self.set_parameters(addressing, dad)?;
             has_ipv6.then(AddressEvents::open).transpose()
         })?;
+        let announced = addressing.has_family(true).then(|| Change::announce_ipv4_addresses(self.index));
         let addresses = addressing.ips.iter().map(|ip| Change::add_address(self.index, ip.address, dad));
         let routes = addressing.kernel_routes().map(|route| Change::add_route(self.index, &route));
-        let changes: Vec<Change> = addresses.chain([Change::set_up(self.index)]).chain(routes).collect();
+        let changes: Vec<Change> = announced
+            .into_iter()
+            .chain(addresses)
+            .chain([Change::set_up(self.index)])
+            .chain(routes)
+            .collect();
         self.rtnetlink.make(&changes)?;
         if let Some(events) = &mut events {
             events.until_usable(self.rtnetlink, self.index, self.name, DAD_PATIENCE)?;
@@ -49,9 +55,6 @@ impl PodEnd<'_> {
     fn set_parameters(&self, addressing: &Addressing, dad: DuplicateDetection) -> linux::Result<()> {
         let of = |family: &str, key: &str| format!("net/{family}/conf/{}/{key}", self.name);
         let skips_dad = dad == DuplicateDetection::Skip;
-        if addressing.has_family(true) {
-            sysctl::prefer(&of("ipv4", "arp_notify"), "1");
-        }
         if addressing.has_family(false) {
             sysctl::prefer(&of("ipv6", "ndisc_notify"), "1");
             sysctl::ensure_if_present(&of("ipv6", "disable_ipv6"), "0")?;
