@@ -25,6 +25,8 @@ const AT_ONCE: [usize; 2] = [16, 64];
 const CROWD: usize = 500;
 /// How many come one after the other, before and in the crowd.
 const COMERS: usize = 40;
+/// New pods ask for routers three times, four seconds apart (RFC 4861, section 10), each time by a frame to all ports.
+const SETTLING: Duration = Duration::from_secs(14);
 
 /// A table by its name on the command line.
 type Table = (&'static str, fn(&[Contender<'_>; 2]));
@@ -189,6 +191,7 @@ fn crowded(contender: &Contender<'_>, masquerade: bool) {
     let pods = pods(contender, CROWD);
     let attachments = attachments(contender, &pods, masquerade);
     at_once(&attachments, AT_ONCE[0], Attachment::add);
+    thread::sleep(SETTLING);
     let [add_crowded, del_crowded] = one_more(contender, masquerade);
     at_once(&attachments, AT_ONCE[0], |attachment| attachment.del());
     println!(
