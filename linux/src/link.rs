@@ -415,24 +415,24 @@ impl Rtnetlink {
             return links.iter().try_for_each(|link| self.delete_link(*link));
         };
         let group = LinkAttribute::Group(DELETION_GROUP | first);
-        for link in links {
+        let grouped = links.iter().map(|link| {
             let mut message = LinkMessage::default();
             message.header.index = *link;
             message.attributes.push(group.clone());
-            match self.attempt(RouteNetlinkMessage::NewLink(message), 0, |_| {}) {
-                Err(failure) if failure.errno() == Some(Errno::ENODEV) => {}
-                outcome => {
-                    outcome
-                        .map_err(|failure| failure.during(format_args!("set the group of link {link}")))?;
-                }
-            }
-        }
+            let change = Change::of_link(message, |name| format!("set the group of {name}"));
+            Change { fine: &[Errno::ENODEV], ..change }
+        });
         let mut message = LinkMessage::default();
-        message.attributes.push(group);
-        match self.attempt(RouteNetlinkMessage::DelLink(message), 0, |_| {}) {
-            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(()),
-            outcome => outcome.map_err(|failure| failure.during(format_args!("delete links {links:?}"))),
-        }
+        message.attributes.push(group.clone());
+        let deleted = Change {
+            request: RouteNetlinkMessage::DelLink(message),
+            flags: 0,
+            link: *first,
+            operation: Box::new(|name| format!("delete {name} and what goes with it")),
+            fine: &[Errno::ENODEV],
+            missing: None,
+        };
+        self.make(&grouped.chain([deleted]).collect::<Vec<_>>())
     }
 }
 
