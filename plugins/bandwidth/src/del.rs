@@ -21,11 +21,9 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     let is_ours = |link: &Link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
     // Without a namespace there is no pair: the kernel has deleted it.
     let pair = host_end::find(request, &mut host).ok();
-    if let Some(pair) = &pair {
+    if let Some(pair) = pair.as_ref().filter(|pair| !is_ours(pair)) {
         doomed.extend(devices_made_live(&mut host, pair)?);
-        if !is_ours(pair) {
-            release(&mut host, pair, &doomed)?;
-        }
+        release(&mut host, pair, &doomed)?;
     }
     if doomed.is_empty() {
         return Ok(());
