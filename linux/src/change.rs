@@ -11,6 +11,9 @@ use crate::error::{Error, Feature, Result};
 use crate::netlink::Failure;
 use crate::rtnetlink::Rtnetlink;
 
+/// So many go in one datagram: if all of them are refused, the socket still has room for what the kernel says.
+const TOGETHER: usize = 64;
+
 /// A request that changes something at one link.
 pub struct Change {
     pub(crate) request: RouteNetlinkMessage,
@@ -36,11 +39,16 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// Makes all changes, in their order. One that is refused does not keep those after it.
+    /// Makes all changes, in their order. One that is refused does not keep those after it, as far as they are in
+    /// one datagram.
     ///
     /// # Errors
     /// The first refusal.
     pub fn make(&mut self, changes: &[Change]) -> Result<()> {
+        changes.chunks(TOGETHER).try_for_each(|changes| self.make_together(changes))
+    }
+
+    fn make_together(&mut self, changes: &[Change]) -> Result<()> {
         let Some(last) = changes.len().checked_sub(1) else { return Ok(()) };
         let mut refused = None;
         let requests = changes.iter().map(|change| (change.request.clone(), change.flags));

@@ -196,16 +196,15 @@ fn two_interfaces_of_a_pod_are_checked_each_for_itself() {
     assert!(owners(&node).is_empty());
 }
 
-/// DEL looks for it only where the config asks: pods without it pay nothing.
 #[test]
-fn gc_takes_what_a_changed_config_left_and_nothing_else() {
+fn gc_takes_what_a_pod_left_whose_del_never_came_and_nothing_else() {
     let node = Node::new();
     let elsewhere = changed(&config(), json!({"name": "elsewhere", "cniVersion": "1.1.0"}));
     let pods = ["c1", "c2", "c3"].map(Pod::new);
     for (pod, config) in pods.iter().zip([&config(), &config(), &elsewhere]) {
         node.call("bridge", pod).add(config);
     }
-    node.call("bridge", &pods[0]).del(&bridge(json!({})));
+    pods[0].look("ip link delete eth0");
     assert_eq!(owners(&node), ["elsewhere/c3/eth0", "pods/c1/eth0", "pods/c2/eth0"]);
     let gc = json!({
         "cniVersion": "1.1.0", "macspoofchk": false,
@@ -213,6 +212,24 @@ fn gc_takes_what_a_changed_config_left_and_nothing_else() {
     });
     node.call("bridge", &pods[0]).verb("GC", &changed(&config(), gc)).unwrap();
     assert_eq!((owners(&node), sources(&node)), (vec!["elsewhere/c3/eth0".into(), "pods/c2/eth0".into()], 2));
+}
+
+#[test]
+fn a_del_whose_config_no_longer_asks_for_it_ends_it_and_the_next_add_is_not_silenced() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let unchecked = bridge(json!({}));
+    for with_namespace in [true, false] {
+        node.call("bridge", &pod).add(&config());
+        let call = node.call("bridge", &pod);
+        let call = if with_namespace { call } else { call.with("CNI_NETNS", "") };
+        call.del(&unchecked);
+        assert_eq!((owners(&node), sources(&node)), (vec![], 0));
+    }
+    node.call("bridge", &pod).add(&unchecked);
+    let other = Pod::new("c2");
+    let result = node.call("bridge", &other).add(&unchecked);
+    let (address, _) = result["ips"][0]["address"].as_str().unwrap().split_once('/').unwrap();
+    tests::eventually("what the pod sends arrives", || pod.reaches(address, 56));
 }
 
 fn check(node: &Node, pod: &Pod, result: &Value) -> Result<Value, Failure> {

@@ -1,8 +1,6 @@
 //! Intermediate functional blocks: devices that queue what arrived at another link.
 
-use netlink_packet_core::NLM_F_DUMP;
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use nix::errno::Errno;
 
 use crate::error::{Feature, Result};
@@ -51,25 +49,10 @@ impl Rtnetlink {
 
     /// Every ifb of the namespace. As `ip link show type ifb`.
     ///
-    /// The kernel filters by the kind; it sends every link when the kind is unknown to it, hence the
-    /// filter here.
-    ///
     /// # Errors
     /// The kernel's refusal.
     pub fn ifbs(&mut self) -> Result<Vec<Link>> {
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]));
-        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let mut found = Vec::new();
-        self.query(
-            RouteNetlinkMessage::GetLink(message),
-            NLM_F_DUMP,
-            format_args!("list ifb devices"),
-            |reply| {
-                found.extend(Link::parse(&reply).filter(|link| link.is(KIND)));
-            },
-        )?;
-        Ok(found)
+        self.links_of_kind(KIND)
     }
 }
 

@@ -195,16 +195,17 @@ impl Addition<'_> {
     /// cannot be asked to delete a bridge only if it has no ports.
     fn undo(&mut self) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
+        let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));
+        // Frames are checked until their device is gone.
         let spoof_check = self
             .spoof_checked
             .as_deref()
             .map_or(Ok(()), |port| spoof_check::end(&mut Nftables::open()?, self.request, Some(port)));
-        let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));
         let ipam = match &self.ipam {
             Some(ipam) if self.addressed => ipam.del().map_err(Error::from),
             _ => Ok(()),
         };
-        for error in [masquerade, spoof_check, link, ipam].into_iter().filter_map(Result::err) {
+        for error in [masquerade, link, spoof_check, ipam].into_iter().filter_map(Result::err) {
             let container = self.request.container_id();
             cni::note(format_args!("bridge: while undoing a failed ADD of container {container}: {error}"));
         }

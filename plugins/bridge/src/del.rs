@@ -11,8 +11,8 @@ use crate::reference::{self, Maker};
 use crate::spoof_check;
 
 /// What weir made is found without `prevResult`, and without the config but for the IPAM plugin's name: it may
-/// have changed since ADD, and a DEL that refuses is a leak. Only the spoof check is looked for where the config
-/// asks for it: what a changed config leaves of that is an entry for a port that is gone, and GC's to collect.
+/// have changed since ADD, and a DEL that refuses is a leak. That goes for the spoof check, too: what is left of it
+/// would drop what the container sends when it is attached again.
 ///
 /// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the
 /// socket waits; deleting the device waits for grace periods of its own, so the socket stays open until
@@ -37,7 +37,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         errors.extend(pair.rtnetlink.delete_link(pair.end).err().map(Error::from));
     }
     let asked = Asked::of(request);
-    if let Some(nftables) = nftables.as_mut().filter(|_| asked.macspoofchk) {
+    if let Some(nftables) = nftables.as_mut() {
         errors.extend(spoof_check::end(nftables, request, host_name.as_deref()).err());
     }
     errors.extend(reference::remove(nftables.as_mut(), request, maker, asked));

@@ -10,8 +10,9 @@ use crate::reference;
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     if let Some(valid) = request.valid_attachments()? {
-        errors.extend(remove_entries(request, &valid).unwrap_or_else(|error| vec![error]));
+        // Frames are checked until their device is gone.
         errors.extend(delete_pairs(request, &valid).unwrap_or_else(|error| vec![error]));
+        errors.extend(remove_entries(request, &valid).unwrap_or_else(|error| vec![error]));
     }
     let delegated = ipam_of(request).and_then(|ipam| match ipam {
         Some(ipam) => Ok(request.delegate(&ipam)?.gc()?),
@@ -39,16 +40,26 @@ fn remove_entries(request: &Request, valid: &[ValidAttachment]) -> Result<Vec<Er
         });
         attachment.is_in(&request.network) && !is_valid
     };
-    for attachment in nftables.attachments()?.iter().filter(|attachment| is_stale(attachment)) {
-        errors.extend(nftables.remove_attachment(attachment).err().map(Error::from));
-    }
-    for (attachment, port) in nftables.spoof_checks()? {
-        if is_stale(&attachment) {
-            let removed = nftables.remove_listed_spoof_check(&attachment, &port);
-            errors.extend(removed.err().map(Error::SpoofCheck));
+    match nftables.attachments() {
+        Ok(attachments) => {
+            for attachment in attachments.iter().filter(|attachment| is_stale(attachment)) {
+                errors.extend(nftables.remove_attachment(attachment).err().map(Error::from));
+            }
         }
+        Err(error) => errors.push(error.into()),
     }
-    errors.extend(reference::collect(&mut nftables, &request.network, valid)?);
+    match nftables.spoof_checks() {
+        Ok(checks) => {
+            for (attachment, port) in checks.iter().filter(|(attachment, _)| is_stale(attachment)) {
+                let removed = nftables.remove_listed_spoof_check(attachment, port);
+                errors.extend(removed.err().map(Error::SpoofCheck));
+            }
+        }
+        Err(error) => errors.push(Error::SpoofCheck(error)),
+    }
+    errors.extend(
+        reference::collect(&mut nftables, &request.network, valid).unwrap_or_else(|error| vec![error]),
+    );
     Ok(errors)
 }
 

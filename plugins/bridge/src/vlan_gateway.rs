@@ -19,10 +19,9 @@ pub(crate) fn ensure(
     bridge: &Link,
     network: &str,
 ) -> Result<Link> {
-    let mut made = None;
     for _ in 0..CANDIDATES {
         let Some(link) = host.link_by_name(&gateway.name)? else {
-            made = create(host, gateway, bridge)?;
+            create(host, gateway, bridge)?;
             continue;
         };
         if link.is("vlan") && link.peer == Some(bridge.index) {
@@ -30,16 +29,14 @@ pub(crate) fn ensure(
         }
         match port(host, &link)? {
             Some(port) if port.master == Some(bridge.index) => {
-                let outcome = complete(host, gateway, bridge, network, &link, &port);
-                if let (Err(_), Some(port)) = (&outcome, made) {
-                    // The first error is the one to tell.
-                    let _ = host.delete_link(port);
-                }
-                return outcome.map(|()| link);
+                // What fails here stays as it is: another ADD may use it already, and the next one completes it.
+                return complete(host, gateway, bridge, network, &link, &port).map(|()| link);
             }
             Some(port) if port.master.is_none() && is_named_by(gateway, bridge, &link) => {
                 host.delete_link(link.index)?;
             }
+            // Another ADD has just deleted the pair, whose bridge was made anew.
+            None if host.link_by_index(link.index)?.is_none() => {}
             _ => {
                 return Err(Error::NotAVlanGateway {
                     name: link.name,
@@ -60,9 +57,9 @@ pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
     Ok(other.flatten().filter(|other| other.is("veth") && other.peer == Some(link.index)))
 }
 
-/// Makes the pair with addresses of its own, which stay, and returns the index of the bridge's port; `None`
-/// when one of the names is taken, be it by another ADD a moment ago.
-fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<Option<u32>> {
+/// Makes the pair with addresses of its own, which stay, unless one of the names is taken, be it by another ADD a
+/// moment ago.
+fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<()> {
     let port_mac = Mac::random();
     let [.., a, b, c, d] = port_mac.0;
     let pair = VethPair {
@@ -74,8 +71,8 @@ fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<
         bridge: bridge.index,
     };
     match host.create_veth(&pair, &Namespace::open(OWN_NAMESPACE)?) {
-        Ok(port) => Ok(Some(port.index)),
-        Err(error) if error.is_taken() => Ok(None),
+        Ok(_) => Ok(()),
+        Err(error) if error.is_taken() => Ok(()),
         Err(error) if error.is_full() => Err(Error::BridgeFull { bridge: bridge.name.clone() }),
         Err(error) => Err(error.into()),
     }

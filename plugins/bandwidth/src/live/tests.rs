@@ -277,7 +277,7 @@ fn no_packet_is_lost_through_adding_changing_and_removing() {
         sent
     });
     for round in 0..10u64 {
-        for limit in [set(50_000_000), set(900_000_000 + round), set(40_000_000), Change::Remove] {
+        for limit in [set(500_000_000), set(9_000_000_000 + round), set(400_000_000), Change::Remove] {
             assert!(apply(&mut host, limit, limit));
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -315,11 +315,13 @@ fn a_busy_flow_goes_on_when_its_limit_becomes_a_thousandth() {
         std::thread::sleep(Duration::from_millis(500));
         assert!(apply(&mut host, set(mbits * 1_000_000), KEEP));
         std::thread::sleep(Duration::from_millis(200));
-        let before = received.load(Ordering::Relaxed);
+        let (before, begin) = (received.load(Ordering::Relaxed), Instant::now());
         std::thread::sleep(Duration::from_millis(600));
         let got = received.load(Ordering::Relaxed) - before;
         // at most what the rate lets through, and never nothing
-        assert!(got > 30_000 && got < 100_000 * mbits, "{mbits} Mbit/s: {got} bytes in 0.6 s");
+        let milliseconds = u64::try_from(begin.elapsed().as_millis()).unwrap();
+        let most = 125 * mbits * milliseconds * 13 / 10;
+        assert!(got > 30_000 && got < most, "{mbits} Mbit/s: {got} bytes in {milliseconds} ms");
     }
     assert!(apply(&mut host, Change::Remove, KEEP));
     sender.join().unwrap();
