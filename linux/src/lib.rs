@@ -14,6 +14,7 @@ mod existing;
 mod grace_period;
 mod iptables;
 mod link;
+mod link_change;
 mod mac;
 mod namespace;
 mod netlink;

@@ -1,11 +1,8 @@
 //! Links: what the kernel says of one, and the changes that every kind of link knows.
 
-use netlink_packet_core::{DefaultNla, Emitable, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
-    LinkMessage,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
 
 use crate::bridge_vlan::BridgeVlans;
@@ -136,89 +133,8 @@ impl Link {
     }
 }
 
-/// One attribute with its header; what is in it is a multiple of four bytes.
-fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
-    let nla = DefaultNla::new(kind, value.to_vec());
-    let mut bytes = vec![0; nla.buffer_len()];
-    nla.emit(&mut bytes);
-    bytes
-}
-
 fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
-}
-
-impl Change {
-    /// As [`Rtnetlink::set_up`].
-    pub fn set_up(link: u32) -> Self {
-        Self::set_flag(link, LinkFlags::Up, true)
-    }
-
-    fn set_flag(link: u32, flag: LinkFlags, on: bool) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.header.change_mask = flag;
-        if on {
-            message.header.flags = flag;
-        }
-        let state = if on { "on" } else { "off" };
-        Self::of_link(message, move |name| format!("switch {flag:?} {state} for {name}"))
-    }
-
-    /// As [`Rtnetlink::set_alias`].
-    pub fn set_alias(link: u32, alias: &str) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.attributes.push(alias_attribute(alias));
-        Self::of_link(message, |name| format!("set the alias of {name}"))
-    }
-
-    /// Keeps the kernel from giving a link a link-local IPv6 address when it goes up: a bridge's port and an ifb
-    /// never use one, but finding out that nobody else has it takes the kernel a second of timers, and the lock
-    /// that every other change of a link waits for. Where there is no IPv6, nothing happens.
-    ///
-    /// As `ip link set dev NAME addrgenmode none`.
-    pub fn without_link_local_address(link: u32) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
-            AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
-        ])]));
-        let change = Self::of_link(message, |name| format!("switch link-local addresses off for {name}"));
-        Self { fine: &[Errno::EAFNOSUPPORT], ..change }
-    }
-
-    /// Makes the kernel announce a link's IPv4 addresses when it goes up, so that neighbours forget who had them
-    /// before. For what makes things better but not right: a kernel that cannot be told so is no error.
-    ///
-    /// As `sysctl -w net.ipv4.conf.NAME.arp_notify=1`, which costs more the more namespaces there are: the kernel
-    /// looks through all of their parameters of that name.
-    pub fn announce_ipv4_addresses(link: u32) -> Self {
-        /// uapi/linux/if_link.h and uapi/linux/ip.h
-        const IFLA_AF_SPEC: u16 = 26;
-        const IFLA_INET_CONF: u16 = 1;
-        const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
-        let on = 1u32.to_ne_bytes();
-        let family = u16::from(u8::from(AddressFamily::Inet));
-        let spec = nested(family, &nested(IFLA_INET_CONF, &nested(IPV4_DEVCONF_ARP_NOTIFY, &on)));
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, spec)));
-        let change = Self::of_link(message, |name| format!("announce the addresses of {name}"));
-        Self { fine: &[Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL], ..change }
-    }
-
-    /// A change of the link that `message`'s header names; `operation` gets its name and completes "cannot …".
-    pub(crate) fn of_link(message: LinkMessage, operation: impl Fn(&str) -> String + 'static) -> Self {
-        Self {
-            link: message.header.index,
-            request: RouteNetlinkMessage::NewLink(message),
-            flags: 0,
-            operation: Box::new(operation),
-            fine: &[],
-            missing: None,
-        }
-    }
 }
 
 impl Rtnetlink {
@@ -486,46 +402,6 @@ mod tests {
         rtnetlink.delete_link(made[0]).unwrap();
         rtnetlink.delete_links(&made).unwrap();
         assert_eq!(rtnetlink.links_of_kind("bridge").unwrap(), []);
-    }
-
-    #[test]
-    fn a_link_is_told_to_announce_its_ipv4_addresses() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let bridge = bridges(&mut rtnetlink, &["br0"])[0];
-        let shown = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/br0/arp_notify").unwrap();
-        assert_eq!(shown(), "0\n");
-        rtnetlink.make(&[Change::announce_ipv4_addresses(bridge)]).unwrap();
-        assert_eq!(shown(), "1\n");
-    }
-
-    #[test]
-    fn of_several_changes_the_refused_one_is_told_and_the_others_are_made() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let made = bridges(&mut rtnetlink, &["br0", "br1"]);
-        let changes =
-            [Change::set_alias(made[0], "one"), Change::set_up(4711), Change::set_alias(made[1], "two")];
-        let refused = rtnetlink.make(&changes).unwrap_err();
-        assert_eq!(refused.errno(), Some(Errno::ENODEV), "{refused}");
-        assert!(refused.to_string().contains("4711"), "{refused}");
-        let alias = |name| rtnetlink.link_by_name(name).unwrap().unwrap().alias;
-        assert_eq!(["br0", "br1"].map(alias), [Some("one".to_owned()), Some("two".to_owned())]);
-    }
-
-    #[test]
-    fn a_link_without_a_link_local_address_goes_up_without_one() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName("one".to_owned()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
-        let one = rtnetlink.create_link(message, "one").unwrap();
-        let other = one.peer.unwrap();
-        let silent = Change::without_link_local_address(one.index);
-        rtnetlink.make(&[silent, Change::set_up(one.index), Change::set_up(other)]).unwrap();
-        let mut count = |link| rtnetlink.addresses(link).unwrap().len();
-        assert_eq!((count(one.index), count(other)), (0, 1));
     }
 
     #[test]
