@@ -361,7 +361,7 @@ pub(crate) const IMPOSSIBLE_NAME: &str = ".";
 
 /// Most bytes of a name (`IFNAMSIZ` in uapi/linux/if.h, less its zero).
 const NAME_MAX: usize = 15;
-/// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, with the closing zero).
+/// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
 const ALIAS_MAX: usize = 255;
 
 /// Without a closing zero, as `ip` sends it: with one, the kernel refuses the longest alias.

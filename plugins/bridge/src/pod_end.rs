@@ -50,8 +50,8 @@ impl PodEnd<'_> {
         Ok(())
     }
 
-    /// Only what IPv6 addresses need must succeed: announcements and the link-local address of an IPv4 pod
-    /// are worth no failed ADD where `/proc/sys` is read-only.
+    /// What IPv6 needs, which netlink cannot set. Only what addresses need must succeed: announcements and the
+    /// link-local address of an IPv4 pod are worth no failed ADD where `/proc/sys` is read-only.
     fn set_parameters(&self, addressing: &Addressing, dad: DuplicateDetection) -> linux::Result<()> {
         let of = |family: &str, key: &str| format!("net/{family}/conf/{}/{key}", self.name);
         let skips_dad = dad == DuplicateDetection::Skip;
