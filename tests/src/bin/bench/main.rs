@@ -25,8 +25,15 @@ const AT_ONCE: [usize; 2] = [16, 64];
 const CROWD: usize = 500;
 /// How many come one after the other, before and in the crowd.
 const COMERS: usize = 40;
-/// New pods ask for routers three times, four seconds apart (RFC 4861, section 10), each time by a frame to all ports.
-const SETTLING: Duration = Duration::from_secs(14);
+/// Between one who came and went and the next: what pods report of themselves goes to every port, and what the kernel
+/// does after a DEL takes its time.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The kernel takes a namespace apart after it was closed, and holds RTNL for that now and then: a hundred are gone
+/// within a second. None is closed while anything is timed.
+const CLOSING: Duration = Duration::from_secs(3);
+/// New pods ask for routers after about 1, 5, 13, 29 and 61 s (RFC 7559), each time by a frame to every port: a second
+/// of work in all for the crowd, between which the others come.
+const SETTLING: Duration = Duration::from_secs(33);
 
 /// A table by its name on the command line.
 type Table = (&'static str, fn(&[Contender<'_>; 2]));
@@ -94,11 +101,11 @@ fn chain_name(masquerade: bool) -> &'static str {
 
 fn alone(contenders: &[Contender<'_>; 2], masquerade: bool) {
     let mut times: [[Times; 4]; 2] = Default::default();
+    let pods = contenders.each_ref().map(|contender| pods(contender, "alone", 1 + ALONE));
     // The first round makes bridges and tables and is not counted.
     for round in 0..=ALONE {
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            let pod = Pod::new(&format!("{}-{round}", contender.name));
-            let mut attachment = contender.attachment(&pod, masquerade);
+        for ((contender, pods), times) in contenders.iter().zip(&pods).zip(&mut times) {
+            let mut attachment = contender.attachment(&pods[round], masquerade);
             let add = attachment.add();
             let taken = [add, attachment.shaping, attachment.check(), attachment.del()];
             if round > 0 {
@@ -108,6 +115,7 @@ fn alone(contenders: &[Contender<'_>; 2], masquerade: bool) {
             }
         }
     }
+    close(pods);
     let [ours, theirs] = &mut times;
     let verbs = ["ADD", "ADD, bandwidth alone", "CHECK", "DEL"];
     for (verb, (ours, theirs)) in verbs.iter().zip(ours.iter_mut().zip(theirs)) {
@@ -147,9 +155,9 @@ fn at_once(
 
 fn together(contenders: &[Contender<'_>; 2], threads: usize, masquerade: bool) {
     let mut rows: Vec<Vec<(f64, f64, f64)>> = Vec::new();
-    for contender in contenders {
-        let pods = pods(contender, TOGETHER);
-        let attachments = attachments(contender, &pods, masquerade);
+    let pods = contenders.each_ref().map(|contender| pods(contender, "together", TOGETHER));
+    for (contender, pods) in contenders.iter().zip(&pods) {
+        let attachments = attachments(contender, pods, masquerade);
         let added = at_once(&attachments, threads, Attachment::add);
         let deleted = at_once(&attachments, threads, |attachment| attachment.del());
         rows.push(
@@ -163,6 +171,7 @@ fn together(contenders: &[Contender<'_>; 2], threads: usize, masquerade: bool) {
                 .collect(),
         );
     }
+    close(pods);
     for (verb, (ours, theirs)) in ["ADD", "DEL"].iter().zip(rows[0].iter().zip(&rows[1])) {
         println!(
             "| {threads} | {} | {verb} | {:.1} | {:.1} | {:.0} | {:.1} | {:.1} | {:.0} | {:.1} |",
@@ -178,8 +187,14 @@ fn together(contenders: &[Contender<'_>; 2], threads: usize, masquerade: bool) {
     }
 }
 
-fn pods(contender: &Contender<'_>, count: usize) -> Vec<Pod> {
-    (0..count).map(|pod| Pod::new(&format!("{}-many-{pod}", contender.name))).collect()
+fn pods(contender: &Contender<'_>, group: &str, count: usize) -> Vec<Pod> {
+    (0..count).map(|pod| Pod::new(&format!("{}-{group}-{pod}", contender.name))).collect()
+}
+
+/// Closes pods, and waits until the kernel has taken their namespaces apart.
+fn close<T>(pods: T) {
+    drop(pods);
+    thread::sleep(CLOSING);
 }
 
 fn attachments(contender: &Contender<'_>, pods: &[Pod], masquerade: bool) -> Vec<Mutex<Attachment>> {
@@ -188,12 +203,13 @@ fn attachments(contender: &Contender<'_>, pods: &[Pod], masquerade: bool) -> Vec
 
 fn crowded(contender: &Contender<'_>, masquerade: bool) {
     let [add, del] = one_more(contender, masquerade);
-    let pods = pods(contender, CROWD);
+    let pods = pods(contender, "crowd", CROWD);
     let attachments = attachments(contender, &pods, masquerade);
     at_once(&attachments, AT_ONCE[0], Attachment::add);
     thread::sleep(SETTLING);
     let [add_crowded, del_crowded] = one_more(contender, masquerade);
     at_once(&attachments, AT_ONCE[0], |attachment| attachment.del());
+    close(pods);
     println!(
         "| {} | {} | {add:.2} | {add_crowded:.2} | {:.2} | {del:.2} | {del_crowded:.2} | {:.2} |",
         chain_name(masquerade),
@@ -206,11 +222,13 @@ fn crowded(contender: &Contender<'_>, masquerade: bool) {
 /// The p50 of ADD and DEL of pods that come and go one after the other.
 fn one_more(contender: &Contender<'_>, masquerade: bool) -> [f64; 2] {
     let mut times: [Times; 2] = Default::default();
-    for comer in 0..COMERS {
-        let pod = Pod::new(&format!("{}-comer-{comer}", contender.name));
-        let mut attachment = contender.attachment(&pod, masquerade);
+    let pods = pods(contender, "comer", COMERS);
+    for pod in &pods {
+        let mut attachment = contender.attachment(pod, masquerade);
         times[0].0.push(attachment.add());
         times[1].0.push(attachment.del());
+        thread::sleep(PAUSE);
     }
+    close(pods);
     times.map(|mut times| times.quantile(50))
 }
