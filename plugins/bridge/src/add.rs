@@ -9,6 +9,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::host_end::{CANDIDATES, HostEnd};
 use crate::pod_end::PodEnd;
+use crate::pod_mac;
 use crate::spoof_check;
 use crate::vlan_gateway;
 
@@ -66,7 +67,7 @@ impl Addition<'_> {
         device::ensure_gateways(&mut self.host, gateway, &addressing.gateways, self.config.force_address)?;
         enable_forwarding(&addressing)?;
 
-        let pod_mac = self.config.mac.unwrap_or_else(Mac::random);
+        let pod_mac = self.config.mac.unwrap_or_else(|| pod_mac::following(self.request, &addressing));
         let host_end = self.create_pair(&bridge, pod_mac)?;
         self.host_end = Some(host_end.index);
         if self.config.macspoofchk {
@@ -85,6 +86,7 @@ impl Addition<'_> {
                 rtnetlink: &mut self.pod,
                 index,
                 name: self.request.interface(),
+                is_known: self.config.mac.is_none(),
             }
             .configure(&addressing, self.config.dad)?;
         }

@@ -13,6 +13,7 @@ mod error;
 mod gc;
 mod host_end;
 mod pod_end;
+mod pod_mac;
 mod reference;
 mod spoof_check;
 mod status;

@@ -21,27 +21,34 @@ pub(crate) struct PodEnd<'a> {
     pub index: u32,
     /// Name of the interface.
     pub name: &'a str,
+    /// Whether its hardware address [follows](crate::pod_mac) from its address: then no neighbour has another one
+    /// in mind.
+    pub is_known: bool,
 }
 
 impl PodEnd<'_> {
     /// Brings the interface up with its addresses and routes. When this returns, all of them are usable.
     ///
-    /// The addresses come before the link is up, so that the kernel announces them (`arp_notify`,
-    /// `ndisc_notify`) and neighbours forget who had them before.
+    /// The kernel announces IPv4 addresses when an interface goes up (`arp_notify`): a frame to every pod on the bridge.
+    /// Where none is needed, it is told to only afterwards, for the next time.
     pub fn configure(&mut self, addressing: &Addressing, dad: DuplicateDetection) -> Result<()> {
-        let has_ipv6 = addressing.has_family(false);
-        let mut events = self.namespace.enter(|| {
-            self.set_parameters(addressing, dad)?;
-            has_ipv6.then(AddressEvents::open).transpose()
-        })?;
-        let announced = addressing.has_family(true).then(|| Change::announce_ipv4_addresses(self.index));
+        let mut events = None;
+        if addressing.has_family(false) {
+            events = Some(self.namespace.enter(|| {
+                self.set_ipv6_parameters(dad)?;
+                AddressEvents::open()
+            })?);
+        }
+        let announcement = addressing.has_family(true).then(|| Change::announce_ipv4_addresses(self.index));
+        let (before, after) = if self.is_known { (None, announcement) } else { (announcement, None) };
         let addresses = addressing.ips.iter().map(|ip| Change::add_address(self.index, ip.address, dad));
         let routes = addressing.kernel_routes().map(|route| Change::add_route(self.index, &route));
-        let changes: Vec<Change> = announced
+        let changes: Vec<Change> = before
             .into_iter()
             .chain(addresses)
             .chain([Change::set_up(self.index)])
             .chain(routes)
+            .chain(after)
             .collect();
         self.rtnetlink.make(&changes)?;
         if let Some(events) = &mut events {
@@ -50,19 +57,17 @@ impl PodEnd<'_> {
         Ok(())
     }
 
-    /// What IPv6 needs, which netlink cannot set. Only what addresses need must succeed: announcements and the
-    /// link-local address of an IPv4 pod are worth no failed ADD where `/proc/sys` is read-only.
-    fn set_parameters(&self, addressing: &Addressing, dad: DuplicateDetection) -> linux::Result<()> {
-        let of = |family: &str, key: &str| format!("net/{family}/conf/{}/{key}", self.name);
-        let skips_dad = dad == DuplicateDetection::Skip;
-        if addressing.has_family(false) {
-            sysctl::prefer(&of("ipv6", "ndisc_notify"), "1");
-            sysctl::ensure_if_present(&of("ipv6", "disable_ipv6"), "0")?;
-            if skips_dad {
-                sysctl::ensure_if_present(&of("ipv6", "accept_dad"), "0")?;
-            }
-        } else if skips_dad {
-            sysctl::prefer(&of("ipv6", "accept_dad"), "0");
+    /// What netlink cannot set, for a pod with IPv6 addresses. Only what the addresses need must succeed: an
+    /// announcement is worth no failed ADD where `/proc/sys` is read-only.
+    ///
+    /// An IPv4 pod is left as it is: its link-local address is nobody's concern here, and without the kernel's check
+    /// for duplicates its reports and solicitations would go to every pod on the bridge within this ADD.
+    fn set_ipv6_parameters(&self, dad: DuplicateDetection) -> linux::Result<()> {
+        let of = |key: &str| format!("net/ipv6/conf/{}/{key}", self.name);
+        sysctl::prefer(&of("ndisc_notify"), "1");
+        sysctl::ensure_if_present(&of("disable_ipv6"), "0")?;
+        if dad == DuplicateDetection::Skip {
+            sysctl::ensure_if_present(&of("accept_dad"), "0")?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Hardware addresses that somebody asks for.
+//! Hardware addresses: those that somebody asks for, and those that nobody chose.
 
 use serde_json::json;
 use tests::config::bridge;
-use tests::{Look, Node, Pod};
+use tests::{Look, Node, Pod, with_prev_result};
 
 const BY_ENVIRONMENT: &str = "02:00:00:00:00:01";
 const BY_ARGS: &str = "02:00:00:00:00:02";
@@ -36,6 +36,24 @@ fn addresses_that_nobody_chose_differ() {
     macs.sort();
     macs.dedup();
     assert_eq!(macs.len(), 3, "{macs:?}");
+}
+
+/// What the neighbours have cached must do: on a quiet node the kernel's announcement of a new pod is lost.
+#[test]
+fn who_knew_a_former_pod_reaches_the_next_one_of_its_address_at_once() {
+    const ADDRESS: &str = "10.244.0.77";
+    let node = Node::new();
+    let [peer, former, next] = ["peer", "former", "next"].map(Pod::new);
+    let config = bridge(json!({}));
+    let at_address = |pod: &Pod| node.call("bridge", pod).with("CNI_ARGS", format!("IP={ADDRESS}"));
+    node.call("bridge", &peer).add(&config);
+    let result = at_address(&former).add(&config);
+    assert!(peer.reaches(ADDRESS, 8));
+    at_address(&former).del(&with_prev_result(&config, &result));
+    let result = at_address(&next).add(&config);
+    let cached = peer.ip(&format!("neigh show {ADDRESS}"));
+    assert_eq!(cached[0]["lladdr"], result["interfaces"][2]["mac"]);
+    assert!(peer.reaches(ADDRESS, 8));
 }
 
 #[test]
