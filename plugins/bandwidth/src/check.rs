@@ -90,15 +90,23 @@ impl Checked<'_> {
         }
     }
 
+    /// No filter limits the direction, and what rules still send through an open ifb gets there.
     fn expect_none(self) -> Result<()> {
-        match shaper::find(self.host, self.host_end, self.direction)? {
-            Some(shaper) if !shaper.tbf.is_open() => Err(Error::StillShaped {
-                direction: self.direction.as_str(),
-                interface: shaper.link.name,
-                rate_bytes_per_sec: shaper.tbf.rate_bytes_per_sec,
-            }),
-            _ => Ok(()),
+        let direction = self.direction.as_str();
+        if let Some(shaper) = shaper::find(self.host, self.host_end, self.direction)?
+            && !shaper.tbf.is_open()
+        {
+            let rate_bytes_per_sec = shaper.tbf.rate_bytes_per_sec;
+            return Err(Error::StillShaped { direction, interface: shaper.link.name, rate_bytes_per_sec });
         }
+        for to in self.host.redirects(self.host_end.index, hook(self.direction))? {
+            match self.host.link_by_index(to)? {
+                Some(link) if !link.up => return Err(Error::IfbDown { direction, ifb: link.name }),
+                Some(_) => {}
+                None => return Err(Error::DeadEnd { direction, host_end: self.host_end.name.clone() }),
+            }
+        }
+        Ok(())
     }
 
     /// There is a filter with the limit's numbers, and what is exempt from it is what `subnets` says.

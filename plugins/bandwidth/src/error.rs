@@ -155,6 +155,16 @@ pub enum Error {
         /// Its name.
         ifb: String,
     },
+    /// CHECK: a direction without a limit goes to a device that is not there any more.
+    #[error(
+        "{direction} of {host_end} is dropped: the ifb device that its filters redirect to is gone; `weir limit {host_end} --{direction} none` removes the filters"
+    )]
+    DeadEnd {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The host's end.
+        host_end: String,
+    },
     /// CHECK: packets do not go through the device that shapes them.
     #[error("{direction} of {host_end} is not shaped: no filter redirects it to {ifb}")]
     NoRedirect {
@@ -250,6 +260,7 @@ impl From<Error> for Failure {
             | Error::Differs { .. }
             | Error::NoIfb { .. }
             | Error::IfbDown { .. }
+            | Error::DeadEnd { .. }
             | Error::NoRedirect { .. }
             | Error::RulesDiffer { .. }
             | Error::StillShaped { .. }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::setting::{Setting, ifbs};
+use crate::setting::{HOST, Setting, ifbs};
 
 const BOTH: &str = "--ingress 5M --egress 2M";
 
@@ -99,6 +99,33 @@ fn a_limit_where_only_the_shaper_is_gone_gets_a_new_one_and_the_rules_stay() {
             setting.delete();
         }
     }
+}
+
+/// After a limit was removed live, the exempt subnets' rules still send the rest through an open ifb.
+#[test]
+fn an_open_ifb_that_is_down_or_gone_fails_check_and_removing_the_limit_again_lets_traffic_pass() {
+    let [unshaped, _] = lists();
+    let setting = Setting::new();
+    setting.shape(keys(&unshaped));
+    limit(&setting, "--ingress none --egress none");
+    setting.check(keys(&unshaped)).unwrap();
+    for ifb in ifbs() {
+        tests::shell(&format!("ip link set {ifb} down"));
+        let failure = setting.check(keys(&unshaped)).unwrap_err();
+        assert!(failure.message.contains(&format!("ifb device {ifb} is down")), "{failure:?}");
+        tests::shell(&format!("ip link set {ifb} up"));
+        setting.check(keys(&unshaped)).unwrap();
+    }
+    for ifb in ifbs() {
+        tests::shell(&format!("ip link del {ifb}"));
+    }
+    let failure = setting.check(keys(&unshaped)).unwrap_err();
+    assert!(failure.message.contains("is gone") && failure.message.contains("weir limit"), "{failure:?}");
+    assert!(!setting.pod.reaches(HOST, 8));
+    limit(&setting, "--ingress none --egress none");
+    setting.check(keys(&unshaped)).unwrap();
+    assert!(setting.pod.reaches(HOST, 8));
+    setting.delete();
 }
 
 #[test]

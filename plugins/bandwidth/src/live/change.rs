@@ -106,10 +106,11 @@ impl Changing<'_> {
         let Some(found) = found else {
             // Removed behind our back: from now on that is as it should be.
             let stale = before.is_some_and(|before| before.limit.is_some());
+            let unblocked = self.delete_dead_ends()?;
             if stale {
                 self.record(unlimited)?;
             }
-            return Ok(stale);
+            return Ok(stale || unblocked);
         };
         let rules = self.host.rules(self.host_end.index, hook(self.direction))?;
         let exempts = rules.iter().any(|rule| !rule.is_everything());
@@ -127,6 +128,19 @@ impl Changing<'_> {
         }
         self.record(unlimited)?;
         Ok(true)
+    }
+
+    /// Removes the rules when the device that they send packets to is gone; tells whether it was.
+    fn delete_dead_ends(&mut self) -> Result<bool> {
+        let hook = hook(self.direction);
+        let rules = self.host.rules(self.host_end.index, hook)?;
+        for to in rules.iter().filter_map(linux::Rule::target) {
+            if self.host.link_by_index(to)?.is_none() {
+                self.host.delete_rules(self.host_end.index, hook)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn record_allows(&mut self, want: &Tbf) -> Result<bool> {
