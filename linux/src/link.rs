@@ -311,10 +311,7 @@ impl Rtnetlink {
     pub fn delete_link(&mut self, link: u32) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = link;
-        match self.attempt(RouteNetlinkMessage::DelLink(message), 0, |_| {}) {
-            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(()),
-            outcome => outcome.map_err(|failure| self.failed(failure, link, |name| format!("delete {name}"))),
-        }
+        self.make(&[deletion(link, message, |name| format!("delete {name}"))])
     }
 }
 
@@ -340,15 +337,20 @@ impl Rtnetlink {
         });
         let mut message = LinkMessage::default();
         message.attributes.push(group.clone());
-        let deleted = Change {
-            request: RouteNetlinkMessage::DelLink(message),
-            flags: 0,
-            link: *first,
-            operation: Box::new(|name| format!("delete {name} and what goes with it")),
-            fine: &[Errno::ENODEV],
-            missing: None,
-        };
+        let deleted = deletion(*first, message, |name| format!("delete {name} and what goes with it"));
         self.make(&grouped.chain([deleted]).collect::<Vec<_>>())
+    }
+}
+
+/// Deletes what the message names; `link` is what an error calls it by.
+fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> Change {
+    Change {
+        request: RouteNetlinkMessage::DelLink(message),
+        flags: 0,
+        link,
+        operation: Box::new(operation),
+        fine: &[Errno::ENODEV],
+        missing: None,
     }
 }
 

@@ -71,6 +71,14 @@ impl Tbf {
         u64::from(self.burst_bytes.abs_diff(shown_bytes)) <= tolerance
     }
 
+    /// Whether the numbers that the kernel shows can be these, which it was given.
+    #[must_use]
+    pub fn is_shown_as(&self, shown: &Self) -> bool {
+        shown.rate_bytes_per_sec == self.rate_bytes_per_sec
+            && shown.limit_bytes == self.limit_bytes
+            && self.allows_burst(shown.burst_bytes)
+    }
+
     /// A filter that lets everything pass at once. To put it in a filter's place opens the way without the gap
     /// that the removal of a qdisc makes: the kernel stops the link for a moment then, and drops what is sent.
     pub const OPEN: Self =
@@ -256,11 +264,7 @@ mod tests {
                     let set = Tbf { rate_bytes_per_sec, burst_bytes, limit_bytes };
                     rtnetlink.set_root_tbf(veth.index, &set).unwrap();
                     let seen = rtnetlink.root_qdisc(veth.index).unwrap().unwrap().tbf.unwrap();
-                    assert_eq!(
-                        (seen.rate_bytes_per_sec, seen.limit_bytes),
-                        (set.rate_bytes_per_sec, set.limit_bytes)
-                    );
-                    assert!(set.allows_burst(seen.burst_bytes), "set {set:?}, seen {seen:?}");
+                    assert!(set.is_shown_as(&seen), "set {set:?}, seen {seen:?}");
                 }
             }
         }
@@ -271,6 +275,9 @@ mod tests {
         let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
         assert!(tbf.allows_burst(3_028) && tbf.allows_burst(3_027));
         assert!(!tbf.allows_burst(3_000) && !tbf.allows_burst(3_200) && !tbf.allows_burst(21_474_835));
+        assert!(tbf.is_shown_as(&Tbf { burst_bytes: 3_027, ..tbf }));
+        assert!(!tbf.is_shown_as(&Tbf { limit_bytes: 15_139, ..tbf }));
+        assert!(!tbf.is_shown_as(&Tbf { rate_bytes_per_sec: 125_001, ..tbf }));
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Checked<'_> {
         if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
             return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
         }
-        if !ours || is_same(&shown, &want) || had_another_mtu(&shown, limit, choice) {
+        if !ours || want.is_shown_as(&shown) || had_another_mtu(&shown, limit, choice) {
             return Ok(());
         }
         if !want.allows_burst(shown.burst_bytes) {
@@ -154,12 +154,8 @@ impl Checked<'_> {
     }
 }
 
-fn is_same(shown: &Tbf, want: &Tbf) -> bool {
-    want.allows_burst(shown.burst_bytes) && shown.limit_bytes == want.limit_bytes
-}
-
 /// Whether the filter is one that was made when the link had another MTU, as before `tuning` later in the chain:
 /// burst and queue hold at least so many packets.
 fn had_another_mtu(shown: &Tbf, limit: &Limit, choice: &Choice) -> bool {
-    MTUS.into_iter().any(|mtu| is_same(shown, &shaping::tbf(limit, mtu, choice)))
+    MTUS.into_iter().any(|mtu| shaping::tbf(limit, mtu, choice).is_shown_as(shown))
 }

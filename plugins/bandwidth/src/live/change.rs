@@ -82,7 +82,7 @@ impl Changing<'_> {
     fn set(&mut self, limit: Limit) -> Result<bool> {
         let want = shaper::numbers(self.direction, &limit, self.host_end.mtu, &Choice::default());
         let found = shaper::find(self.host, self.host_end, self.direction)?;
-        if found.as_ref().is_some_and(|found| is_same(&found.tbf, &want)) && self.record_allows(&want)? {
+        if found.as_ref().is_some_and(|found| want.is_shown_as(&found.tbf)) && self.record_allows(&want)? {
             return Ok(false);
         }
         let before = self.read_record()?.of(self.direction);
@@ -152,11 +152,4 @@ impl Changing<'_> {
             }
         })
     }
-}
-
-/// Whether the filter that the kernel shows is the one that is wanted.
-fn is_same(shown: &Tbf, want: &Tbf) -> bool {
-    shown.rate_bytes_per_sec == want.rate_bytes_per_sec
-        && shown.limit_bytes == want.limit_bytes
-        && want.allows_burst(shown.burst_bytes)
 }
