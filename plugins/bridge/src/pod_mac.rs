@@ -11,9 +11,9 @@ use crate::addressing::Addressing;
 /// The hardware address of a pod for whom nobody asked for another: it follows from the network and the pod's first
 /// address. Neighbours that knew a former pod of that address reach the new one at once, by what they have cached.
 ///
-/// With a random one they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be over, then
-/// a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new one says something or its
-/// announcement gets through. The kernel's (`arp_notify`) is a frame to every pod on the bridge, sent while the
+/// With a random one they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be over,
+/// then a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new one says something or
+/// its announcement gets through. The kernel's (`arp_notify`) is a frame to every pod on the bridge, sent while the
 /// interface goes up, and on a quiet node the bridge drops it: the port's carrier comes later.
 ///
 /// Two pods have the same hardware address only where two have the same IP address on one network. A pod without
