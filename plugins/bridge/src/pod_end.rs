@@ -29,8 +29,8 @@ pub(crate) struct PodEnd<'a> {
 impl PodEnd<'_> {
     /// Brings the interface up with its addresses and routes. When this returns, all of them are usable.
     ///
-    /// The kernel announces IPv4 addresses when an interface goes up (`arp_notify`): a frame to every pod on the bridge.
-    /// Where none is needed, it is told to only afterwards, for the next time.
+    /// The kernel announces IPv4 addresses when an interface goes up (`arp_notify`): a frame to every pod on the
+    /// bridge. Where none is needed, it is told to only afterwards, for the next time.
     pub fn configure(&mut self, addressing: &Addressing, dad: DuplicateDetection) -> Result<()> {
         let mut events = None;
         if addressing.has_family(false) {
