@@ -162,7 +162,9 @@ fn del_finds_it_when_the_pair_is_gone() {
 #[test]
 fn what_a_lost_del_left_gives_way_to_the_next_add() {
     let (node, pod, other) = (Node::new(), Pod::new("c1"), Pod::new("c2"));
-    let first = add(&node, &pod, "10.244.0.2");
+    // Not the one that follows from the address, which the second ADD gives.
+    let asked_for = node.call("bridge", &pod).with("CNI_ARGS", "IP=10.244.0.2;MAC=02:00:00:00:00:01");
+    let first = asked_for.add(&config());
     pod.look("ip link delete eth0");
     node.look("rm /var/lib/cni/networks/pods/10.244.0.2");
     let second = add(&node, &pod, "10.244.0.2");
