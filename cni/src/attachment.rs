@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::alias_value;
+
 /// Where libcni keeps the result of each attachment until its DEL, in files `<network>-<container ID>-<interface>`
 /// (`libcni/api.go`, `CacheDir`).
 pub const LIBCNI_RESULTS: &str = "/var/lib/cni/results";
@@ -13,7 +15,7 @@ pub const OWN_RESULTS: &str = "/var/lib/weir/attachments";
 /// Names an attachment, also on the kernel objects that belong to it.
 ///
 /// Shown as `weir container=ID interface=NAME network=NAME pod=NAMESPACE/NAME`, which is the text of a
-/// link's alias.
+/// link's alias. The values are escaped, so that none of them can be read as another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     /// `name` of the network config.
@@ -28,35 +30,42 @@ pub struct Attachment {
 }
 
 const SIGNATURE: &str = "weir ";
+const POD: &str = "pod=";
+
 impl Attachment {
-    /// Ends a pod's name of which only the beginning is known.
+    /// Ends a pod's name of which only the beginning is known. A pod's own `…` is escaped.
     pub const CUT: char = '…';
 
     /// The most bytes that the kernel holds of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
     pub const ALIAS_MAX: usize = 255;
 
-    /// Reads what [`Attachment`]'s text says; `None` for a text of somebody else. Where the kernel cut the text off,
-    /// the pod's name ends with [`Attachment::CUT`].
+    /// The most bytes that container, interface and network take in an alias, unless an interface's name is full of
+    /// escapes: there is room for notes behind them.
+    const IDENTITY_MAX: usize = 148;
+
+    /// Reads an alias that weir wrote; `None` for any other text. Container, interface and network come first and
+    /// in this order: what follows, notes and the pod's name, cannot change them.
+    ///
+    /// A container ID or network name that an alias had no room for comes back [shortened](alias_value::shorten):
+    /// compare with [`Attachment::is_same`] and [`Attachment::is_in`].
     pub fn parse(alias: &str) -> Option<Self> {
-        let mut attachment =
-            Self { network: String::new(), container_id: String::new(), interface: String::new(), pod: None };
-        let is_cut = alias.len() >= Self::ALIAS_MAX;
-        for pair in alias.strip_prefix(SIGNATURE)?.split(' ') {
-            match pair.split_once('=') {
-                Some(("container", value)) => value.clone_into(&mut attachment.container_id),
-                Some(("interface", value)) => value.clone_into(&mut attachment.interface),
-                Some(("network", value)) => value.clone_into(&mut attachment.network),
-                Some(("pod", value)) => attachment.pod = Some(value.to_owned()),
-                Some(_) => {}
-                // The beginning of a key.
-                None if is_cut => {}
-                None => return None,
+        let mut rest = alias.strip_prefix(SIGNATURE)?;
+        let mut value = |key: &str| {
+            let (pair, after) = rest.split_once(' ').unwrap_or((rest, ""));
+            rest = after;
+            pair.strip_prefix(key)?.strip_prefix('=').map(alias_value::unescape)
+        };
+        let (container_id, interface, network) =
+            (value("container")?, value("interface")?, value("network")?);
+        let pod = match rest.split_once(POD) {
+            Some((notes, pod)) if notes.is_empty() || notes.ends_with(' ') => {
+                Some(alias_value::unescape(pod))
             }
-        }
-        if let Some(pod) = attachment.pod.as_mut().filter(|pod| is_cut && !pod.ends_with(Self::CUT)) {
-            pod.push(Self::CUT);
-        }
-        Some(attachment)
+            _ => None,
+        };
+        let is_cut = alias.len() >= Self::ALIAS_MAX;
+        let pod = pod.map(|pod| if is_cut && !pod.ends_with(Self::CUT) { pod + "…" } else { pod });
+        Some(Self { network, container_id, interface, pod })
     }
 
     /// Whether only the beginning of the pod's name is known.
@@ -72,31 +81,55 @@ impl Attachment {
         })
     }
 
-    /// The text of an alias that says more than whose the object is: `notes` are pairs `KEY=VALUE`,
-    /// separated by spaces. They stand before the pod's name, which is what the kernel cuts off.
+    /// The text of an alias with notes: `notes` are pairs `KEY=VALUE`, separated by spaces. They stand before the
+    /// pod's name, which is the part that the kernel cuts off.
     pub fn with_notes(&self, notes: &str) -> String {
-        let without_pod = Self { pod: None, ..self.clone() };
-        let pod = self.pod.as_ref().map(|pod| format!(" pod={pod}")).unwrap_or_default();
-        format!("{without_pod} {notes}{pod}")
+        let identity = self.identity();
+        let pod =
+            self.pod.as_ref().map(|pod| format!(" {POD}{}", alias_value::escape(pod))).unwrap_or_default();
+        format!("{identity} {notes}{pod}")
     }
 
-    /// Whether `alias` names this attachment. The pod does not count: not every call tells it. What the
-    /// kernel cut off does not count either.
+    /// Whether `alias` names this attachment. Notes and the pod do not count: not every call tells the pod.
     pub fn is_named_by(&self, alias: &str) -> bool {
-        let without_pod = Self { pod: None, ..self.clone() }.to_string();
-        let identity = &without_pod[..without_pod.floor_char_boundary(Self::ALIAS_MAX)];
-        match alias.strip_prefix(identity) {
-            Some(rest) => rest.is_empty() || rest.starts_with(' ') || alias.len() >= Self::ALIAS_MAX,
-            None => false,
+        Self::parse(alias).is_some_and(|named| self.is_same(&named))
+    }
+
+    /// Whether both are the same interface of the same container in the same network. The pod does not count.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+
+    /// Whether this is an attachment of `network`.
+    pub fn is_in(&self, network: &str) -> bool {
+        self.network == network || self.network == alias_value::shorten(network)
+    }
+
+    /// Whether `valid`, a list of `network`'s attachments, has this one.
+    pub fn is_listed(&self, network: &str, valid: &[ValidAttachment]) -> bool {
+        valid.iter().any(|valid| valid.in_network(network).is_same(self))
+    }
+
+    /// What an alias begins with.
+    fn identity(&self) -> String {
+        let Self { network, container_id, interface, .. } = self;
+        let text = |container_id: &str, network: &str| {
+            let [container_id, interface, network] =
+                [container_id, interface, network].map(alias_value::escape);
+            format!("{SIGNATURE}container={container_id} interface={interface} network={network}")
+        };
+        let whole = text(container_id, network);
+        if whole.len() <= Self::IDENTITY_MAX {
+            return whole;
         }
+        text(&alias_value::shorten(container_id), &alias_value::shorten(network))
     }
 }
 
 impl fmt::Display for Attachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, container_id, interface, pod } = self;
-        write!(f, "{SIGNATURE}container={container_id} interface={interface} network={network}")?;
-        pod.as_ref().map_or(Ok(()), |pod| write!(f, " pod={pod}"))
+        f.write_str(&self.identity())?;
+        self.pod.as_ref().map_or(Ok(()), |pod| write!(f, " {POD}{}", alias_value::escape(pod)))
     }
 }
 
@@ -109,6 +142,18 @@ pub struct ValidAttachment {
     /// The interface's name in the container.
     #[serde(rename = "ifname")]
     pub interface: String,
+}
+
+impl ValidAttachment {
+    /// The attachment that an entry of `network`'s list names.
+    pub fn in_network(&self, network: &str) -> Attachment {
+        Attachment {
+            network: network.to_owned(),
+            container_id: self.container_id.clone(),
+            interface: self.interface.clone(),
+            pod: None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -161,31 +206,71 @@ mod tests {
 
     #[test]
     fn of_a_pod_whose_name_was_cut_off_the_beginning_is_known() {
-        let mut long = attachment(Some(&format!("shop/{}", "w".repeat(300))));
+        let long = attachment(Some(&format!("shop/{}", "w".repeat(300))));
         let alias = &long.to_string()[..Attachment::ALIAS_MAX];
         let read = Attachment::parse(alias).unwrap();
         assert!(read.pod_is_cut() && !long.pod_is_cut());
         assert!(read.is_of_pod(long.pod.as_deref().unwrap()) && !read.is_of_pod("shop/web-0"));
-        assert_eq!(Attachment::parse(&read.to_string()), Some(read), "what was cut stays cut");
-        for missing in 1..=" pod=shop/".len() {
-            long.network = "n".repeat(Attachment::ALIAS_MAX - long_head() - missing);
-            let alias = &long.to_string()[..Attachment::ALIAS_MAX];
-            let read = Attachment::parse(alias).unwrap();
-            assert_eq!((read.network, read.container_id), (long.network.clone(), long.container_id.clone()));
-            assert!(read.pod.is_none_or(|pod| pod.ends_with('…')), "{alias}");
-        }
-    }
-
-    /// What stands before the network's name.
-    fn long_head() -> usize {
-        "weir container=c1 interface=eth0 network=".len()
     }
 
     #[test]
-    fn an_alias_that_the_kernel_cut_off_still_names_its_attachment() {
-        let mut long = attachment(Some("shop/web-0"));
-        long.network = "n".repeat(300);
-        let alias = &long.to_string()[..Attachment::ALIAS_MAX];
-        assert!(long.is_named_by(alias));
+    fn no_pod_or_interface_name_makes_an_alias_name_another_attachment() {
+        for pod in [
+            "y network=net2",
+            "y container=c2 interface=eth1 network=net2",
+            "y ingress=none",
+            "y\nweir container=c2",
+            "y\u{1b}[2J",
+            "100%",
+            "%20 network=net2",
+            "pod=z",
+            "é…",
+        ] {
+            let pod = format!("shop/{pod}");
+            for alias in [attachment(Some(&pod)).to_string(), attachment(Some(&pod)).with_notes("ingress=5")]
+            {
+                assert_eq!(Attachment::parse(&alias), Some(attachment(Some(&pod))), "{alias:?}");
+                assert!(alias.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{alias:?}");
+                assert!(!alias.contains("ingress=none"));
+            }
+        }
+        let odd = Attachment { interface: "e network=n".into(), ..attachment(None) };
+        assert_eq!(Attachment::parse(&odd.to_string()), Some(odd));
+    }
+
+    #[test]
+    fn an_alias_that_was_written_without_escapes_keeps_its_network() {
+        let read = Attachment::parse("weir container=c1 interface=eth0 network=cbr0 pod=shop/y network=net2");
+        assert_eq!(read, Some(attachment(Some("shop/y network=net2"))));
+        for other in ["weir network=n container=c interface=i", "weir container=c interface=i", "weir "] {
+            assert_eq!(Attachment::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn container_ids_and_networks_of_any_length_are_told_apart() {
+        for (container, network) in [(64, 4), (64, 80), (215, 4), (300, 4), (64, 255), (4000, 255)] {
+            let long = |last: &str| Attachment {
+                network: "n".repeat(network),
+                container_id: "c".repeat(container) + last,
+                interface: "fifteen-bytes-x".into(),
+                pod: Some("shop/web-0".into()),
+            };
+            let (one, other) = (long("1"), long("2"));
+            let alias = one.to_string();
+            let kept = &alias[..alias.len().min(Attachment::ALIAS_MAX)];
+            let read = Attachment::parse(kept).unwrap();
+            assert!(one.is_named_by(kept) && !other.is_named_by(kept), "{kept}");
+            assert!(read.is_same(&one) && !read.is_same(&other));
+            let Attachment { container_id, interface, network, .. } = &one;
+            let whole = format!("weir container={container_id} interface={interface} network={network}");
+            assert!(one.is_named_by(&whole) && !other.is_named_by(&whole), "as written without shortening");
+            assert!(read.is_in(&one.network) && !read.is_in("n"));
+            let listed = |attachment: &Attachment| {
+                let Attachment { container_id, interface, .. } = attachment.clone();
+                read.is_listed(&one.network, &[ValidAttachment { container_id, interface }])
+            };
+            assert!(listed(&one) && !listed(&other));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Request`], what it returns is an [`AddResult`] in the newest shape or a [`Failure`]. Versions 0.1.0
 //! to 1.1.0 of the specification are spoken in both directions.
 
+mod alias_value;
 mod arguments;
 mod attachment;
 mod decode;

@@ -24,6 +24,7 @@ mod route;
 mod rtnetlink;
 pub mod sysctl;
 mod tc;
+mod unfinished;
 mod veth;
 
 pub use address::{DuplicateDetection, LinkAddress};

@@ -25,6 +25,7 @@ const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -54,6 +55,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// What the link says of itself (`ip link set NAME alias …`).
     pub alias: Option<String>,
+    /// The group that it is in (`ip link set NAME group N`); 0 unless something sets another.
+    pub group: u32,
     /// Port settings, when it is a bridge's port.
     pub port: BridgePort,
     /// VLAN settings, when it is a bridge.
@@ -85,6 +88,7 @@ impl Link {
             peer_namespace: None,
             kind: None,
             alias: None,
+            group: 0,
             port: BridgePort::default(),
             vlans: BridgeVlans::default(),
         };
@@ -97,6 +101,7 @@ impl Link {
                 IFLA_LINK => link.peer = read_u32(value),
                 IFLA_MASTER => link.master = read_u32(value),
                 IFLA_IFALIAS => link.alias = Some(text(value)),
+                IFLA_GROUP => link.group = read_u32(value)?,
                 IFLA_LINK_NETNSID => link.peer_namespace = NamespaceNumber::parse(value),
                 IFLA_LINKINFO => link.parse_info(value),
                 _ => {}

@@ -1,12 +1,13 @@
 //! Network namespaces by path.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, setns};
 
 use crate::error::{Error, Result};
@@ -21,14 +22,26 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Opens the namespace at `path`, such as `/var/run/netns/pod` or `/proc/PID/ns/net`.
+    /// Opens the namespace at `path`, such as `/var/run/netns/pod` or `/proc/PID/ns/net`. Whatever else is there,
+    /// a FIFO for instance, is neither waited for nor touched.
     ///
     /// # Errors
     /// [`Error::OpenNamespace`]; its source is `NotFound` when the namespace is gone.
+    /// [`Error::NotANamespace`] for what is no regular file; an ordinary file is found out by [`Namespace::enter`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        match File::open(&path) {
-            Ok(file) => Ok(Self { file, path }),
+        let open = || {
+            if !fs::metadata(&path)?.is_file() {
+                return Ok(None);
+            }
+            // Something else may have taken the path since.
+            let file =
+                File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path)?;
+            io::Result::Ok(Some(file))
+        };
+        match open() {
+            Ok(Some(file)) => Ok(Self { file, path }),
+            Ok(None) => Err(Error::NotANamespace { path }),
             Err(source) => Err(Error::OpenNamespace { path, source }),
         }
     }
@@ -41,14 +54,20 @@ impl Namespace {
     /// Runs `inside` with this thread in the namespace and returns to the former one. Sockets that are
     /// opened inside stay in the namespace; files under `/proc/sys/net` are the namespace's own.
     ///
+    /// Without the way back the process ends, with exit code 1: everything after this would be done to the host's
+    /// interfaces in the pod, or to the pod's on the host.
+    ///
     /// # Errors
-    /// [`Error::NotANamespace`], [`Error::EnterNamespace`] (also for the way back), or what `inside`
-    /// returns.
+    /// [`Error::NotANamespace`], [`Error::EnterNamespace`], or what `inside` returns.
     pub fn enter<T>(&self, inside: impl FnOnce() -> Result<T>) -> Result<T> {
         let own = Self::open(OWN)?;
         self.set()?;
         let outcome = inside();
-        own.set()?;
+        if let Err(error) = own.set().or_else(|_| own.set()) {
+            // Nothing is left to do when the line cannot be written.
+            let _ = writeln!(io::stderr(), "cannot leave network namespace {}: {error}", self.path.display());
+            std::process::exit(1);
+        }
         outcome
     }
 
@@ -68,7 +87,7 @@ impl Namespace {
     }
 
     /// An rtnetlink socket inside the namespace at `path`, or `None` when that is gone: the path does not exist
-    /// any more, or it is a leftover file that nothing is mounted on.
+    /// any more, or is no namespace: a leftover file that nothing is mounted on, for instance.
     ///
     /// # Errors
     /// As [`Namespace::open`] and [`Namespace::rtnetlink`], for any other reason.
@@ -79,6 +98,7 @@ impl Namespace {
             {
                 return Ok(None);
             }
+            Err(Error::NotANamespace { .. }) => return Ok(None),
             namespace => namespace?,
         };
         match namespace.rtnetlink() {
@@ -105,5 +125,28 @@ impl Namespace {
 impl AsRawFd for Namespace {
     fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_namespace_is_refused_without_waiting() {
+        let folder = std::env::temp_dir().join(format!("weir-namespace-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let fifo = folder.join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        let outcomes = [fifo.clone(), folder.clone(), "/dev/zero".into()]
+            .map(|path| Namespace::open(path).map(drop).unwrap_err());
+        let file = folder.join("file");
+        fs::write(&file, "").unwrap();
+        let entered = Namespace::open(&file).and_then(|namespace| namespace.rtnetlink()).map(drop);
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(made.unwrap().success());
+        for outcome in outcomes.into_iter().chain(entered.err()) {
+            assert!(matches!(outcome, Error::NotANamespace { .. }), "{outcome}");
+        }
     }
 }

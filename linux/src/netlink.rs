@@ -20,6 +20,9 @@ const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 const RECEIVE_CAPACITY: usize = 64 * 1024;
+/// How long the answer to a request may take once the kernel said that it lost a message. It puts its answer into the
+/// queue before it returns from the request.
+const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// A netlink socket of the network namespace that was current when it was opened; it stays in that
 /// namespace for life.
@@ -87,9 +90,18 @@ impl Socket {
     ///
     /// Extended acknowledgements are asked for, so that refusals carry the kernel's sentence.
     pub fn open(protocol: isize) -> Result<Self> {
+        Self::open_as(protocol, |_| Ok(()))
+    }
+
+    /// As [`Socket::open`]; `bind` may give the socket a port ID before it is used.
+    pub fn open_as(
+        protocol: isize,
+        bind: impl FnOnce(&mut RawSocket) -> std::io::Result<()>,
+    ) -> Result<Self> {
         let open = || {
-            let raw = RawSocket::new(protocol)?;
+            let mut raw = RawSocket::new(protocol)?;
             raw.set_ext_ack(true)?;
+            bind(&mut raw)?;
             raw.connect(&SocketAddr::new(0, 0))?;
             std::io::Result::Ok(raw)
         };
@@ -134,11 +146,10 @@ impl Socket {
         last: u32,
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> std::result::Result<(), Failure> {
-        self.raw.send(bytes, 0)?;
+        self.send(bytes)?;
         let mut refusal: Option<Refusal> = None;
         loop {
-            self.receive.clear();
-            let length = self.raw.recv(&mut self.receive, 0)?;
+            let length = self.receive()?;
             for message in Messages(&self.receive[..length]) {
                 if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                     continue;
@@ -178,10 +189,9 @@ impl Socket {
         last: u32,
         mut on_refusal: impl FnMut(usize, Refusal),
     ) -> std::io::Result<()> {
-        self.raw.send(bytes, 0)?;
+        self.send(bytes)?;
         loop {
-            self.receive.clear();
-            let length = self.raw.recv(&mut self.receive, 0)?;
+            let length = self.receive()?;
             for message in Messages(&self.receive[..length]) {
                 let place = message.sequence.wrapping_sub(first);
                 if message.kind != NLMSG_ERROR || place > last.wrapping_sub(first) {
@@ -205,29 +215,67 @@ impl Socket {
         deadline: std::time::Instant,
         mut on_event: impl FnMut(Reply<'_>),
     ) -> std::result::Result<bool, Failure> {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use std::os::fd::BorrowedFd;
-
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        // SAFETY: the descriptor belongs to `self.raw`, which outlives this borrow.
-        #[allow(unsafe_code)]
-        let fd = unsafe { BorrowedFd::borrow_raw(self.raw.as_raw_fd()) };
-        let ready = loop {
-            match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-                Err(Errno::EINTR) => {}
-                ready => break ready.map_err(std::io::Error::from)?,
-            }
-        };
-        if ready == 0 {
+        if !self.is_readable_until(deadline)? {
             return Ok(false);
         }
-        self.receive.clear();
-        let length = self.raw.recv(&mut self.receive, 0)?;
+        let length = self.receive()?;
         for message in Messages(&self.receive[..length]) {
             on_event(Reply { kind: message.kind, payload: message.payload });
         }
         Ok(true)
+    }
+
+    /// A signal may interrupt the call before anything is sent.
+    fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
+        loop {
+            match self.raw.send(bytes, 0) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                sent => return sent.map(drop),
+            }
+        }
+    }
+
+    /// Reads the next datagram and returns its length.
+    ///
+    /// `ENOBUFS` and `ENOMEM` say that the kernel could not keep a message, or not hand it over now: what is still
+    /// in the queue is read. When the answer is the message that was lost, whether the request was carried out is
+    /// unknown, and the error is returned.
+    fn receive(&mut self) -> std::io::Result<usize> {
+        let mut lost = None;
+        loop {
+            if let Some(error) = lost.take()
+                && !self.is_readable_until(std::time::Instant::now() + ANSWER_PATIENCE)?
+            {
+                return Err(error);
+            }
+            self.receive.clear();
+            match self.raw.recv(&mut self.receive, 0) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(nix::libc::ENOBUFS | nix::libc::ENOMEM)) =>
+                {
+                    lost = Some(error);
+                }
+                length => return length,
+            }
+        }
+    }
+
+    fn is_readable_until(&self, deadline: std::time::Instant) -> std::io::Result<bool> {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::BorrowedFd;
+
+        // SAFETY: the descriptor belongs to `self.raw`, which outlives this borrow.
+        #[allow(unsafe_code)]
+        let fd = unsafe { BorrowedFd::borrow_raw(self.raw.as_raw_fd()) };
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+                Err(Errno::EINTR) => {}
+                ready => return Ok(ready? > 0),
+            }
+        }
     }
 }
 

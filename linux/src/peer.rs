@@ -57,6 +57,25 @@ impl Rtnetlink {
         }
     }
 
+    /// The link of this socket's namespace whose peer is `end`, a link of `namespace`; none when the peer is in a third
+    /// namespace, or gone. An interface index means something only in its own namespace, so both are compared.
+    ///
+    /// As `ip -details link show`, where `@ifN` and `link-netnsid` are of that link.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn other_end(&mut self, end: &Link, namespace: &Namespace) -> Result<Option<Link>> {
+        let Some(index) = end.peer else { return Ok(None) };
+        let candidate = self.link_by_index(index)?.filter(|link| link.peer == Some(end.index));
+        let Some(candidate) = candidate else { return Ok(None) };
+        // The kernel numbers the other namespace, at the latest, when it shows a link that leads there.
+        let leads_there = match candidate.peer_namespace {
+            Some(number) => number != NamespaceNumber::NONE && number == self.number_of(namespace)?,
+            None => end.peer_namespace.is_none(),
+        };
+        Ok(leads_there.then_some(candidate))
+    }
+
     /// The addresses of the other end of `end`; of one that is gone, none. As `ip address show` in its namespace.
     ///
     /// # Errors
@@ -129,6 +148,7 @@ mod tests {
             pod_mac,
             mtu: Some(1400),
             bridge,
+            unfinished: true,
         };
         let made = host.create_veth(&pair, &pod).unwrap().index;
         let end = host.link_by_index(made).unwrap().unwrap();
@@ -149,14 +169,56 @@ mod tests {
     }
 
     #[test]
+    fn a_link_of_the_same_index_that_leads_to_another_namespace_is_not_the_other_end() {
+        let (mut host, pod) = two_namespaces();
+        let third = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            Namespace::open("/proc/thread-self/ns/net").unwrap()
+        });
+        let third = third.join().unwrap();
+        let mut pair = |namespace| {
+            let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap();
+            let pair = VethPair {
+                host_name: "host0",
+                host_mac: Mac::random(),
+                pod_name: "eth0",
+                pod_mac: Mac::random(),
+                mtu: None,
+                bridge: bridge.index,
+                unfinished: false,
+            };
+            let end = host.create_veth(&pair, namespace).unwrap();
+            host.delete_link(bridge.index).unwrap();
+            end
+        };
+        let end = pair(&pod);
+        let inside =
+            |namespace: &Namespace| namespace.rtnetlink().unwrap().link_by_name("eth0").unwrap().unwrap();
+        let in_pod = inside(&pod);
+        assert_eq!(host.other_end(&in_pod, &pod).unwrap().map(|link| link.index), Some(end.index));
+        // In a third namespace an interface of the same index says that its peer has the same index, too.
+        assert_eq!(host.other_end(&in_pod, &third).unwrap(), None);
+    }
+
+    #[test]
     fn both_ends_may_be_here() {
         let (mut host, _) = two_namespaces();
         let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
         let [host_mac, pod_mac] = [Mac::random(), Mac::random()];
-        let pair = VethPair { host_name: "host0", host_mac, pod_name: "eth0", pod_mac, mtu: None, bridge };
+        let pair = VethPair {
+            host_name: "host0",
+            host_mac,
+            pod_name: "eth0",
+            pod_mac,
+            mtu: None,
+            bridge,
+            unfinished: false,
+        };
         let here = Namespace::open("/proc/thread-self/ns/net").unwrap();
         let end = host.create_veth(&pair, &here).unwrap();
         assert_eq!(end.peer_namespace, None);
+        let eth0 = host.link_by_name("eth0").unwrap().unwrap();
+        assert_eq!(host.other_end(&eth0, &here).unwrap().map(|link| link.index), Some(end.index));
         assert_eq!(host.peer(&end).unwrap().map(|other| other.name), Some("eth0".to_owned()));
     }
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use crate::error::Result;
 use crate::netlink::{Failure, Refusal, Reply, Socket, request_flags};
+use crate::unfinished;
 
 /// How often a dump is begun before it fails; on a node where links come and go all the time, several are
 /// interrupted in a row.
@@ -21,6 +22,8 @@ const NLMSG_ALIGNTO: usize = 4;
 /// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) for one in another namespace.
 pub struct Rtnetlink {
     pub(crate) socket: Socket,
+    /// The socket's port ID, which is also the group of links that are being made by it.
+    pub(crate) port: u32,
     send: Vec<u8>,
 }
 
@@ -30,9 +33,13 @@ impl Rtnetlink {
     /// # Errors
     /// [`Error::Netlink`](crate::Error::Netlink) when the kernel gives no socket.
     pub fn open() -> Result<Self> {
-        let socket = Socket::open(NETLINK_ROUTE)?;
+        let mut port = 0;
+        let socket = Socket::open_as(NETLINK_ROUTE, |raw| {
+            port = unfinished::bind(raw)?;
+            Ok(())
+        })?;
         socket.filter_dumps()?;
-        Ok(Self { socket, send: Vec::with_capacity(1024) })
+        Ok(Self { socket, port, send: Vec::with_capacity(1024) })
     }
 
     /// Sends one request and hands each reply to `on_reply` before the acknowledgement. `operation` completes

@@ -29,6 +29,8 @@ pub struct VethPair<'a> {
     pub mtu: Option<u32>,
     /// Bridge that the host's end becomes a port of.
     pub bridge: u32,
+    /// Whether the host's end is created [unfinished](Link::is_unfinished), until [`Change::finish`].
+    pub unfinished: bool,
 }
 
 /// By default each end is made with a queue for every CPU, of which the kernel uses the first and puts the others
@@ -59,6 +61,7 @@ impl Rtnetlink {
         host.attributes.push(LinkAttribute::Address(pair.host_mac.0.to_vec()));
         host.attributes.push(LinkAttribute::Controller(pair.bridge));
         host.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
+        host.attributes.extend(pair.unfinished.then_some(LinkAttribute::Group(self.port)));
         host.attributes.extend(ONE_QUEUE);
         host.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),

@@ -27,7 +27,8 @@ pub struct Ifb<'a> {
 
 impl Rtnetlink {
     /// Creates an ifb with one queue in each direction: with several, each would be shaped by itself. It is down,
-    /// so that it can get its filter without a moment in which the kernel stops it.
+    /// so that it can get its filter without a moment in which the kernel stops it, and
+    /// [unfinished](Link::is_unfinished) until [`Change::finish`](crate::Change::finish).
     ///
     /// As `ip link add NAME address MAC mtu N txqueuelen 1000 numtxqueues 1 numrxqueues 1 type ifb`.
     ///
@@ -42,6 +43,7 @@ impl Rtnetlink {
         message.attributes.push(LinkAttribute::TxQueueLen(QUEUE_LENGTH_PACKETS));
         message.attributes.push(LinkAttribute::NumTxQueues(1));
         message.attributes.push(LinkAttribute::NumRxQueues(1));
+        message.attributes.push(LinkAttribute::Group(self.port));
         message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]));
         self.create_link(message, ifb.name)
             .map_err(|error| error.or_missing(Feature::Ifb, &[Errno::EOPNOTSUPP]))

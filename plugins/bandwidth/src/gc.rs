@@ -37,12 +37,9 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
 }
 
 fn is_stale(alias: Option<&str>, network: &str, valid: &[ValidAttachment]) -> bool {
-    alias.and_then(Attachment::parse).is_some_and(|owner| {
-        owner.network == network
-            && !valid
-                .iter()
-                .any(|valid| valid.container_id == owner.container_id && valid.interface == owner.interface)
-    })
+    alias
+        .and_then(Attachment::parse)
+        .is_some_and(|owner| owner.is_in(network) && !owner.is_listed(network, valid))
 }
 
 /// Whether a device without an alias is named as the reference names them, and not after a valid attachment.
@@ -51,12 +48,7 @@ fn may_be_stale(ifb: &Link, network: &str, valid: &[ValidAttachment]) -> bool {
     is_free
         && ifb::is_a_name(&ifb.name)
         && !valid.iter().any(|valid| {
-            let attachment = Attachment {
-                network: network.to_owned(),
-                container_id: valid.container_id.clone(),
-                interface: valid.interface.clone(),
-                pod: None,
-            };
+            let attachment = valid.in_network(network);
             ifb::names(&attachment).contains(&ifb.name)
         })
 }

@@ -14,7 +14,8 @@ const VETH: &str = "veth";
 pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Link> {
     let netns = request.netns().unwrap_or_default();
     let interface = request.interface();
-    let mut pod = Namespace::open(netns).and_then(|netns| netns.rtnetlink()).map_err(Error::Namespace)?;
+    let namespace = Namespace::open(netns).map_err(Error::Namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
     let end = pod
         .link_by_name(interface)?
         .ok_or_else(|| Error::NoInterface { interface: interface.to_owned(), netns: netns.to_owned() })?;
@@ -25,9 +26,7 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Link> {
             kind: end.kind.unwrap_or_else(|| "physical or loopback".to_owned()),
         });
     }
-    // An index only counts in its own namespace: the link that has it here must lead back.
-    let other = end.peer.map(|index| host.link_by_index(index)).transpose()?.flatten();
-    other
-        .filter(|other| other.is(VETH) && other.peer == Some(end.index))
+    host.other_end(&end, &namespace)?
+        .filter(|other| other.is(VETH))
         .ok_or_else(|| Error::NoHostEnd { interface: interface.to_owned(), netns: netns.to_owned() })
 }

@@ -104,7 +104,7 @@ pub(crate) fn make_ifb(
     ]);
     let shaped =
         host.make(&changes).and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
-    match shaped {
+    match shaped.and_then(|made_hook| host.make(&[Change::finish(ifb.index)]).map(|()| made_hook)) {
         Ok(made_hook) => Ok(Made { ifb, made_hook }),
         Err(error) => {
             undo(host.delete_link(ifb.index));

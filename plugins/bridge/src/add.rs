@@ -1,7 +1,7 @@
 //! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
 
 use cni::{AddResult, Delegate, Dns, Interface, IpConfig, Request};
-use linux::{Link, Mac, Namespace, Nftables, Owner, Rtnetlink, VethPair, sysctl};
+use linux::{Change, Link, Mac, Namespace, Nftables, Owner, Rtnetlink, VethPair, sysctl};
 
 use crate::addressing::Addressing;
 use crate::config::Config;
@@ -94,6 +94,7 @@ impl Addition<'_> {
             Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
             self.masqueraded = true;
         }
+        self.host.make(&[Change::finish(host_end.index)])?;
         Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac, vlan_gateway))
     }
 
@@ -133,6 +134,7 @@ impl Addition<'_> {
                 pod_mac,
                 mtu: self.config.mtu,
                 bridge: bridge.index,
+                unfinished: true,
             };
             match self.host.create_veth(&pair, &self.namespace) {
                 Ok(link) => return Ok(link),

@@ -29,7 +29,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
 
     let interface = check_pod_end(&mut pod, &expected, &config)?;
     let attachment = request.attachment();
-    let host_end = check_port(&mut host, &interface, &bridge, &attachment)?;
+    let host_end = check_port(&mut host, &namespace, &interface, &bridge, &attachment)?;
     // Who made the pair made what belongs to it in nf_tables: without our alias that is the reference.
     let is_ours = host_end.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
     if config.macspoofchk && is_ours {
@@ -117,19 +117,18 @@ fn check_pod_end(pod: &mut Rtnetlink, expected: &Expected<'_>, config: &Config) 
     Ok(link)
 }
 
-/// The host's end, which is a port of the bridge. An index only counts in its own namespace: the link that has
-/// it here must lead back, and not say that it is another attachment's.
+/// The host's end, which is a port of the bridge and does not say that it is another attachment's.
 fn check_port(
     host: &mut Rtnetlink,
+    namespace: &Namespace,
     interface: &Link,
     bridge: &Link,
     attachment: &Attachment,
 ) -> Result<Link> {
-    let host_end = interface.peer.map(|peer| host.link_by_index(peer)).transpose()?.flatten();
+    let host_end = host.other_end(interface, namespace)?;
     let is_anothers = |alias: &str| Attachment::parse(alias).is_some() && !attachment.is_named_by(alias);
     let is_the_port = |link: &Link| {
         link.is("veth")
-            && link.peer == Some(interface.index)
             && link.master == Some(bridge.index)
             && !link.alias.as_deref().is_some_and(is_anothers)
     };

@@ -71,16 +71,7 @@ fn delete_pairs(request: &Request, valid: &[ValidAttachment]) -> Result<Vec<Erro
     for link in host.links_of_kind("veth")? {
         let Some(alias) = &link.alias else { continue };
         let Some(attachment) = Attachment::parse(alias) else { continue };
-        let is_valid = valid.iter().any(|valid| {
-            Attachment {
-                network: request.network.clone(),
-                container_id: valid.container_id.clone(),
-                interface: valid.interface.clone(),
-                pod: None,
-            }
-            .is_named_by(alias)
-        });
-        if attachment.network == request.network && !is_valid {
+        if attachment.is_in(&request.network) && !attachment.is_listed(&request.network, valid) {
             errors.extend(host.delete_link(link.index).err().map(Error::from));
         }
     }

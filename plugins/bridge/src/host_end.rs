@@ -81,6 +81,7 @@ mod tests {
             peer_namespace: None,
             kind: Some("veth".into()),
             alias,
+            group: 0,
             port: linux::BridgePort::default(),
             vlans: linux::BridgeVlans::default(),
         }

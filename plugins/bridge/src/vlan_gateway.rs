@@ -52,9 +52,11 @@ pub(crate) fn ensure(
 
 /// The other end of the pair, which is a port of the bridge.
 pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
-    let other = link.peer.filter(|_| link.is("veth")).map(|peer| host.link_by_index(peer)).transpose()?;
-    // An index only counts in its own namespace: the link that has it here must lead back.
-    Ok(other.flatten().filter(|other| other.is("veth") && other.peer == Some(link.index)))
+    if !link.is("veth") {
+        return Ok(None);
+    }
+    let other = host.other_end(link, &Namespace::open(OWN_NAMESPACE)?)?;
+    Ok(other.filter(|other| other.is("veth")))
 }
 
 /// Makes the pair with addresses of its own, which stay, unless one of the names is taken, be it by another ADD a
@@ -69,6 +71,8 @@ fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<
         pod_mac: Mac::random(),
         mtu: Some(bridge.mtu),
         bridge: bridge.index,
+        // Another ADD completes what a killed one left.
+        unfinished: false,
     };
     match host.create_veth(&pair, &Namespace::open(OWN_NAMESPACE)?) {
         Ok(_) => Ok(()),

@@ -58,9 +58,7 @@ impl Kept {
 
     /// Whether this was kept of `attachment`, whatever is known of the pod's name.
     pub fn is_of(&self, attachment: &Attachment) -> bool {
-        self.network_name == attachment.network
-            && self.container_id == attachment.container_id
-            && self.if_name == attachment.interface
+        self.attachment().is_same(attachment)
     }
 
     /// Whether the result tells that `interface` is on the host.

@@ -164,13 +164,16 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
 fn a_change_that_cannot_be_recorded_is_refused_before_anything_is_changed() {
     for alias in ["", "uplink of vm 7"] {
         let (mut host, link) = pair(alias);
-        let long = Attachment { network: "n".repeat(220), ..web() };
-        for (ingress, egress) in [(set(10_000_000), KEEP), (KEEP, set(10_000_000))] {
-            let refused = change(&mut host, &known(&link, &long), ingress, egress).unwrap_err().to_string();
-            assert!(refused.contains("host0") && refused.contains("too long"), "{refused}");
-            assert_eq!(rates(&mut host), (None, None));
-            assert!(host.ifbs().unwrap().is_empty());
-        }
+        // Seven letters that take six bytes each, and the longest numbers.
+        let interface = "é".repeat(7);
+        let long =
+            Attachment { network: "n".repeat(220), container_id: "c".repeat(220), interface, pod: None };
+        let huge = Change::Set { rate_bits_per_sec: 1_000_000_000_000_000, burst_bits: Some(u64::MAX) };
+        change(&mut host, &known(&link, &long), huge, KEEP).unwrap();
+        let (before, devices) = (rates(&mut host), host.ifbs().unwrap());
+        let refused = change(&mut host, &known(&link, &long), KEEP, huge).unwrap_err().to_string();
+        assert!(refused.contains("host0") && refused.contains("too long"), "{refused}");
+        assert_eq!((rates(&mut host), host.ifbs().unwrap()), (before, devices));
     }
 }
 
