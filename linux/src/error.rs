@@ -67,6 +67,12 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The node's processes cannot be looked at.
+    #[error("cannot find out in which network namespaces processes live: /proc: {source}")]
+    Processes {
+        /// The system's error.
+        source: io::Error,
+    },
     /// A kernel parameter cannot be read or set.
     #[error("cannot {verb} kernel parameter {key}: {source}")]
     Sysctl {

@@ -12,6 +12,7 @@ mod dad;
 mod error;
 mod existing;
 mod grace_period;
+mod inhabited;
 mod iptables;
 mod link;
 mod link_change;

@@ -96,18 +96,26 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal; `EINVAL` when it is no network namespace.
     pub fn number_of(&mut self, namespace: &Namespace) -> Result<NamespaceNumber> {
-        let operation = || format!("look up the number of network namespace {}", namespace.path().display());
+        let operation = format!("look up the number of network namespace {}", namespace.path().display());
+        self.namespace_number(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()), &operation)
+    }
+
+    pub(crate) fn namespace_number(
+        &mut self,
+        namespace: NsidAttribute,
+        operation: &str,
+    ) -> Result<NamespaceNumber> {
         let mut message = NsidMessage::default();
-        message.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()));
+        message.attributes.push(namespace);
         let mut number = None;
-        self.query(RouteNetlinkMessage::GetNsId(message), 0, format_args!("{}", operation()), |reply| {
+        self.query(RouteNetlinkMessage::GetNsId(message), 0, format_args!("{operation}"), |reply| {
             if reply.kind == RTM_NEWNSID {
                 number = attributes(reply.payload, RTGENMSG_LEN)
                     .find(|attribute| attribute.kind() == NETNSA_NSID)
                     .and_then(|attribute| NamespaceNumber::parse(attribute.value()));
             }
         })?;
-        number.ok_or_else(|| Error::IncompleteReply { operation: operation(), lacks: "the number" })
+        number.ok_or_else(|| Error::IncompleteReply { operation: operation.to_owned(), lacks: "the number" })
     }
 }
 

@@ -1,0 +1,103 @@
+//! In which network namespaces processes live.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use netlink_packet_route::nsid::NsidAttribute;
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::peer::NamespaceNumber;
+use crate::rtnetlink::Rtnetlink;
+
+impl Rtnetlink {
+    /// The network namespaces in which processes live, by the numbers that the socket's namespace has for them; those
+    /// that none of its links leads to are left out.
+    ///
+    /// As `lsns --type net`. Only processes that `/proc` shows count: those of this PID namespace and the ones below.
+    ///
+    /// # Errors
+    /// [`Error::Processes`] when `/proc` cannot be read, or the kernel's refusal.
+    pub fn inhabited_namespaces(&mut self) -> Result<HashSet<NamespaceNumber>> {
+        let unreadable = |source| Error::Processes { source };
+        let (mut seen, mut inhabited) = (HashSet::new(), HashSet::new());
+        for entry in fs::read_dir("/proc").map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            // Most processes share a few namespaces, which are asked for once. The kernel hides the namespaces of
+            // processes with more privileges, and tells their numbers.
+            let identity = fs::read_link(Path::new("/proc").join(&name).join("ns/net"));
+            if identity.is_ok_and(|identity| !seen.insert(identity)) {
+                continue;
+            }
+            inhabited.extend(self.number_of_process(pid)?);
+        }
+        inhabited.remove(&NamespaceNumber::NONE);
+        Ok(inhabited)
+    }
+
+    /// The number of the namespace that a process is in; none when the process has ended.
+    fn number_of_process(&mut self, pid: u32) -> Result<Option<NamespaceNumber>> {
+        let operation = format!("look up the number of process {pid}'s network namespace");
+        match self.namespace_number(NsidAttribute::Pid(pid), &operation) {
+            Err(error) if error.errno() == Some(Errno::ESRCH) => Ok(None),
+            number => number.map(Some),
+        }
+    }
+}
+
+impl Link {
+    /// Whether the other end is in one of `namespaces`.
+    pub fn leads_into(&self, namespaces: &HashSet<NamespaceNumber>) -> bool {
+        self.peer_namespace.is_some_and(|number| namespaces.contains(&number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::{Mac, Namespace, VethPair};
+
+    #[test]
+    fn a_namespace_is_inhabited_as_long_as_a_process_is_in_it() {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let mut host = Rtnetlink::open().unwrap();
+        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
+        // A process that waits for the end of its input, and the namespace that it was born in.
+        let inhabit = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let namespace = Namespace::open("/proc/thread-self/ns/net").unwrap();
+            let process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+            (namespace, process)
+        };
+        let (one, mut process) = std::thread::spawn(inhabit).join().unwrap();
+        let (other, mut ended) = std::thread::spawn(inhabit).join().unwrap();
+        ended.kill().unwrap();
+        ended.wait().unwrap();
+        let mut pair = |host_name, namespace| {
+            let pair = VethPair {
+                host_name,
+                host_mac: Mac::random(),
+                pod_name: "eth0",
+                pod_mac: Mac::random(),
+                mtu: None,
+                bridge,
+                unfinished: false,
+            };
+            let index = host.create_veth(&pair, namespace).unwrap().index;
+            host.link_by_index(index).unwrap().unwrap()
+        };
+        let (lived_in, left) = (pair("host0", &one), pair("host1", &other));
+        let inhabited = host.inhabited_namespaces().unwrap();
+        assert!(lived_in.leads_into(&inhabited) && !left.leads_into(&inhabited));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(host.inhabited_namespaces().unwrap().is_empty());
+    }
+}
