@@ -51,7 +51,7 @@ enum Command {
 
 #[derive(Args)]
 struct AttachmentOptions {
-    /// The network configuration list, a JSON file (*.conflist, or *.conf with a single plugin).
+    /// The network configuration list, a JSON file (*.conflist, or *.conf with a single plugin); - for standard input.
     #[arg(long, value_name = "FILE")]
     conflist: PathBuf,
     /// The network namespace, such as /var/run/netns/pod1; detach works without it.
@@ -119,5 +119,34 @@ pub(crate) fn run() -> ExitCode {
             cni::note(format_args!("weir: {sentence}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::CommandLine;
+
+    fn check(command: &Command) {
+        for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
+            let may_be_alone =
+                argument.get_num_args().is_some_and(|range| range.min_values() == 0 && range.takes_values());
+            // What follows --watch is told apart from a target by its shape.
+            let is_told_apart = argument.get_long() == Some("watch");
+            assert!(
+                !may_be_alone || is_told_apart || argument.is_require_equals_set(),
+                "{argument} of {} takes a following positional argument for its value",
+                command.get_name()
+            );
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn no_option_swallows_the_word_after_it() {
+        let mut command = CommandLine::command();
+        command.build();
+        check(&command);
     }
 }

@@ -1,11 +1,14 @@
 //! `weir install`: this executable under the names of all plugins.
 
-use std::fs::{self, File, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cni::Entry;
+
+use crate::folder::{Access, Folder};
+use crate::output;
 
 /// The operator's own name for the executable.
 const OWN_NAME: &str = "weir";
@@ -30,39 +33,19 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 /// the whole new one; a file that is being executed is replaced, not written to.
 pub(crate) fn install(folder: &Path, plugins: &[Entry]) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(failed("create folder", folder))?;
-    let main = folder.join(OWN_NAME);
-    place(&main, |temporary| {
-        let mut from = File::open("/proc/self/exe")?;
-        let mut to = File::create_new(temporary)?;
-        io::copy(&mut from, &mut to)?;
-        to.set_permissions(Permissions::from_mode(0o755))?;
+    let open = Folder::open(folder).map_err(failed("open folder", folder))?;
+    let main = OsStr::new(OWN_NAME);
+    let copy = |to: &mut File| {
+        io::copy(&mut File::open("/proc/self/exe")?, to)?;
+        // Before its name is there, and the permissions follow: a crash leaves no half of an executable.
         to.sync_all()
-    })?;
+    };
+    open.replace(main, Access::Exactly(0o755), copy).map_err(failed("install", &folder.join(main)))?;
     for plugin in plugins {
-        place(&folder.join(plugin.name), |temporary| fs::hard_link(&main, temporary))?;
+        open.link(main, plugin.name.as_ref()).map_err(failed("install", &folder.join(plugin.name)))?;
     }
-    let folder_file = File::open(folder).map_err(failed("open folder", folder))?;
-    folder_file.sync_all().map_err(failed("write folder", folder))?;
+    open.sync().map_err(failed("write folder", folder))?;
     let names: Vec<_> = plugins.iter().map(|plugin| plugin.name).collect();
-    println!("installed {OWN_NAME}, {} in {}", names.join(", "), folder.display());
-    Ok(())
-}
-
-/// Makes a file under a temporary name and renames it to `target`.
-fn place(target: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = target.with_file_name(format!(".{name}.{}", std::process::id()));
-    let placed = make(&temporary).and_then(|()| {
-        fs::rename(&temporary, target)?;
-        // Renaming onto another link of the same file does nothing and leaves the temporary name.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    });
-    if placed.is_err() {
-        // The first error is the one to report; a temporary file that was never made is no second one.
-        fs::remove_file(&temporary).ok();
-    }
-    placed.map_err(failed("install", target))
+    let done = format!("installed {OWN_NAME}, {} in {}\n", names.join(", "), folder.display());
+    output::print(&done).map_err(failed("print to", Path::new("standard output")))
 }

@@ -2,14 +2,17 @@
 
 mod attached;
 mod command;
+mod folder;
 mod human;
 mod install;
 mod ipam;
 mod limit;
 mod list;
 mod output;
+mod read_file;
 mod runtime;
 mod table;
+mod write_file;
 
 use std::ffi::OsStr;
 use std::path::Path;

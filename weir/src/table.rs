@@ -5,6 +5,11 @@ use std::ops::Range;
 
 /// So much of a container's ID tells it apart (`crictl` prints as much).
 const ID_LENGTH: usize = 13;
+/// So much is shown of one cell: a pod's namespace and name have room (63 and 253 characters). Formatting ends at
+/// 65,535.
+const CELL_LENGTH: usize = 320;
+/// So many items of a list are shown; the others are counted.
+const ITEMS: usize = 4;
 
 /// A table with a header, columns aligned; those of `numbers` to the right.
 pub(crate) fn render<const COLUMNS: usize>(
@@ -46,9 +51,23 @@ pub(crate) fn short_id(id: &str) -> &str {
     &id[..id.floor_char_boundary(ID_LENGTH)]
 }
 
+/// The first items of a list, separated by commas, and how many more there are: `a,b,c,d,+3996`. A pod has as many
+/// addresses as it likes.
+pub(crate) fn items(all: &[String]) -> String {
+    let (shown, others) = all.split_at(all.len().min(ITEMS));
+    let others = (!others.is_empty()).then(|| format!("+{}", others.len()));
+    shown.iter().cloned().chain(others).collect::<Vec<_>>().join(",")
+}
+
 /// A pod may name its interfaces as it likes, also with what a terminal takes for commands.
 fn printable<const COLUMNS: usize>(row: &[String; COLUMNS]) -> [String; COLUMNS] {
-    row.clone().map(|cell| cell.replace(char::is_control, "?"))
+    row.each_ref().map(|cell| {
+        let shown = cni::printable(cell);
+        match shown.char_indices().nth(CELL_LENGTH) {
+            Some((end, _)) => format!("{}…", &shown[..end]),
+            None => shown.into_owned(),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -62,6 +81,20 @@ mod tests {
             ["long\x1b[2J".to_owned(), "1500".to_owned(), "x".to_owned()],
         ];
         let text = render(["NAME", "MTU", "LAST"], 1..2, &rows);
-        assert_eq!(text, "NAME       MTU  LAST\nä            7\nlong?[2J  1500  x\n");
+        assert_eq!(text, "NAME            MTU  LAST\nä                 7\nlong\\u{1b}[2J  1500  x\n");
+    }
+
+    #[test]
+    fn a_cell_has_a_bounded_width() {
+        let text = render(["NAME", "LAST"], 2..2, &[["ä".repeat(100_000), "x".to_owned()]]);
+        assert_eq!(text.lines().nth(1).unwrap(), format!("{}…  x", "ä".repeat(CELL_LENGTH)));
+    }
+
+    #[test]
+    fn of_a_long_list_the_first_are_shown_and_the_others_counted() {
+        let all: Vec<_> = (0..4_000).map(|number| number.to_string()).collect();
+        assert_eq!(items(&all[..4]), "0,1,2,3");
+        assert_eq!(items(&all), "0,1,2,3,+3996");
+        assert_eq!(items(&[]), "");
     }
 }

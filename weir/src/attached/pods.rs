@@ -14,6 +14,8 @@ use bandwidth::Subnets;
 use cni::Attachment;
 use linux::{Link, Namespace, NamespaceNumber, Rtnetlink};
 
+use crate::read_file::read_file;
+
 use super::error::Error;
 use super::kept::Kept;
 
@@ -46,7 +48,7 @@ impl Pods {
         }
         // A runtime that could not detach keeps the result, and a later pod may have got the name again.
         files.sort_by_cached_key(|file| fs::metadata(file).and_then(|metadata| metadata.modified()).ok());
-        let kept = files.iter().filter_map(|file| serde_json::from_slice(&fs::read(file).ok()?).ok());
+        let kept = files.iter().filter_map(|file| serde_json::from_slice(&read_file(file).ok()?).ok());
         pods.kept.extend(kept);
         pods
     }

@@ -16,6 +16,10 @@ pub(crate) enum Error {
     Bandwidth(#[from] bandwidth::Error),
     #[error("say whose limit to change: NAMESPACE/POD, a container ID or an interface of the host")]
     NoTarget,
+    #[error("two pods are named, {first:?} and {second:?}; name one, and the seconds as --watch=SECONDS")]
+    TwoTargets { first: String, second: String },
+    #[error("--json and --prometheus - both go to standard output; choose one")]
+    TwoFormats,
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{option}: none has no burst; leave {option}-burst out")]

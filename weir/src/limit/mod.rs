@@ -15,15 +15,19 @@ use linux::Rtnetlink;
 
 use crate::attached::{self, Pods, Target, json};
 use crate::output;
+use crate::write_file::write_file;
+
+/// Stands for standard output where a file is asked for.
+const STANDARD_OUTPUT: &str = "-";
 
 /// Does what the options ask for: changes a limit, then shows one, all, or all again and again.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let target = options.target.as_deref().map(Target::new);
+    let target = options.target()?.map(Target::new);
     if options.changes_something() {
         let target = target.as_ref().ok_or(Error::NoTarget)?;
         change::change(target, options)?;
     }
-    if let Some(period) = options.watch {
+    if let Some(period) = options.watch() {
         return watch::watch(period, || show(target.as_ref(), options));
     }
     let text = show(target.as_ref(), options)?;
@@ -34,8 +38,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 fn show(target: Option<&Target>, options: &Options) -> Result<String, Error> {
     let limited = limited(target)?;
     if let Some(file) = &options.prometheus {
-        prometheus::write(file, &limited)?;
-        if !options.json && options.watch.is_none() && target.is_none() {
+        let text = prometheus::render(&limited);
+        if file.as_os_str() == STANDARD_OUTPUT {
+            return if options.json { Err(Error::TwoFormats) } else { Ok(text) };
+        }
+        write_file(file, text.as_bytes()).map_err(|source| Error::Write { path: file.clone(), source })?;
+        if !options.json && options.watch().is_none() && target.is_none() {
             return Ok(String::new());
         }
     }

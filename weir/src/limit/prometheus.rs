@@ -1,13 +1,8 @@
 //! The limits of a node for the Prometheus node exporter's textfile collector.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::Path;
 
 use bandwidth::{Pair, ShapedDirection};
-
-use super::error::Error;
 
 /// A metric's name, type, help and value.
 struct Metric {
@@ -69,27 +64,8 @@ const METRICS: [Metric; 8] = [
     },
 ];
 
-/// Writes `file` anew: the collector reads the former text or the whole new one.
-pub(crate) fn write(file: &Path, limited: &[Pair]) -> Result<(), Error> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    // The collector reads *.prom only.
-    let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = replace(file, &temporary, &render(limited));
-    if written.is_err() {
-        // The first error is the one to report; a temporary file that was never made is no second one.
-        fs::remove_file(&temporary).ok();
-    }
-    written.map_err(|source| Error::Write { path: file.to_owned(), source })
-}
-
-fn replace(file: &Path, temporary: &Path, text: &str) -> io::Result<()> {
-    let mut written = File::create(temporary)?;
-    written.write_all(text.as_bytes())?;
-    drop(written);
-    fs::rename(temporary, file)
-}
-
-fn render(limited: &[Pair]) -> String {
+/// The text of all metrics.
+pub(crate) fn render(limited: &[Pair]) -> String {
     let mut text = String::new();
     for metric in &METRICS {
         // Writing to a String cannot fail.

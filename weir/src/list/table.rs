@@ -49,6 +49,6 @@ fn row(listed: &Listed) -> [String; HEADER.len()] {
         table::cell(pod_end.map(|end| end.link.mtu.to_string()).as_deref()),
         rate(&listed.pair.ingress),
         rate(&listed.pair.egress),
-        table::cell(pod_end.map(|end| end.addresses.join(",")).as_deref()),
+        table::cell(pod_end.map(|end| table::items(&end.addresses)).as_deref()),
     ]
 }

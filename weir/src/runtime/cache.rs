@@ -1,15 +1,21 @@
 //! The result of an attachment, kept until it is detached.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::folder::{Access, Folder};
+use crate::read_file::read_file;
+
 use super::error::Error;
 use super::execute::Execution;
+
+/// A pod's addresses and arguments are for nobody else.
+const ONLY_OWN: Access = Access::Exactly(0o600);
 
 /// What CHECK and DEL need of ADD.
 #[derive(Deserialize)]
@@ -37,7 +43,6 @@ impl Cached {
     /// Keeps it, whole or not at all.
     pub fn write(&self, folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
         let path = file(folder, network, execution);
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let text = serde_json::to_vec(&File {
             container_id: &execution.container_id,
             if_name: &execution.interface,
@@ -47,20 +52,20 @@ impl Cached {
             result: &self.result,
             offers: &self.offers,
         });
-        let text = text.map_err(Error::Print)?;
+        let text = text.map_err(Error::Encode)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .and_then(|()| fs::write(&temporary, text))
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|source| Error::Write { path, source })
+            .and_then(|()| Folder::of(&path))
+            .and_then(|(folder, name)| folder.replace(name, ONLY_OWN, |file| file.write_all(&text)))
+            .map_err(|source| Error::Write { path: path.clone(), source })
     }
 
     /// What was kept, if anything.
     pub fn read(folder: &Path, network: &str, execution: &Execution) -> Result<Option<Self>, Error> {
         let path = file(folder, network, execution);
-        match fs::read(&path) {
+        match read_file(&path) {
             Ok(text) => {
                 serde_json::from_slice(&text).map(Some).map_err(|source| Error::NotJson { path, source })
             }

@@ -1,9 +1,10 @@
 //! Network configuration lists (specification, section 1), and what each plugin gets of one (section 3).
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+
+use crate::read_file::{read_file, read_standard_input};
 
 use super::error::Error;
 
@@ -20,9 +21,10 @@ pub(crate) struct Conflist {
 }
 
 impl Conflist {
-    /// Reads a list, or a single plugin's config, which is a list of one.
+    /// Reads a list from a file or, for `-`, from standard input, or a single plugin's config, which is a list of one.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = if path.as_os_str() == "-" { read_standard_input() } else { read_file(path) };
+        let text = text.map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let value = serde_json::from_slice(&text)
             .map_err(|source| Error::NotJson { path: path.to_owned(), source })?;
         Self::parse(value).map_err(|problem| Error::Conflist { path: path.to_owned(), problem })

@@ -22,8 +22,12 @@ pub(crate) enum Error {
     Annotation { key: String, value: String, problem: String },
     #[error("cannot find out where this executable lies: {0}")]
     OwnPath(io::Error),
-    #[error("cannot print the result: {0}")]
-    Print(serde_json::Error),
+    #[error("cannot write the result as JSON: {0}")]
+    Encode(serde_json::Error),
+    #[error("cannot print: {0}")]
+    Print(io::Error),
+    #[error("cannot print the result, so the attachment was taken back: {0}")]
+    Undelivered(io::Error),
     #[error(transparent)]
     Protocol(#[from] cni::Error),
     #[error("plugin {plugin} failed ({verb}): {message}")]

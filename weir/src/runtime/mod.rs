@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 
 pub(crate) use error::Error;
 
+use crate::output;
+
 use cache::Cached;
 use conflist::{Conflist, type_of};
 use execute::Execution;
@@ -81,8 +83,8 @@ fn default_path() -> Result<String, Error> {
     Ok(own.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
-/// ADD of every plugin; prints the last result. When anything fails after the first ADD, the namespace is
-/// detached again, as a runtime does, and the first error is reported.
+/// ADD of every plugin; prints the last result. When anything fails after the first ADD, also the printing, the
+/// namespace is detached again, as a runtime does, and the first error is reported.
 pub(crate) fn attach(attaching: Attaching) -> Result<(), Error> {
     let conflist = Conflist::read(&attaching.conflist)?;
     let (offers, execution) = (attaching.offers()?, attaching.execution()?);
@@ -100,16 +102,36 @@ pub(crate) fn attach(attaching: Attaching) -> Result<(), Error> {
     let attached = add(&conflist, &execution, &mut cached)
         .and_then(|()| cached.write(&attaching.cache, &conflist.name, &execution));
     if let Err(error) = attached {
-        for plugin in conflist.plugins.iter().rev() {
-            let config = conflist.config_of(plugin, &cached.offers, None);
-            if let Err(second) = execution.run("DEL", plugin, &config) {
-                cni::note(format_args!("weir: while detaching after the failed attach: {second}"));
-            }
-        }
+        undo(&conflist, &execution, &cached.offers, None);
         return Err(error);
     }
-    println!("{:#}", cached.result);
+    if let Err(source) = output::deliver(&format!("{:#}\n", cached.result)) {
+        // What could not be detached is kept, so that `weir detach` can go on.
+        if undo(&conflist, &execution, &cached.offers, Some(&cached.result)) {
+            Cached::forget(&attaching.cache, &conflist.name, &execution)?;
+        }
+        return Err(Error::Undelivered(source));
+    }
     Ok(())
+}
+
+/// DEL of every plugin in reverse order, whatever fails; whether nothing did.
+fn undo(
+    conflist: &Conflist,
+    execution: &Execution,
+    offers: &Map<String, Value>,
+    result: Option<&Value>,
+) -> bool {
+    let result = result.filter(|_| conflist.has_prev_result_for_del());
+    let mut is_undone = true;
+    for plugin in conflist.plugins.iter().rev() {
+        let config = conflist.config_of(plugin, offers, result);
+        if let Err(second) = execution.run("DEL", plugin, &config) {
+            cni::note(format_args!("weir: while detaching after the failed attach: {second}"));
+            is_undone = false;
+        }
+    }
+    is_undone
 }
 
 fn add(conflist: &Conflist, execution: &Execution, cached: &mut Cached) -> Result<(), Error> {
@@ -128,8 +150,8 @@ fn add(conflist: &Conflist, execution: &Execution, cached: &mut Cached) -> Resul
 pub(crate) fn check(attaching: Attaching) -> Result<(), Error> {
     let conflist = Conflist::read(&attaching.conflist)?;
     if conflist.disables_check {
-        println!("{}: disableCheck is set, nothing was checked", conflist.name);
-        return Ok(());
+        let said = format!("{}: disableCheck is set, nothing was checked\n", conflist.name);
+        return output::print(&said).map_err(Error::Print);
     }
     let execution = attaching.execution()?;
     let cached = Cached::read(&attaching.cache, &conflist.name, &execution)?.ok_or_else(|| {
@@ -139,8 +161,9 @@ pub(crate) fn check(attaching: Attaching) -> Result<(), Error> {
         let config = conflist.config_of(plugin, &cached.offers, Some(&cached.result));
         execution.run("CHECK", plugin, &config)?;
     }
-    println!("{}: attachment of container {} is as it should be", conflist.name, execution.container_id);
-    Ok(())
+    let container = &execution.container_id;
+    let said = format!("{}: attachment of container {container} is as it should be\n", conflist.name);
+    output::print(&said).map_err(Error::Print)
 }
 
 /// DEL of every plugin in reverse order, with the kept result if there is one.

@@ -1,0 +1,47 @@
+//! Text of others, safe to show to a person.
+
+use std::borrow::Cow;
+
+/// `text` on one line, without anything that a terminal obeys or that hides text: control characters, escape
+/// sequences, line breaks and Unicode's invisible and direction-changing characters become escapes such as `\u{1b}`.
+///
+/// A container may name its interfaces with such bytes (`dev_valid_name` in net/core/dev.c forbids white space, `/` and
+/// `:` only), and what an executed plugin prints is its own choice.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_printable(character) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_debug());
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The standard library's knowledge of what can be seen, less the escapes that only a string literal needs.
+fn is_printable(character: char) -> bool {
+    matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_and_everything_can_be_seen() {
+        for (text, shown) in [
+            ("eth0", "eth0"),
+            ("a \"quoted\" Ä\\u{7}", "a \"quoted\" Ä\\u{7}"),
+            ("long\x1b[2J", "long\\u{1b}[2J"),
+            ("two\r\nlines", "two\\r\\nlines"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("right\u{202e}left\u{200b}", "right\\u{202e}left\\u{200b}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+}
