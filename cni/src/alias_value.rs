@@ -26,8 +26,8 @@ pub(crate) fn escape(value: &str) -> String {
     escaped
 }
 
-/// The value that [`escape`] was given. An escape that the end of an alias cut in two is left out; every other `%`
-/// stands for itself.
+/// The value that [`escape`] was given. An escape or a character that the end of an alias cut in two is left out; every
+/// other `%` stands for itself.
 pub(crate) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -47,6 +47,11 @@ pub(crate) fn unescape(text: &str) -> String {
         }
     }
     bytes.extend(rest.as_bytes());
+    if let Err(error) = str::from_utf8(&bytes)
+        && error.error_len().is_none()
+    {
+        bytes.truncate(error.valid_up_to());
+    }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -77,6 +82,15 @@ mod tests {
             let escaped = escape(&value);
             prop_assert!(escaped.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'='));
             prop_assert_eq!(unescape(&escaped), value);
+        }
+    }
+
+    #[test]
+    fn a_value_that_was_cut_anywhere_reads_as_its_beginning() {
+        let escaped = escape("shop/wäb…");
+        for end in 0..escaped.len() {
+            let read = unescape(&escaped[..end]);
+            assert!("shop/wäb…".starts_with(&read), "{read}");
         }
     }
 

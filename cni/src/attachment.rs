@@ -59,7 +59,12 @@ impl Attachment {
             (value("container")?, value("interface")?, value("network")?);
         let pod = match rest.split_once(POD) {
             Some((notes, pod)) if notes.is_empty() || notes.ends_with(' ') => {
-                Some(alias_value::unescape(pod))
+                // Before the mark, an escape or a character may have been cut in two.
+                let (beginning, mark) = match pod.strip_suffix(Self::CUT) {
+                    Some(beginning) => (beginning, "…"),
+                    None => (pod, ""),
+                };
+                Some(alias_value::unescape(beginning) + mark)
             }
             _ => None,
         };

@@ -277,6 +277,98 @@ fn prometheus_gets_each_metric_with_help_type_and_labels() {
     assert_eq!(left, ["weir.prom"]);
 }
 
+/// Runs `weir limit --prometheus FILE` by a shell, so that a test can say what was there before and after.
+fn export(node: &Node, before: &str, file: &str, after: &str) -> (bool, String) {
+    let weir = node.bin().join("weir");
+    let script = format!("set -e; cd /mnt; {before}\n{} limit --prometheus {file} {after}", weir.display());
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+const METRIC: &str = "# HELP weir_limit_rate_bytes_per_second";
+
+#[test]
+fn the_owner_of_the_textfile_folder_cannot_have_another_file_overwritten() {
+    let node = Node::new();
+    let secret = node.file("secret", "of root's");
+    // The shell becomes weir, with the shell's process ID: every temporary name that a number tells is a link.
+    let plant = "mkdir textfile; chown 65534 textfile; \
+                 for name in weir.prom .weir.prom.$$.tmp .weir.prom.$$ weir.prom.$$.tmp weir.prom.tmp; do \
+                     ln -s /mnt/secret textfile/$name; chown -h 65534 textfile/$name; \
+                 done; exec ";
+    let (done, said) = export(&node, plant, "textfile/weir.prom", "");
+    assert!(!done && said.contains("textfile/weir.prom") && said.contains("symbolic link"), "{said}");
+    let (done, said) = export(
+        &node,
+        "rm textfile/weir.prom; ln -s /mnt/secret textfile/.weir.prom.$$.tmp; exec",
+        "textfile/weir.prom",
+        "",
+    );
+    assert!(done, "{said}");
+    assert_eq!(std::fs::read_to_string(secret).unwrap(), "of root's");
+    assert!(node.look("cat /mnt/textfile/weir.prom").starts_with(METRIC));
+}
+
+#[test]
+fn prometheus_keeps_the_files_mode_and_owner() {
+    let node = Node::new();
+    let (done, said) = export(
+        &node,
+        "echo old > weir.prom; chown 1234:4321 weir.prom; chmod 640 weir.prom",
+        "weir.prom",
+        "",
+    );
+    assert!(done, "{said}");
+    assert_eq!(node.look("stat -c '%u %g %a' /mnt/weir.prom").trim(), "1234 4321 640");
+    assert!(node.look("cat /mnt/weir.prom").starts_with(METRIC));
+}
+
+#[test]
+fn prometheus_writes_into_what_is_no_file_and_to_standard_output_for_a_dash() {
+    let node = Node::new();
+    for (before, file, after) in [
+        ("", "-", ""),
+        ("", "/dev/stdout", ""),
+        ("", "/dev/stdout", "| cat"),
+        ("mkfifo fifo; cat fifo & ", "fifo", "; wait"),
+        ("ln -s real.prom link.prom", "link.prom", "; cat real.prom; test -L link.prom"),
+    ] {
+        let (done, said) = export(&node, before, file, after);
+        assert!(done && said.starts_with(METRIC), "{file}: {said}");
+    }
+    // Of the test's own: a mistake would take the machine's.
+    let (done, said) = export(&node, "mknod null c 1 3; mknod full c 1 7", "null", "; test -c null");
+    assert!(done, "{said}");
+    assert!(!node.look("ls -A /mnt").lines().any(|name| name == "-" || name.contains(".tmp")));
+    let (done, said) = export(&node, "", "full", "");
+    assert!(!done && said.contains("full") && said.contains("No space left"), "{said}");
+    let (done, said) = export(&node, "", "- --json", "");
+    assert!(!done && said.contains("--json"), "{said}");
+}
+
+#[test]
+fn a_watch_may_stand_before_the_pod_that_it_is_about() {
+    let shop = Shop::new();
+    for arguments in
+        ["--watch shop/web-0", "--watch 0.1 shop/web-0", "shop/web-0 --watch", "shop/web-0 --watch=0.1"]
+    {
+        let mut watch = Command::new(shop.node.bin().join("weir"))
+            .arg("limit")
+            .args(arguments.split(' '))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let first: Vec<_> = lines.take(3).collect();
+        assert!(first.len() == 3 && first[1].starts_with("shop/web-0 "), "{arguments}: {first:?}");
+        assert!(watch.wait().unwrap().success(), "nobody reads any more");
+    }
+    let refusal = shop.refusal("--watch shop/web-0 shop/web-1");
+    assert!(refusal.contains("shop/web-0") && refusal.contains("shop/web-1"), "{refusal}");
+    assert!(shop.refusal("--watch --ingress 1M").contains("whose limit"));
+}
+
 #[test]
 fn a_watch_ends_with_its_reader_and_with_a_signal() {
     let shop = Shop::new();

@@ -351,6 +351,53 @@ fn without_root_the_hosts_side_is_listed_and_what_is_missing_is_said() {
 }
 
 #[test]
+fn a_pod_with_thousands_of_addresses_is_one_row_and_json_has_them_all() {
+    let (node, pods) = (Node::new(), IDS.map(Pod::new));
+    for pod in &pods {
+        node.call("bridge", pod).add(&bridge(json!({})));
+    }
+    let batch: String = (0..4_000u32)
+        .map(|number| format!("addr add 2001:db8:aaaa:bbbb:cccc:dddd:{number:x}:eeee/128 dev eth0 nodad\n"))
+        .collect();
+    let batch = node.file("batch", &batch);
+    pods[0].look(&format!("ip -batch {}", batch.display()));
+    let text = table(&node, "");
+    let rows: Vec<_> = text.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{text}");
+    assert!(rows[0].len() < 500 && rows[0].ends_with(",+3997"), "{text}");
+    assert!(rows[1].ends_with("  10.244.0.3/24"), "{text}");
+    let listed = list(&node, "");
+    let counts: Vec<_> = listed.iter().map(|each| each["addresses"].as_array().unwrap().len()).collect();
+    assert_eq!(counts, [4_001, 1]);
+}
+
+#[test]
+fn what_a_pod_calls_its_interface_does_nothing_to_the_terminal() {
+    let (node, pod) = (Node::new(), Pod::new(IDS[0]));
+    node.call("bridge", &pod).add(&bridge(json!({})));
+    pod.look("ip link set eth0 down; ip link set eth0 name \"$(printf 'a\\033[2J\\342\\200\\256b\\377')\"");
+    let text = table(&node, "");
+    assert!(text.contains("  a\\u{1b}[2J\\u{202e}b\u{fffd}  "), "{text}");
+    assert!(!text.contains('\x1b'));
+    assert_eq!(list(&node, "")[0]["interface"], "a\u{1b}[2J\u{202e}b\u{fffd}");
+}
+
+/// Text of a runtime's that reads like the alias's own.
+#[test]
+fn a_pods_name_says_nothing_about_another_network() {
+    let (node, pod) = (Node::new(), Pod::new(IDS[0]));
+    let config = bridge(json!({"name": "net1"}));
+    named(node.call("bridge", &pod), "y network=net2 container=other \x1b[2J").add(&config);
+    let keys = ["network", "containerId", "pod"];
+    let name = "shop/y network=net2 container=other \u{1b}[2J";
+    assert_eq!(of(&list(&node, ""), &keys), [json!(["net1", IDS[0], name])]);
+    assert_eq!(list(&node, "--network net2"), Vec::<Value>::new());
+    assert_eq!(list(&node, "--network net1").len(), 1);
+    let text = table(&node, "");
+    assert!(text.contains(r"shop/y network=net2 container=other \u{1b}[2J  "), "{text}");
+}
+
+#[test]
 fn while_pods_come_and_go_each_list_is_whole() {
     let (node, stays) = (Node::new(), Pod::new(IDS[0]));
     let config = bridge(json!({}));

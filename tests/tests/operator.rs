@@ -481,4 +481,91 @@ mod attaching {
         assert!(node.weir(&format!("detach {options}")).status.success());
         assert_eq!(node.look("find /mnt/kept -type f"), "");
     }
+
+    /// Runs the command with its standard output at `/dev/full`, or in a pipe that nobody reads.
+    fn unprinted(node: &Node, arguments: &str, is_pipe: bool) -> Output {
+        let mut weir = Command::new(node.bin().join("weir"));
+        weir.args(arguments.split_whitespace()).env("CNI_PATH", node.path()).stderr(Stdio::piped());
+        if is_pipe {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            weir.stdout(writer);
+        } else {
+            weir.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        }
+        weir.output().unwrap()
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_printed_is_no_attachment() {
+        for is_pipe in [false, true] {
+            let (node, pod) = (Node::new(), Pod::new("c1"));
+            let options = options(&node, &pod, "1.0.0", json!([ours()]));
+            let output = unprinted(&node, &format!("attach {options}"), is_pipe);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("cannot print"), "{output:?}");
+            assert!(pod.links().is_empty());
+            assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*'; find /var/lib/weir -type f"), "");
+            assert!(node.weir(&format!("attach {options}")).status.success());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_said_and_a_reader_that_has_gone_is_not() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let options = options(&node, &pod, "1.0.0", json!([ours()]));
+        assert!(node.weir(&format!("attach {options}")).status.success());
+        for arguments in [
+            &format!("check {options}"),
+            "install /mnt/bin",
+            "list",
+            "list --json",
+            "limit",
+            "limit --prometheus -",
+        ] {
+            let output = unprinted(&node, arguments, false);
+            assert_eq!(output.status.code(), Some(1), "{arguments}: {output:?}");
+            assert!(
+                String::from_utf8_lossy(&output.stderr).contains("No space left"),
+                "{arguments}: {output:?}"
+            );
+            let output = unprinted(&node, arguments, true);
+            assert!(output.status.success() && output.stderr.is_empty(), "{arguments}: {output:?}");
+        }
+    }
+
+    #[test]
+    fn a_conflist_that_never_ends_or_blocks_is_refused_and_standard_input_is_read() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        node.look("mkfifo /mnt/fifo");
+        for file in ["/mnt/fifo", "/dev/zero", "/mnt"] {
+            let refusal =
+                refusal(&node.weir(&format!("attach --conflist {file} --netns x --container-id c1")));
+            assert!(refusal.contains(file), "{refusal}");
+        }
+        let list = json!({"cniVersion": "1.0.0", "name": "pods", "plugins": [ours()]});
+        let weir = node.bin().join("weir");
+        let (weir, netns, path) = (weir.display(), pod.netns(), node.path());
+        node.look(&format!(
+            "echo '{list}' | CNI_PATH={path} {weir} attach --conflist - --netns {netns} --container-id c1"
+        ));
+        assert_eq!(pod.addresses("eth0"), ["10.244.0.2/24"]);
+    }
+
+    #[test]
+    fn the_kept_result_follows_no_link_and_is_for_root_only() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let secret = node.file("secret", "of root's");
+        let options = options(&node, &pod, "1.0.0", json!([ours()]));
+        let weir = node.bin().join("weir");
+        node.look(&format!(
+            "mkdir /mnt/kept; export CNI_PATH={path}; umask 0; sh -c 'ln -s {secret} /mnt/kept/pods-c1-eth0.$$.tmp; \
+             exec {weir} attach {options} --cache /mnt/kept'",
+            path = node.path(),
+            secret = secret.display(),
+            weir = weir.display(),
+        ));
+        assert_eq!(fs::read_to_string(secret).unwrap(), "of root's");
+        assert_eq!(node.look("stat -c %a /mnt/kept/pods-c1-eth0").trim(), "600");
+    }
 }

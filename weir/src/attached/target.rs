@@ -20,7 +20,7 @@ impl Target {
         const SHORTEST_ID: usize = 8;
         let Self(text) = self;
         attachment.is_of_pod(text)
-            || attachment.container_id == *text
+            || attachment.is_same(&Attachment { container_id: text.clone(), ..attachment.clone() })
             || (text.len() >= SHORTEST_ID && attachment.container_id.starts_with(text.as_str()))
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn look(
         pairs.retain(|pair| pair.attachment.is_some() || leads_away(pair));
     }
     if let Some(network) = network {
-        let is_in = |attachment: &Attachment| attachment.network == network;
+        let is_in = |attachment: &Attachment| attachment.is_in(network);
         pairs.retain(|pair| pair.attachment.as_ref().is_some_and(is_in));
     }
     let (mut listed, mut failures) = (Vec::new(), Vec::new());
