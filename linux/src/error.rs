@@ -222,6 +222,24 @@ impl Error {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
+    /// Whether a next hop is out of reach (`ENETUNREACH`, `EHOSTUNREACH`).
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.errno(), Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH))
+    }
+
+    /// Whether the path that was given for a namespace is to blame: not a limit or a privilege of this process, and not
+    /// the kernel.
+    pub fn is_bad_namespace(&self) -> bool {
+        match self {
+            Self::NotANamespace { .. } => true,
+            Self::OpenNamespace { source, .. } | Self::EnterNamespace { source, .. } => {
+                let errno = source.raw_os_error().map(Errno::from_raw);
+                !matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EPERM))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the bridge has no free port (`EXFULL`).
     pub fn is_full(&self) -> bool {
         self.errno() == Some(Errno::EXFULL)

@@ -17,6 +17,7 @@ use crate::rtnetlink::Rtnetlink;
 const IFINFOMSG_LEN: usize = 16;
 const RTM_NEWLINK: u16 = 16;
 const IFF_UP: u32 = 1;
+const IFF_PROMISC: u32 = 0x100;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -40,6 +41,8 @@ pub struct Link {
     pub name: String,
     /// Whether it is administratively up (`IFF_UP`).
     pub up: bool,
+    /// Whether it was told to receive every frame (`IFF_PROMISC`).
+    pub promiscuous: bool,
     /// Hardware address, where the link has an Ethernet one.
     pub mac: Option<Mac>,
     /// Largest packet in bytes, without the Ethernet header.
@@ -77,10 +80,12 @@ impl Link {
         if reply.kind != RTM_NEWLINK {
             return None;
         }
+        let flags = read_u32(reply.payload.get(8..)?)?;
         let mut link = Self {
             index: read_u32(reply.payload.get(4..)?)?,
             name: String::new(),
-            up: read_u32(reply.payload.get(8..)?)? & IFF_UP != 0,
+            up: flags & IFF_UP != 0,
+            promiscuous: flags & IFF_PROMISC != 0,
             mac: None,
             mtu: 0,
             master: None,

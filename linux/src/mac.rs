@@ -10,7 +10,7 @@ pub struct Mac(pub [u8; 6]);
 
 /// Text that is not an Ethernet address.
 #[derive(Debug, thiserror::Error)]
-#[error("want six hexadecimal bytes separated by colons, such as 0a:58:0a:01:00:07")]
+#[error("want six hexadecimal bytes, such as 0a:58:0a:01:00:07, 0a-58-0a-01-00-07 or 0a58.0a01.0007")]
 pub struct ParseMacError;
 
 impl Mac {
@@ -53,14 +53,22 @@ impl fmt::Display for Mac {
 impl FromStr for Mac {
     type Err = ParseMacError;
 
-    /// Reads colon- or dash-separated bytes in either case, as the reference's `net.ParseMAC` does.
+    /// Reads bytes separated by colons or dashes, or pairs of bytes separated by dots, in either case, as Go's
+    /// `net.ParseMAC` does for the reference.
     fn from_str(text: &str) -> Result<Self, ParseMacError> {
-        let separator = if text.contains('-') { '-' } else { ':' };
+        let (separator, part_bytes) = match text {
+            text if text.contains('.') => ('.', 2),
+            text if text.contains('-') => ('-', 1),
+            _ => (':', 1),
+        };
         let mut bytes = [0; 6];
         let mut parts = text.split(separator);
-        for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or(ParseMacError)?;
-            *byte = u8::from_str_radix(part, 16).map_err(|_| ParseMacError)?;
+        for chunk in bytes.chunks_exact_mut(part_bytes) {
+            let digits = parts.next().filter(|part| part.len() == 2 * part_bytes).ok_or(ParseMacError)?;
+            for (byte, digits) in chunk.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+                let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
+                *byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(ParseMacError)?;
+            }
         }
         parts.next().is_none().then_some(Self(bytes)).ok_or(ParseMacError)
     }
@@ -74,12 +82,27 @@ mod tests {
     fn an_address_reads_back_as_it_is_shown() {
         let mac: Mac = "0A:58:0a:01:00:07".parse().unwrap();
         assert_eq!(mac.to_string(), "0a:58:0a:01:00:07");
-        assert_eq!("0a-58-0a-01-00-07".parse::<Mac>().unwrap(), mac);
+        for same in ["0a-58-0a-01-00-07", "0a58.0a01.0007", "0A58.0a01.0007"] {
+            assert_eq!(same.parse::<Mac>().unwrap(), mac, "{same}");
+        }
     }
 
     #[test]
     fn what_is_not_six_bytes_is_refused() {
-        for text in ["", "0a:58:0a:01:00", "0a:58:0a:01:00:07:01", "0a:58:0a:01:00:7", "0g:58:0a:01:00:07"] {
+        for text in [
+            "",
+            "0a:58:0a:01:00",
+            "0a:58:0a:01:00:07:01",
+            "0a:58:0a:01:00:7",
+            "0g:58:0a:01:00:07",
+            "+a:58:0a:01:00:07",
+            "0a:58:0a:01-00-07",
+            "0a58.0a01",
+            "0a58.0a01.0007.0001",
+            "0a58.0a01.00:07",
+            "0a58.0a01.00é",
+            "0a580a010007",
+        ] {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
     }

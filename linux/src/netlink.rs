@@ -88,7 +88,8 @@ impl Failure {
 impl Socket {
     /// Opens a socket of `protocol` (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in the current namespace.
     ///
-    /// Extended acknowledgements are asked for, so that refusals carry the kernel's sentence.
+    /// Extended acknowledgements are asked for, so that refusals carry the kernel's sentence; before Linux 4.12 they
+    /// carry only its number.
     pub fn open(protocol: isize) -> Result<Self> {
         Self::open_as(protocol, |_| Ok(()))
     }
@@ -100,7 +101,8 @@ impl Socket {
     ) -> Result<Self> {
         let open = || {
             let mut raw = RawSocket::new(protocol)?;
-            raw.set_ext_ack(true)?;
+            // Not an error, as said above.
+            let _ = raw.set_ext_ack(true);
             bind(&mut raw)?;
             raw.connect(&SocketAddr::new(0, 0))?;
             std::io::Result::Ok(raw)
@@ -112,12 +114,11 @@ impl Socket {
         Ok(Self { raw, sequence: 0, receive: Vec::with_capacity(RECEIVE_CAPACITY) })
     }
 
-    /// Lets the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20).
-    pub fn filter_dumps(&self) -> Result<()> {
-        self.raw.set_netlink_get_strict_chk(true).map_err(|source| Error::Netlink {
-            operation: "ask for strict checking of netlink requests".into(),
-            source,
-        })
+    /// Lets the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20). An older one sends
+    /// everything, so every reader of a dump filters again.
+    pub fn filter_dumps(&self) {
+        // Not an error, as said above.
+        let _ = self.raw.set_netlink_get_strict_chk(true);
     }
 
     /// Joins a multicast group, so that [`Socket::wait`] sees its events.

@@ -1,12 +1,12 @@
-//! Routes of a pod's namespace.
+//! Routes of a namespace.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
-    RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
@@ -20,10 +20,15 @@ use crate::rtnetlink::Rtnetlink;
 const RTM_NEWROUTE: u16 = 24;
 /// `struct rtmsg` (uapi/linux/rtnetlink.h).
 const RTMSG_LEN: usize = 12;
+/// `struct rtnexthop` (uapi/linux/rtnetlink.h).
+const RTNEXTHOP_LEN: usize = 8;
+const RTN_UNICAST: u8 = 1;
 const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_METRICS: u16 = 8;
+const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
 const RTAX_MTU: u16 = 2;
 const RTAX_ADVMSS: u16 = 8;
@@ -38,7 +43,7 @@ pub enum Family {
     V6,
 }
 
-/// A route.
+/// A route, with one next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Destination prefix; `0.0.0.0/0` or `::/0` is the default route.
@@ -57,11 +62,21 @@ pub struct Route {
     pub scope: Option<u8>,
 }
 
-impl Route {
-    fn parse(reply: &Reply<'_>) -> Option<Self> {
+/// What a route says, and where it leads.
+struct Parsed {
+    /// The route without its next hops.
+    route: Route,
+    /// What it does with packets (`rtm_type`).
+    kind: u8,
+    /// Index of the interface and address of the router, for each next hop.
+    hops: Vec<(Option<u32>, Option<IpAddr>)>,
+}
+
+impl Parsed {
+    fn new(reply: &Reply<'_>) -> Option<Self> {
         let header = reply.payload.get(..RTMSG_LEN).filter(|_| reply.kind == RTM_NEWROUTE)?;
         let any = if header[0] == AF_INET { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
-        let mut route = Self {
+        let mut route = Route {
             destination: IpNetwork::new(any, 0).ok()?,
             gateway: None,
             mtu: None,
@@ -70,11 +85,14 @@ impl Route {
             table: Some(header[4].into()),
             scope: Some(header[6]),
         };
+        let (mut interface, mut router, mut hops) = (None, None, Vec::new());
         for attribute in attributes(reply.payload, RTMSG_LEN) {
             let value = attribute.value();
             match attribute.kind() {
                 RTA_DST => route.destination = IpNetwork::new(ip(value)?, header[1]).ok()?,
-                RTA_GATEWAY => route.gateway = ip(value),
+                RTA_OIF => interface = read_u32(value),
+                RTA_GATEWAY => router = ip(value),
+                RTA_MULTIPATH => hops = next_hops(value),
                 RTA_PRIORITY => route.priority = read_u32(value),
                 RTA_TABLE => route.table = read_u32(value),
                 RTA_METRICS => {
@@ -89,8 +107,30 @@ impl Route {
                 _ => {}
             }
         }
-        Some(route)
+        if hops.is_empty() {
+            hops.push((interface, router));
+        }
+        Some(Self { route, kind: header[7], hops })
     }
+
+    /// A route of its own for each next hop.
+    fn routes(self) -> impl Iterator<Item = Route> {
+        self.hops.into_iter().map(move |(_, gateway)| Route { gateway, ..self.route.clone() })
+    }
+}
+
+/// The next hops in an `RTA_MULTIPATH`; a malformed tail is skipped.
+fn next_hops(mut bytes: &[u8]) -> Vec<(Option<u32>, Option<IpAddr>)> {
+    let mut hops = Vec::new();
+    while let Some(length) = bytes.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from) {
+        let Some(hop) = bytes.get(..length).filter(|hop| hop.len() >= RTNEXTHOP_LEN) else { break };
+        let router = attributes(hop, RTNEXTHOP_LEN)
+            .find(|attribute| attribute.kind() == RTA_GATEWAY)
+            .and_then(|attribute| ip(attribute.value()));
+        hops.push((read_u32(&hop[4..]), router));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    hops
 }
 
 impl Change {
@@ -143,9 +183,11 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// The unicast routes of one family, of every table. As `ip [-6] route show table all type unicast`.
+    /// The unicast routes of one family, of every table; one with several next hops comes once for each of them. As
+    /// `ip [-6] route show table all type unicast`.
     ///
-    /// The kernel filters by the type (strict checking, Linux 5.0).
+    /// The kernel filters by the type (strict checking, Linux 5.0); older ones send every route and the filter here
+    /// applies.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -156,7 +198,45 @@ impl Rtnetlink {
             Family::V6 => AddressFamily::Inet6,
         };
         message.header.kind = RouteType::Unicast;
-        self.dump(RouteNetlinkMessage::GetRoute(message), format_args!("list the routes"), Route::parse)
+        let request = RouteNetlinkMessage::GetRoute(message);
+        let found = self.dump(request, format_args!("list the routes"), |reply| {
+            Parsed::new(reply).filter(|found| found.kind == RTN_UNICAST)
+        })?;
+        Ok(found.into_iter().flat_map(Parsed::routes).collect())
+    }
+
+    /// The prefix of the route by which the namespace reaches `address` itself, and the index of the interface that
+    /// it leads to; none without a route, or with one that leads to no interface. As `ip route get fibmatch ADDRESS`
+    /// (Linux 4.13; 4.16 for IPv6).
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn route_to(&mut self, address: IpAddr) -> Result<Option<(IpNetwork, u32)>> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(address);
+        message.header.destination_prefix_length = IpNetwork::from(address).prefix();
+        message.header.flags = RouteFlags::FibMatch;
+        message.attributes.push(RouteAttribute::Destination(address.into()));
+        let mut found = None;
+        let outcome = self.attempt(RouteNetlinkMessage::GetRoute(message), 0, |reply| {
+            found = Parsed::new(&reply).or(found.take());
+        });
+        match outcome {
+            Ok(()) => Ok(found.and_then(|found| {
+                let interface = found.hops.iter().find_map(|(interface, _)| *interface)?;
+                Some((found.route.destination, interface))
+            })),
+            // No route, or one that says so: unreachable, prohibit, blackhole.
+            Err(failure)
+                if matches!(
+                    failure.errno(),
+                    Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES | Errno::EINVAL)
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(failure) => Err(failure.during(format_args!("look up the route to {address}"))),
+        }
     }
 }
 
@@ -164,5 +244,49 @@ impl std::fmt::Display for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "route {}", self.destination)?;
         self.gateway.map_or(Ok(()), |gateway| write!(f, " via {gateway}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::{DuplicateDetection, Mac};
+
+    fn a_bridge_with(address: &str) -> (Rtnetlink, u32) {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let mut host = Rtnetlink::open().unwrap();
+        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
+        host.add_address(bridge, address.parse().unwrap(), DuplicateDetection::Skip).unwrap();
+        (host, bridge)
+    }
+
+    #[test]
+    fn a_route_with_several_next_hops_is_one_for_each() {
+        let (mut host, _) = a_bridge_with("fd00::1/64");
+        let add = "ip -6 route add fd01::/64 nexthop via fd00::8 dev br0 nexthop via fd00::9 dev br0";
+        assert!(std::process::Command::new("sh").args(["-c", add]).status().unwrap().success());
+        let routes = host.routes(Family::V6).unwrap();
+        let hops = routes.iter().filter(|route| route.destination.to_string() == "fd01::/64");
+        let hops: Vec<_> = hops.map(|route| route.gateway.unwrap().to_string()).collect();
+        assert_eq!(hops, ["fd00::8", "fd00::9"]);
+    }
+
+    #[test]
+    fn the_route_to_an_address_is_found_with_its_interface() {
+        for (own, neighbour, stranger) in
+            [("10.1.0.1/24", "10.1.0.7", "10.2.0.1"), ("fd00::1/64", "fd00::7", "fd01::1")]
+        {
+            let (mut host, bridge) = a_bridge_with(own);
+            let subnet: IpNetwork = own.parse().unwrap();
+            let found = host.route_to(neighbour.parse().unwrap()).unwrap();
+            let (prefix, interface) = found.unwrap();
+            assert_eq!(
+                (prefix.network(), prefix.prefix(), interface),
+                (subnet.network(), subnet.prefix(), bridge)
+            );
+            assert_eq!(host.route_to(stranger.parse().unwrap()).unwrap(), None);
+        }
     }
 }

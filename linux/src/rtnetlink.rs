@@ -38,7 +38,7 @@ impl Rtnetlink {
             port = unfinished::bind(raw)?;
             Ok(())
         })?;
-        socket.filter_dumps()?;
+        socket.filter_dumps();
         Ok(Self { socket, port, send: Vec::with_capacity(1024) })
     }
 

@@ -215,7 +215,7 @@ fn a_value_of_the_wrong_type_is_named_with_its_key() {
         (json!({"isGateway": "yes"}), "isGateway", "\"yes\""),
         (json!({"mtu": "1500"}), "mtu", "\"1500\""),
         (json!({"mtu": 1400.5}), "mtu", "1400.5"),
-        (json!({"mtu": -1}), "mtu", "-1"),
+        (json!({"mtu": 1500.5}), "mtu", "1500.5"),
         (json!({"bridge": ["cni0"]}), "bridge", "[\"cni0\"]"),
         (json!({"ipam": "host-local"}), "ipam", "\"host-local\""),
         (ipam(json!({"subnet": "10.0.0.0/8"})), "ipam.ranges", "{\"subnet\":\"10.0.0.0/8\"}"),
@@ -400,4 +400,29 @@ fn a_full_standard_error_keeps_no_plugin_from_its_work() {
     assert!(call("ADD").contains("\"eth0\""));
     call("DEL");
     assert!(pod.links().is_empty());
+}
+
+#[test]
+fn a_process_that_may_open_no_more_files_does_not_blame_the_namespace() {
+    for plugin in ["loopback", "bridge", "bandwidth"] {
+        let mut failures = 0;
+        for limit in 3..12 {
+            let node = Node::new();
+            let script = format!("ulimit -n {limit}; exec {}/{plugin}", node.bin().display());
+            let (node, pod) = (node.with_script("limited", &script), Pod::new("c1"));
+            let config = match plugin {
+                "bandwidth" => {
+                    let result = node.call("bridge", &pod).add(&bridge(json!({})));
+                    let config = json!({"cniVersion": "1.0.0", "name": "pods", "ingressRate": 1_000_000});
+                    with_prev_result(&changed(&config, json!({"ingressBurst": 100_000})), &result)
+                }
+                _ => bridge(json!({"ipam": null})),
+            };
+            let Err(failure) = node.call("limited", &pod).verb("ADD", &config) else { continue };
+            failures += 1;
+            assert!(!failure.message.contains("CNI_NETNS"), "{plugin}, {limit}: {failure:?}");
+            assert_ne!(failure.code, 4, "{plugin}, {limit}: {failure:?}");
+        }
+        assert!(failures > 0, "{plugin} opens files");
+    }
 }

@@ -238,6 +238,14 @@ fn list(items: &[impl ToString], separator: &str) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
+impl Error {
+    /// What went wrong with the namespace of `CNI_NETNS`. The variable is not to blame when this process may not open
+    /// one more file, or gets no socket.
+    pub(crate) fn of_namespace(error: linux::Error) -> Self {
+        if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
+    }
+}
+
 impl From<Error> for Failure {
     /// The one place that gives this plugin's errors their codes.
     fn from(error: Error) -> Self {

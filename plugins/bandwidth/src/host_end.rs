@@ -14,8 +14,8 @@ const VETH: &str = "veth";
 pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Link> {
     let netns = request.netns().unwrap_or_default();
     let interface = request.interface();
-    let namespace = Namespace::open(netns).map_err(Error::Namespace)?;
-    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
+    let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
     let end = pod
         .link_by_name(interface)?
         .ok_or_else(|| Error::NoInterface { interface: interface.to_owned(), netns: netns.to_owned() })?;

@@ -16,8 +16,8 @@ use crate::vlan_gateway;
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let config = Config::read(request)?;
     let netns = request.netns().unwrap_or_default();
-    let namespace = Namespace::open(netns).map_err(Error::Namespace)?;
-    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
+    let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
     if pod.link_by_name(request.interface())?.is_some() {
         return Err(interface_taken(request));
     }
@@ -119,7 +119,7 @@ impl Addition<'_> {
             let ipam = self.config.ipam.clone().unwrap_or_default();
             return Err(Error::NoAddress { ipam });
         }
-        Ok((Addressing::new(&answer, self.config.roles)?, answer.dns))
+        Ok((Addressing::new(&answer, self.config.roles, self.config.mtu)?, answer.dns))
     }
 
     fn create_pair(&mut self, bridge: &Link, pod_mac: Mac) -> Result<Link> {

@@ -8,7 +8,10 @@ use ipnetwork::IpNetwork;
 
 use crate::config::Roles;
 use crate::error::{Error, Result};
+use crate::gateway::gateway_of;
 
+/// The smallest MTU with which the kernel has IPv6 on a link (`IPV6_MIN_MTU` in uapi/linux/ipv6.h).
+pub(crate) const SMALLEST_MTU_OF_IPV6: u32 = 1280;
 /// Scope "link" of a route (`RT_SCOPE_LINK` in uapi/linux/rtnetlink.h).
 const SCOPE_LINK: u8 = 253;
 
@@ -24,14 +27,15 @@ pub(crate) struct Addressing {
 }
 
 impl Addressing {
-    pub fn new(ipam: &AddResult, roles: Roles) -> Result<Self> {
+    /// What follows from the IPAM plugin's answer for an interface of this MTU, where the config chooses one.
+    pub fn new(ipam: &AddResult, roles: Roles, mtu: Option<u32>) -> Result<Self> {
         let mut addressing =
             Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };
         for ip in &mut addressing.ips {
-            if ip.gateway.is_none() && roles.is_gateway {
-                let first = first_address(ip.address).ok_or(Error::NoGateway { address: ip.address })?;
-                ip.gateway = Some(first);
+            if let Some(mtu) = mtu.filter(|mtu| ip.address.is_ipv6() && *mtu < SMALLEST_MTU_OF_IPV6) {
+                return Err(Error::MtuOfIpv6 { mtu, smallest: SMALLEST_MTU_OF_IPV6, address: ip.address });
             }
+            ip.gateway = gateway_of(ip, roles.is_gateway)?;
             if let (true, Some(gateway)) = (roles.is_gateway, ip.gateway) {
                 let gateway = with_prefix(gateway, ip.address);
                 if !addressing.gateways.contains(&gateway) {
@@ -43,6 +47,12 @@ impl Addressing {
                 addressing.routes.iter().any(|route| route.dst == default && route.gw.is_some());
             if roles.is_default_gateway && !has_default {
                 addressing.routes.push(Route::new(default, ip.gateway));
+            }
+        }
+        for route in &addressing.routes {
+            let is_unusable = |hop: &IpAddr| hop.to_canonical().is_ipv4() != route.dst.is_ipv4();
+            if let Some(next_hop) = route.gw.filter(is_unusable) {
+                return Err(Error::NextHop { destination: route.dst, next_hop });
             }
         }
         Ok(addressing)
@@ -59,18 +69,18 @@ impl Addressing {
     }
 
     /// The routes as the kernel gets them: a route without a next hop goes by the first gateway of its
-    /// family, unless its scope says that the destination is on the link.
+    /// family, unless its scope, or an unspecified next hop, says that the destination is on the link.
     pub fn kernel_routes(&self) -> impl Iterator<Item = linux::Route> {
         self.routes.iter().map(|route| {
             let on_link = route.scope.is_some_and(|scope| scope >= SCOPE_LINK);
-            let gateway = self
-                .ips
-                .iter()
-                .filter(|ip| !on_link && ip.address.is_ipv4() == route.dst.is_ipv4())
-                .find_map(|ip| ip.gateway);
+            let first_gateway = || {
+                let mut of_family = self.ips.iter().filter(|ip| ip.address.is_ipv4() == route.dst.is_ipv4());
+                of_family.find_map(|ip| ip.gateway)
+            };
+            let next_hop = if on_link { route.gw } else { route.gw.or_else(first_gateway) };
             linux::Route {
                 destination: route.dst,
-                gateway: route.gw.or(gateway),
+                gateway: next_hop.map(|hop| hop.to_canonical()).filter(|hop| !hop.is_unspecified()),
                 // Go writes 0 for what is not set.
                 mtu: route.mtu.filter(|mtu| *mtu != 0),
                 advertised_mss: route.advmss.filter(|mss| *mss != 0),
@@ -80,15 +90,6 @@ impl Addressing {
             }
         })
     }
-}
-
-/// The first address after the subnet's own, which is the gateway where nobody names another.
-fn first_address(address: IpNetwork) -> Option<IpAddr> {
-    let first = match address.network() {
-        IpAddr::V4(network) => IpAddr::from(Ipv4Addr::from_bits(network.to_bits().checked_add(1)?)),
-        IpAddr::V6(network) => IpAddr::from(Ipv6Addr::from_bits(network.to_bits().checked_add(1)?)),
-    };
-    address.contains(first).then_some(first)
 }
 
 fn with_prefix(ip: IpAddr, of: IpNetwork) -> IpNetwork {
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn a_gateway_that_nobody_names_is_the_subnets_first_address() {
         let answer = ipam(&[("10.1.2.7/24", None), ("2001:db8::7/64", None)], &[]);
-        let addressing = Addressing::new(&answer, roles(true, false)).unwrap();
+        let addressing = Addressing::new(&answer, roles(true, false), None).unwrap();
         let gateways: Vec<_> = addressing.gateways.iter().map(ToString::to_string).collect();
         assert_eq!(gateways, ["10.1.2.1/24", "2001:db8::1/64"]);
         assert_eq!(addressing.ips[0].gateway, Some("10.1.2.1".parse().unwrap()));
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn without_is_gateway_the_bridge_gets_no_address() {
         let answer = ipam(&[("10.1.2.7/24", Some("10.1.2.1"))], &[("0.0.0.0/0", None)]);
-        let addressing = Addressing::new(&answer, roles(false, false)).unwrap();
+        let addressing = Addressing::new(&answer, roles(false, false), None).unwrap();
         assert!(addressing.gateways.is_empty());
         assert_eq!(next_hops(&addressing), ["route 0.0.0.0/0 via 10.1.2.1"]);
     }
@@ -153,14 +154,14 @@ mod tests {
     #[test]
     fn the_default_gateway_adds_one_default_route_for_each_family() {
         let answer = ipam(&[("10.1.2.7/24", None), ("2001:db8::7/64", None), ("10.9.0.7/24", None)], &[]);
-        let addressing = Addressing::new(&answer, roles(true, true)).unwrap();
+        let addressing = Addressing::new(&answer, roles(true, true), None).unwrap();
         assert_eq!(next_hops(&addressing), ["route 0.0.0.0/0 via 10.1.2.1", "route ::/0 via 2001:db8::1"]);
     }
 
     #[test]
     fn a_default_route_of_the_ipam_plugin_with_a_next_hop_is_enough() {
         let answer = ipam(&[("10.1.2.7/24", None)], &[("0.0.0.0/0", Some("10.1.2.254"))]);
-        let addressing = Addressing::new(&answer, roles(true, true)).unwrap();
+        let addressing = Addressing::new(&answer, roles(true, true), None).unwrap();
         assert_eq!(next_hops(&addressing), ["route 0.0.0.0/0 via 10.1.2.254"]);
     }
 
@@ -168,13 +169,23 @@ mod tests {
     fn a_route_of_link_scope_has_no_next_hop() {
         let mut answer = ipam(&[("10.1.2.7/24", None)], &[("10.5.0.0/16", None)]);
         answer.routes[0].scope = Some(SCOPE_LINK);
-        let addressing = Addressing::new(&answer, roles(true, false)).unwrap();
+        let addressing = Addressing::new(&answer, roles(true, false), None).unwrap();
         assert_eq!(next_hops(&addressing), ["route 10.5.0.0/16"]);
     }
 
     #[test]
-    fn a_single_address_has_no_room_for_a_gateway() {
-        let answer = ipam(&[("10.1.2.7/32", None)], &[]);
-        assert!(matches!(Addressing::new(&answer, roles(true, false)), Err(Error::NoGateway { .. })));
+    fn a_route_with_an_unspecified_next_hop_is_on_the_link() {
+        let answer = ipam(&[("10.1.2.7/24", None)], &[("10.5.0.0/16", Some("0.0.0.0"))]);
+        let addressing = Addressing::new(&answer, roles(true, false), None).unwrap();
+        assert_eq!(next_hops(&addressing), ["route 10.5.0.0/16"]);
+    }
+
+    #[test]
+    fn a_next_hop_of_another_family_is_refused() {
+        let answer = ipam(&[("10.1.2.7/24", None)], &[("10.5.0.0/16", Some("fd00::1"))]);
+        let refused = Addressing::new(&answer, roles(true, false), None).unwrap_err().to_string();
+        for word in ["ipam.routes", "10.5.0.0/16", "fd00::1"] {
+            assert!(refused.contains(word), "{refused}");
+        }
     }
 }

@@ -24,14 +24,15 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let bridge = device::find(&mut host, &config.bridge)?
         .ok_or_else(|| Error::Differs(Difference::BridgeGone(config.bridge.clone())))?;
-    let namespace = Namespace::open(expected.netns).map_err(Error::Namespace)?;
-    let mut pod = namespace.rtnetlink().map_err(Error::Namespace)?;
+    let namespace = Namespace::open(expected.netns).map_err(Error::of_namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
 
     let interface = check_pod_end(&mut pod, &expected, &config)?;
     let attachment = request.attachment();
     let host_end = check_port(&mut host, &namespace, &interface, &bridge, &attachment)?;
     // Who made the pair made what belongs to it in nf_tables: without our alias that is the reference.
     let is_ours = host_end.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
+    check_settings(&config, &host_end, &bridge)?;
     if config.macspoofchk && is_ours {
         spoof_check::check(request, &host_end)?;
     }
@@ -140,6 +141,19 @@ fn check_port(
     down.map_or(Ok(host_end), |down| differs(Difference::HostLinkDown(down)))
 }
 
+/// What the config asks for at the port and the bridge is on. What is on beside may be an administrator's.
+fn check_settings(config: &Config, port: &Link, bridge: &Link) -> Result<()> {
+    let settings = [
+        ("hairpinMode", config.port.hairpin, port.port.hairpin, port),
+        ("portIsolation", config.port.isolated, port.port.isolated, port),
+        ("promiscMode", config.promiscuous, bridge.promiscuous, bridge),
+    ];
+    match settings.into_iter().find(|(_, wanted, found, _)| *wanted && !found) {
+        None => Ok(()),
+        Some((key, _, _, link)) => differs(Difference::Off { key, link: link.name.clone() }),
+    }
+}
+
 fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<()> {
     let gone = expected
         .addresses
@@ -155,8 +169,9 @@ fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<(
     }
 }
 
-/// A route without a next hop in the result may have gone by the gateway: only its destination counts. Through
-/// which interface it goes does not: the result also holds what other plugins of the chain made.
+/// A route without a next hop in the result may have gone by the gateway: only its destination counts. So it is with
+/// default routes, as for the reference: a VPN in the pod replaces their next hop. Through which interface a route
+/// goes does not count: the result also holds what other plugins of the chain made.
 fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
     let mut present = Vec::new();
     for (family, is_ipv4) in [(Family::V4, true), (Family::V6, false)] {
@@ -165,10 +180,11 @@ fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
         }
     }
     let is_there = |wanted: &cni::Route| {
+        let next_hop = wanted.gw.filter(|hop| !hop.is_unspecified() && wanted.dst.prefix() > 0);
         present.iter().any(|route: &Route| {
             route.destination.network() == wanted.dst.network()
                 && route.destination.prefix() == wanted.dst.prefix()
-                && (wanted.gw.is_none() || route.gateway == wanted.gw)
+                && (next_hop.is_none() || route.gateway == next_hop)
         })
     };
     match expected.routes.iter().find(|wanted| !is_there(wanted)) {
@@ -183,7 +199,7 @@ fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
 
 fn check_gateways(present: &[LinkAddress], interface: &Link, expected: &Expected<'_>) -> Result<()> {
     for ip in &expected.addresses {
-        let Some(gateway) = ip.gateway else { continue };
+        let Some(gateway) = ip.gateway.filter(|gateway| !gateway.is_unspecified()) else { continue };
         let is_there = present.iter().any(|address| {
             address.network.ip() == gateway && address.network.prefix() == ip.address.prefix()
         });

@@ -22,7 +22,7 @@ struct Keys {
     force_address: bool,
     ip_masq: bool,
     ip_masq_backend: String,
-    mtu: u32,
+    mtu: i64,
     hairpin_mode: bool,
     promisc_mode: bool,
     enabledad: bool,
@@ -109,9 +109,6 @@ impl Config {
         if keys.hairpin_mode && keys.promisc_mode {
             return Err(Error::HairpinAndPromiscuous);
         }
-        if keys.mtu != 0 && !(SMALLEST_MTU..=LARGEST_MTU).contains(&keys.mtu) {
-            return Err(Error::Mtu { mtu: keys.mtu, smallest: SMALLEST_MTU, largest: LARGEST_MTU });
-        }
         let ipam = Some(keys.ipam.r#type).filter(|name| !name.is_empty());
         if keys.disable_container_interface && ipam.is_some() {
             return Err(Error::IpamWithoutContainerInterface);
@@ -140,7 +137,7 @@ impl Config {
             },
             force_address: keys.force_address,
             ip_masq: keys.ip_masq,
-            mtu: Some(keys.mtu).filter(|mtu| *mtu != 0),
+            mtu: mtu(keys.mtu)?,
             port: BridgePort { hairpin: keys.hairpin_mode, isolated: keys.port_isolation },
             vlans,
             promiscuous: keys.promisc_mode,
@@ -152,6 +149,15 @@ impl Config {
             mac: requested_mac(request, &keys.args.cni.mac, &keys.runtime_config.mac)?,
         })
     }
+}
+
+/// Zero and less leave the choice to the kernel, as in the reference.
+fn mtu(value: i64) -> Result<Option<u32>> {
+    if value <= 0 {
+        return Ok(None);
+    }
+    let mtu = u32::try_from(value).ok().filter(|mtu| (SMALLEST_MTU..=LARGEST_MTU).contains(mtu));
+    mtu.map(Some).ok_or(Error::Mtu { mtu: value, smallest: SMALLEST_MTU, largest: LARGEST_MTU })
 }
 
 /// The last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` wins, as in the reference.

@@ -82,7 +82,7 @@ fn find_pair(request: &Request) -> Result<Option<Pair>> {
         return Ok(Some(Pair { rtnetlink: host, end, host_name, maker: Maker::Weir }));
     }
     let Some(netns) = request.netns() else { return Ok(None) };
-    let Some(mut pod) = Namespace::rtnetlink_if_alive(netns).map_err(Error::Namespace)? else {
+    let Some(mut pod) = Namespace::rtnetlink_if_alive(netns).map_err(Error::of_namespace)? else {
         return Ok(None);
     };
     let link = pod.link_by_name(request.interface())?.filter(|link| link.is("veth"));

@@ -3,6 +3,7 @@
 use ipnetwork::IpNetwork;
 use linux::{DuplicateDetection, Link, Mac, Rtnetlink, sysctl};
 
+use crate::addressing::SMALLEST_MTU_OF_IPV6;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -72,12 +73,39 @@ pub(crate) fn ensure_gateways(
             }
             host.delete_address(bridge.index, *found)?;
         }
+        if wanted.is_ipv6() && bridge.mtu < SMALLEST_MTU_OF_IPV6 {
+            return Err(Error::BridgeMtu {
+                bridge: bridge.name.clone(),
+                mtu: bridge.mtu,
+                smallest: SMALLEST_MTU_OF_IPV6,
+                gateway: *wanted,
+            });
+        }
+        note_overlap(host, bridge, *wanted);
         added |= host.add_address(bridge.index, *wanted, DuplicateDetection::Skip)?;
     }
     if added {
         pin_mac(host, bridge)?;
     }
     Ok(())
+}
+
+/// Says so where the node reaches the gateway's subnet, or a part of it, by another interface already: its packets
+/// to the pods then may go there. A wider subnet around it is common and does no harm.
+fn note_overlap(host: &mut Rtnetlink, bridge: &Link, gateway: IpNetwork) {
+    // Only for the note: ADD does not fail because of it.
+    let Ok(Some((found, interface))) = host.route_to(gateway.ip()) else { return };
+    if found.prefix() < gateway.prefix() || interface == bridge.index {
+        return;
+    }
+    let Ok(Some(other)) = host.link_by_index(interface) else { return };
+    cni::note(format_args!(
+        "bridge: subnet {}/{} of {:?} overlaps with {found} on {:?}: what this node sends to these addresses reaches only one of the two",
+        gateway.network(),
+        gateway.prefix(),
+        bridge.name,
+        other.name,
+    ));
 }
 
 /// Whether a bridge cannot have both addresses.

@@ -31,11 +31,47 @@ pub enum Error {
     #[error("mtu: {mtu} is not between {smallest} and {largest}, which is what the kernel takes")]
     Mtu {
         /// The value.
-        mtu: u32,
+        mtu: i64,
         /// The least that is allowed.
         smallest: u32,
         /// The most that is allowed.
         largest: u32,
+    },
+    /// The MTU is too small for a pod with an IPv6 address.
+    #[error(
+        "mtu: {mtu} is less than {smallest}, which IPv6 needs (RFC 8200, section 5), and the pod gets {address}"
+    )]
+    MtuOfIpv6 {
+        /// The value.
+        mtu: u32,
+        /// The least that is allowed.
+        smallest: u32,
+        /// The pod's address.
+        address: IpNetwork,
+    },
+    /// The MTU of the bridge that is there is too small for an IPv6 gateway.
+    #[error(
+        "bridge: {bridge:?} has an MTU of {mtu}, and IPv6 needs {smallest} (RFC 8200, section 5): it cannot have the gateway's address {gateway}; raise its MTU, or that of the port which has the least"
+    )]
+    BridgeMtu {
+        /// The bridge.
+        bridge: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The least that is needed.
+        smallest: u32,
+        /// The gateway's address.
+        gateway: IpNetwork,
+    },
+    /// The kernel refused a route because its next hop is out of reach.
+    #[error(
+        "{source}; a next hop must be in a subnet of the pod's addresses ({}), or have a route of scope 253 (link) before it", .addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Unreachable {
+        /// Which route, and the kernel's words.
+        source: linux::Error,
+        /// The pod's addresses.
+        addresses: Vec<IpNetwork>,
     },
     /// An IPAM plugin would assign addresses to nobody.
     #[error("disableContainerInterface: true cannot be combined with ipam.type")]
@@ -185,6 +221,24 @@ pub enum Error {
         /// The pod's address.
         address: IpNetwork,
     },
+    /// A gateway that the pod cannot have, or the bridge as the pod's gateway.
+    #[error("ipam.gateway: {gateway} {problem} (the pod's address is {address})")]
+    Gateway {
+        /// The value.
+        gateway: IpAddr,
+        /// The pod's address.
+        address: IpNetwork,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A route's next hop is of another address family than its destination.
+    #[error("ipam.routes: the next hop {next_hop} of {destination} is of another address family")]
+    NextHop {
+        /// The route's destination.
+        destination: IpNetwork,
+        /// Its next hop (`gw`).
+        next_hop: IpAddr,
+    },
     /// The bridge has another address of the same subnet or family.
     #[error(
         "{bridge:?} already has an IP address different from {wanted}: {found}; remove it or set forceAddress"
@@ -295,6 +349,14 @@ pub enum Difference {
         /// The interface.
         interface: String,
     },
+    /// A setting of the port or the bridge that the config asks for is off.
+    #[error("{key} is true, but it is off for {link:?} on the host")]
+    Off {
+        /// The config's key.
+        key: &'static str,
+        /// The port or the bridge.
+        link: String,
+    },
     /// The bridge does not filter by VLANs any more.
     #[error("bridge {0:?} does not filter by VLANs (vlan_filtering is 0): its ports are not kept apart")]
     NotFiltering(String),
@@ -319,6 +381,14 @@ pub enum Difference {
     SpoofCheck(SpoofCheckFault),
 }
 
+impl Error {
+    /// What went wrong with the namespace of `CNI_NETNS`. The variable is not to blame when this process may not open
+    /// one more file, or gets no socket.
+    pub(crate) fn of_namespace(error: linux::Error) -> Self {
+        if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
+    }
+}
+
 impl From<Error> for Failure {
     /// The one place that gives this plugin's errors their codes.
     fn from(error: Error) -> Self {
@@ -328,6 +398,7 @@ impl From<Error> for Failure {
             Error::Namespace(_) | Error::InterfaceTaken { .. } => Self::new(code::INVALID_ENVIRONMENT, msg),
             Error::HairpinAndPromiscuous
             | Error::Mtu { .. }
+            | Error::MtuOfIpv6 { .. }
             | Error::IpamWithoutContainerInterface
             | Error::BridgeName { .. }
             | Error::Mac { .. }
@@ -336,6 +407,8 @@ impl From<Error> for Failure {
             | Error::VlanId { .. }
             | Error::VlanTrunk { .. }
             | Error::VlanGatewayName { .. }
+            | Error::Gateway { .. }
+            | Error::NextHop { .. }
             | Error::NoPrevResult => Self::new(code::INVALID_CONFIG, msg),
             Error::NotReady(_) | Error::NoIpam(_) => Self::new(code::NOT_AVAILABLE, msg),
             Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
@@ -347,6 +420,8 @@ impl From<Error> for Failure {
             | Error::NoAddress { .. }
             | Error::NoGateway { .. }
             | Error::OtherAddress { .. }
+            | Error::BridgeMtu { .. }
+            | Error::Unreachable { .. }
             | Error::NotAVlanGateway { .. }
             | Error::VlanGatewayUnsettled { .. }
             | Error::Differs(_)

@@ -74,6 +74,7 @@ mod tests {
             index: 7,
             name: name.into(),
             up: true,
+            promiscuous: false,
             mac: Some(mac),
             mtu: 1500,
             master: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use linux::{AddressEvents, Change, DuplicateDetection, Namespace, Rtnetlink, sysctl};
 
 use crate::addressing::Addressing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How long duplicate address detection may take. The kernel probes for about two seconds; a runtime
 /// gives a plugin minutes.
@@ -50,7 +50,13 @@ impl PodEnd<'_> {
             .chain(routes)
             .chain(after)
             .collect();
-        self.rtnetlink.make(&changes)?;
+        self.rtnetlink.make(&changes).map_err(|source| {
+            if source.is_unreachable() {
+                Error::Unreachable { source, addresses: addressing.addresses() }
+            } else {
+                source.into()
+            }
+        })?;
         if let Some(events) = &mut events {
             events.until_usable(self.rtnetlink, self.index, self.name, DAD_PATIENCE)?;
         }

@@ -7,28 +7,33 @@ use linux::Mac;
 use sha2::{Digest, Sha512};
 
 use crate::addressing::Addressing;
+use crate::node_id::node_id;
 
-/// The hardware address of a pod for whom nobody asked for another: it follows from the network and the pod's first
-/// address. Neighbours that knew a former pod of that address reach the new one at once, by what they have cached.
+/// The hardware address of a pod for which no other was requested: it follows from the node, the network and the
+/// pod's first address. Neighbours that knew a former pod of that address reach the new one at once, by what they have cached.
 ///
 /// With a random one they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be over,
 /// then a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new one says something or
 /// its announcement gets through. The kernel's (`arp_notify`) is a frame to every pod on the bridge, sent while the
 /// interface goes up, and on a quiet node the bridge drops it: the port's carrier comes later.
 ///
-/// Two pods have the same hardware address only where two have the same IP address on one network. A pod without
-/// an IP address has a random one.
+/// Two pods have the same hardware address only where two have the same IP address in one network on one node. The
+/// node counts because nodes that give out the same subnet by mistake may be on one LAN: a duplicate IP address is
+/// reported there, a duplicate hardware address only confuses the switches. A pod without an IP address has a random
+/// one.
 pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
     match addressing.ips.first() {
-        Some(ip) => of(&request.network, ip.address.ip()),
+        Some(ip) => of(&node_id(), &request.network, ip.address.ip()),
         None => Mac::random(),
     }
 }
 
-fn of(network: &str, address: IpAddr) -> Mac {
+fn of(node: &str, network: &str, address: IpAddr) -> Mac {
     let mut hash = Sha512::new();
-    hash.update(network.as_bytes());
-    hash.update([0]);
+    for part in [node, network] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
     match address {
         IpAddr::V4(address) => hash.update(address.octets()),
         IpAddr::V6(address) => hash.update(address.octets()),
@@ -43,13 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_network_or_address_is_another_hardware_address() {
-        let of = |network: &str, address: &str| of(network, address.parse().unwrap());
-        let one = of("pods", "10.1.2.3");
-        assert_eq!(one, of("pods", "10.1.2.3"));
-        assert_ne!(one, of("pods", "10.1.2.4"));
-        assert_ne!(one, of("others", "10.1.2.3"));
-        assert_ne!(one, of("pods", "fd00::3"));
+    fn another_node_network_or_address_is_another_hardware_address() {
+        let of = |node: &str, network: &str, address: &str| of(node, network, address.parse().unwrap());
+        let one = of("node", "pods", "10.1.2.3");
+        assert_eq!(one, of("node", "pods", "10.1.2.3"));
+        assert_ne!(one, of("node", "pods", "10.1.2.4"));
+        assert_ne!(one, of("node", "others", "10.1.2.3"));
+        assert_ne!(one, of("other", "pods", "10.1.2.3"));
+        assert_ne!(one, of("node", "pods", "fd00::3"));
         assert!(one.is_assignable());
     }
 }

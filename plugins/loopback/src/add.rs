@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let netns = request.netns().unwrap_or_default();
-    let namespace = Namespace::open(netns).map_err(Error::Namespace)?;
-    let mut rtnetlink = namespace.rtnetlink().map_err(Error::Namespace)?;
+    let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
+    let mut rtnetlink = namespace.rtnetlink().map_err(Error::of_namespace)?;
     let link =
         rtnetlink.link_by_name(LOOPBACK)?.ok_or_else(|| Error::NoLoopback { netns: netns.to_owned() })?;
     rtnetlink.set_up(link.index)?;

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let netns = request.netns().unwrap_or_default();
-    let namespace = Namespace::open(netns).map_err(Error::Namespace)?;
-    let mut rtnetlink = namespace.rtnetlink().map_err(Error::Namespace)?;
+    let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
+    let mut rtnetlink = namespace.rtnetlink().map_err(Error::of_namespace)?;
     match rtnetlink.link_by_name(LOOPBACK)? {
         None => Err(Error::NoLoopback { netns: netns.to_owned() }),
         Some(link) if !link.up => Err(Error::Down { netns: netns.to_owned() }),

@@ -51,6 +51,120 @@ fn a_gateway_that_ipam_names_is_the_bridges_address() {
 }
 
 #[test]
+fn a_gateway_that_cannot_be_right_fails_the_add_and_leaves_nothing() {
+    for (subnet, gateway) in [
+        ("10.244.0.0/24", "fd00::1"),
+        ("fd00:244::/64", "10.244.0.1"),
+        ("10.244.0.0/24", "192.168.1.1"),
+        ("fd00:244::/64", "fd00:245::1"),
+        ("10.244.0.0/24", "0.0.0.0"),
+        ("fd00:244::/64", "::"),
+        ("10.244.0.0/24", "224.0.0.1"),
+        ("10.244.0.0/24", "10.244.0.0"),
+        ("10.244.0.0/24", "10.244.0.255"),
+    ] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let before = node.fingerprint();
+        let mut ipam = host_local(&[subnet]);
+        ipam["ranges"][0][0]["gateway"] = json!(gateway);
+        let config = bridge(json!({"isGateway": true, "ipam": ipam}));
+        let failure = node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+        assert_eq!(failure.code, 7, "{failure:?}");
+        for word in ["ipam.gateway", gateway] {
+            assert!(failure.message.contains(word), "{gateway}: {failure:?}");
+        }
+        assert!(pod.links().is_empty());
+        assert_eq!(node.fingerprint(), before, "{gateway}");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_the_pods_own_address_is_refused() {
+    let ipam = r#"cat > /dev/null; echo '{"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.7/24", "gateway": "10.1.0.7"}]}'"#;
+    let (node, pod) = (Node::new().with_script("fixed", ipam), Pod::new("c1"));
+    let config = bridge(json!({"isGateway": true, "ipam": {"type": "fixed"}}));
+    let failure = node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+    assert!(failure.message.contains("10.1.0.7") && failure.message.contains("own"), "{failure:?}");
+}
+
+#[test]
+fn an_unspecified_gateway_counts_as_none_where_the_bridge_is_not_the_gateway() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let mut ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
+    ipam["ranges"][0][0]["gateway"] = json!("0.0.0.0");
+    ipam["ranges"][1][0]["gateway"] = json!("::");
+    ipam["routes"] = json!([{"dst": "192.0.2.0/24"}, {"dst": "0.0.0.0/0", "gw": "0.0.0.0"}]);
+    let config = bridge(json!({"ipam": ipam}));
+    let result = node.call("bridge", &pod).add(&config);
+    assert_eq!(result["ips"][0].get("gateway"), None);
+    let mut found = routes(&pod, "-4");
+    found.sort();
+    assert_eq!(found, ["192.0.2.0/24 dev eth0 scope link", "default dev eth0 scope link"]);
+    node.call("bridge", &pod).check(&config, &result);
+}
+
+#[test]
+fn a_subnet_that_another_interface_of_the_node_has_is_noted_once() {
+    for (address, subnet, noted) in [
+        ("10.244.0.77/24", "10.244.0.0/24", true),
+        ("10.244.0.1/32", "10.244.0.0/24", true),
+        ("fd00:244::77/64", "fd00:244::/64", true),
+        ("10.0.0.77/8", "10.244.0.0/24", false),
+        ("192.168.0.1/24", "10.244.0.0/24", false),
+    ] {
+        let node = Node::new();
+        node.look(&format!("ip link add lan up type bridge; ip addr add {address} dev lan nodad"));
+        let config = bridge(json!({"isGateway": true, "ipam": host_local(&[subnet])}));
+        for (id, is_first) in [("c1", true), ("c2", false)] {
+            let pod = Pod::new(id);
+            let output = node.call("bridge", &pod).raw("ADD", &config.to_string());
+            assert!(output.status.success(), "{output:?}");
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(
+                stderr.contains("\"lan\"") && stderr.contains(subnet),
+                noted && is_first,
+                "{address}: {stderr}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_mtu_that_ipv6_cannot_have_is_named() {
+    let node = Node::new();
+    let before = node.fingerprint();
+    let pod = Pod::new("c1");
+    let ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
+    for is_gateway in [true, false] {
+        let config = bridge(json!({"isGateway": is_gateway, "mtu": 1279, "ipam": ipam}));
+        let failure = node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+        for word in ["mtu: 1279", "1280", "fd00:244::"] {
+            assert!(failure.message.contains(word), "{failure:?}");
+        }
+        assert_eq!(failure.code, 7);
+        assert_eq!(node.fingerprint(), before);
+    }
+    node.look("ip link add cni0 mtu 1000 up type bridge");
+    let config = bridge(json!({"isGateway": true, "mtu": 1280, "ipam": ipam}));
+    let failure = node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+    for word in ["\"cni0\"", "1000", "1280", "fd00:244::1/64"] {
+        assert!(failure.message.contains(word), "{failure:?}");
+    }
+    node.look("ip link set cni0 mtu 1280");
+    node.call("bridge", &pod).add(&config);
+    assert!(pod.reaches("fd00:244::1", 56));
+}
+
+#[test]
+fn an_mtu_of_zero_or_less_is_the_kernels_choice() {
+    for mtu in [0, -1] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        node.call("bridge", &pod).add(&bridge(json!({"mtu": mtu})));
+        assert_eq!(pod.link("eth0")["mtu"], 1500);
+    }
+}
+
+#[test]
 fn ipv6_alone_works() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let config = bridge(json!({"isDefaultGateway": true, "ipam": host_local(&["fd00:244::/64"])}));
@@ -143,7 +257,9 @@ fn a_route_whose_next_hop_is_out_of_reach_fails_the_add_with_its_name() {
     let mut ipam = host_local(&["10.244.0.0/24"]);
     ipam["routes"] = json!([{"dst": "192.0.2.0/24", "gw": "10.99.0.1"}]);
     let failure = node.call("bridge", &pod).verb("ADD", &bridge(json!({"ipam": ipam}))).unwrap_err();
-    assert!(failure.message.contains("192.0.2.0/24 via 10.99.0.1"), "{failure:?}");
+    for words in ["192.0.2.0/24 via 10.99.0.1", "10.244.0.3/24"] {
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
     assert_eq!(node.fingerprint(), before);
 }
 
@@ -235,4 +351,28 @@ fn an_interface_that_vanishes_during_duplicate_detection_is_no_success() {
     assert!(failure.message.contains("address"), "{failure:?}");
     assert_eq!(node.look("find /var/lib -name 'fd00*'"), "");
     assert_eq!(node.ports("cni0"), Vec::<String>::new(), "{before}");
+}
+
+/// A kernel before 4.20 does not know the socket options: dumps are not filtered, refusals have no sentence.
+#[test]
+fn a_kernel_without_the_newer_options_of_sockets_serves_as_well() {
+    let node = Node::new();
+    let plugin = node.bin().join("bridge");
+    let script = format!(
+        "exec strace -f -qq -o /dev/null -e inject=setsockopt:error=ENOPROTOOPT {}",
+        plugin.display()
+    );
+    let (node, pod, other) = (node.with_script("old-bridge", &script), Pod::new("c1"), Pod::new("c2"));
+    let mut ipam = host_local(&["10.244.0.0/24"]);
+    ipam["routes"] = json!([{"dst": "192.0.2.0/24"}]);
+    let config = bridge(json!({"isDefaultGateway": true, "ipMasq": true, "ipam": ipam}));
+    for pod in [&other, &pod] {
+        let call = node.call("old-bridge", pod);
+        let result = call.add(&config);
+        call.check(&config, &result);
+        assert!(pod.reaches("10.244.0.1", 56));
+    }
+    let call = node.call("old-bridge", &pod);
+    call.del(&config);
+    assert!(pod.links().is_empty());
 }

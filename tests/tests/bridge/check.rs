@@ -134,6 +134,54 @@ fn a_removed_route_is_found_in_both_families() {
 }
 
 #[test]
+fn a_default_route_that_a_vpn_replaced_is_tolerated() {
+    let attached = Attached::new();
+    attached.pod.look(
+        "ip link add tun0 up type bridge; ip addr add 10.8.0.2/24 dev tun0; ip addr add fd00:8::2/64 dev tun0 nodad; \
+         ip route replace default via 10.8.0.1; ip -6 route delete default; ip -6 route add default via fd00:8::1",
+    );
+    attached.call().check(&attached.config, &attached.result);
+}
+
+#[test]
+fn an_ipv6_route_with_several_next_hops_is_seen_with_each() {
+    let attached = Attached::new();
+    let mut config = attached.config.clone();
+    config["ipam"]["routes"] = json!([
+        {"dst": "fd00:9::/64", "gw": "fd00:244::8"},
+        {"dst": "fd00:9::/64", "gw": "fd00:244::9"},
+    ]);
+    let pod = Pod::new("c2");
+    let call = attached.node.call("bridge", &pod);
+    let result = call.add(&config);
+    assert!(pod.look("ip -6 route show fd00:9::/64").contains("nexthop via fd00:244::9"));
+    call.check(&config, &result);
+    pod.look("ip -6 route replace fd00:9::/64 nexthop via fd00:244::8 dev eth0");
+    let failure = call.verb("CHECK", &with_prev_result(&config, &result)).unwrap_err();
+    assert!(failure.message.contains("fd00:9::/64 via fd00:244::9"), "{failure:?}");
+}
+
+#[test]
+fn a_setting_of_the_port_or_the_bridge_that_is_off_is_found() {
+    for (key, off) in [
+        ("hairpinMode", "ip link set VETH type bridge_slave hairpin off"),
+        ("portIsolation", "ip link set VETH type bridge_slave isolated off"),
+        ("promiscMode", "ip link set cni0 promisc off"),
+    ] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let config = bridge(json!({key: true}));
+        let call = node.call("bridge", &pod);
+        let result = call.add(&config);
+        call.check(&config, &result);
+        node.look(&off.replace("VETH", &node.ports("cni0")[0]));
+        let failure = call.verb("CHECK", &with_prev_result(&config, &result)).unwrap_err();
+        assert!(failure.message.contains(key), "{failure:?}");
+        // What the config does not ask for may be on: an administrator did it.
+        call.check(&bridge(json!({})), &result);
+    }
+}
+
+#[test]
 fn an_interface_that_is_down_is_found() {
     let attached = Attached::new();
     attached.pod.look("ip link set eth0 down");

@@ -1,0 +1,132 @@
+//! Which gateway a pod's address has, and which it cannot have. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use cni::IpConfig;
+use ipnetwork::IpNetwork;
+
+use crate::error::{Error, Result};
+
+/// The gateway of a pod's address. An unspecified one (`0.0.0.0`, `::`) counts as absent, as the kernel takes it.
+///
+/// Where the bridge is the gateway, it has this address and the subnet's prefix length: the subnet's first address
+/// unless the IPAM plugin names another. One that the bridge cannot have, or that the pod cannot reach, is an error.
+/// A link-local one is reached from any subnet. Otherwise the kernel judges when a route uses it.
+pub(crate) fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
+    let gateway = ip.gateway.map(|gateway| gateway.to_canonical());
+    let refused = |gateway, problem| Err(Error::Gateway { gateway, address: ip.address, problem });
+    match gateway {
+        Some(gateway) if gateway.is_ipv4() != ip.address.is_ipv4() => {
+            refused(gateway, "is of another address family")
+        }
+        None if is_gateway => {
+            first_address(ip.address).map(Some).ok_or(Error::NoGateway { address: ip.address })
+        }
+        Some(gateway) if is_gateway => match problem(gateway, ip.address) {
+            None => Ok(Some(gateway)),
+            Some(problem) => refused(gateway, problem),
+        },
+        gateway => Ok(gateway.filter(|gateway| !gateway.is_unspecified())),
+    }
+}
+
+/// Why `gateway` cannot be the bridge's address in the subnet of the pod's `address`.
+fn problem(gateway: IpAddr, address: IpNetwork) -> Option<&'static str> {
+    let has_broadcast = matches!(address, IpNetwork::V4(v4) if v4.prefix() < 31);
+    if gateway.is_unspecified() {
+        Some("is no address; leave the key out for the first address of the subnet")
+    } else if gateway.is_multicast() {
+        Some("is a multicast address")
+    } else if gateway.is_loopback() {
+        Some("is a loopback address")
+    } else if gateway == address.ip() {
+        Some("is the pod's own address")
+    } else if is_link_local(gateway) {
+        None
+    } else if !address.contains(gateway) {
+        Some("is outside the subnet")
+    } else if has_broadcast && gateway == address.network() {
+        Some("is the address of the subnet itself")
+    } else if has_broadcast && gateway == address.broadcast() {
+        Some("is the broadcast address of the subnet")
+    } else {
+        None
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// The first address after the subnet's own.
+fn first_address(address: IpNetwork) -> Option<IpAddr> {
+    let first = match address.network() {
+        IpAddr::V4(network) => IpAddr::from(Ipv4Addr::from_bits(network.to_bits().checked_add(1)?)),
+        IpAddr::V6(network) => IpAddr::from(Ipv6Addr::from_bits(network.to_bits().checked_add(1)?)),
+    };
+    address.contains(first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateway(address: &str, gateway: Option<&str>, is_gateway: bool) -> Result<Option<String>> {
+        let gateway = gateway.map(|gateway| gateway.parse().unwrap());
+        let ip = IpConfig { interface: None, address: address.parse().unwrap(), gateway };
+        Ok(gateway_of(&ip, is_gateway)?.map(|gateway| gateway.to_string()))
+    }
+
+    #[test]
+    fn a_gateway_that_the_bridge_cannot_have_is_refused_with_the_reason() {
+        for (address, unusable, reason) in [
+            ("10.0.0.2/24", "fd00::1", "family"),
+            ("fd00::2/64", "10.0.0.1", "family"),
+            ("10.0.0.2/24", "192.168.1.1", "outside"),
+            ("fd00::2/64", "fd01::1", "outside"),
+            ("10.0.0.2/24", "0.0.0.0", "no address"),
+            ("fd00::2/64", "::", "no address"),
+            ("10.0.0.2/24", "224.0.0.1", "multicast"),
+            ("fd00::2/64", "ff02::1", "multicast"),
+            ("10.0.0.2/24", "127.0.0.1", "loopback"),
+            ("10.0.0.2/24", "10.0.0.2", "own"),
+            ("10.0.0.2/24", "10.0.0.0", "subnet itself"),
+            ("10.0.0.2/24", "10.0.0.255", "broadcast"),
+        ] {
+            let refused = gateway(address, Some(unusable), true).unwrap_err().to_string();
+            for word in ["ipam.gateway", unusable, address, reason] {
+                assert!(refused.contains(word), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_the_bridge_can_have_is_taken() {
+        for (address, usable) in [
+            ("10.0.0.2/24", "10.0.0.254"),
+            ("10.0.0.0/31", "10.0.0.1"),
+            ("10.0.0.1/31", "10.0.0.0"),
+            ("fd00::2/64", "fd00::ff"),
+            ("fd00::2/64", "fe80::1"),
+        ] {
+            assert_eq!(gateway(address, Some(usable), true).unwrap().as_deref(), Some(usable), "{address}");
+        }
+        assert_eq!(gateway("10.0.0.2/24", Some("::ffff:10.0.0.9"), true).unwrap().unwrap(), "10.0.0.9");
+    }
+
+    #[test]
+    fn where_the_bridge_is_not_the_gateway_only_the_family_must_be_right() {
+        assert_eq!(gateway("10.0.0.2/24", Some("192.168.1.1"), false).unwrap().unwrap(), "192.168.1.1");
+        assert_eq!(gateway("10.0.0.2/24", Some("0.0.0.0"), false).unwrap(), None);
+        assert_eq!(gateway("fd00::2/64", Some("::"), false).unwrap(), None);
+        assert_eq!(gateway("fd00::2/64", None, false).unwrap(), None);
+        assert!(gateway("10.0.0.2/24", Some("fd00::1"), false).is_err());
+    }
+
+    #[test]
+    fn a_gateway_that_nothing_names_is_the_first_address_of_the_subnet() {
+        assert_eq!(gateway("10.1.2.7/24", None, true).unwrap().unwrap(), "10.1.2.1");
+        assert_eq!(gateway("2001:db8::7/64", None, true).unwrap().unwrap(), "2001:db8::1");
+        assert!(matches!(gateway("10.1.2.7/32", None, true), Err(Error::NoGateway { .. })));
+    }
+}
