@@ -52,19 +52,30 @@ impl Annotations {
         }
     }
 
-    /// The burst of one direction, `weir/ingress-burst` or `weir/egress-burst`: a quantity of bits, as in the
-    /// config.
+    /// The burst of one direction: `weir/ingress-burst` or `weir/egress-burst`, a quantity of bits as in the config,
+    /// or kube-ovn's, in Mbit, where that is absent.
     ///
     /// # Errors
     /// [`Error::Annotation`] for a value that is no burst.
     pub fn burst(&self, direction: Direction) -> Result<Option<Burst>> {
-        let key = burst_key(direction);
-        let Some(value) = self.get(&key)? else { return Ok(None) };
-        let bits = quantity(value).map_err(|error| bad(&key, value, error))?;
-        match u64::try_from(bits) {
-            Ok(bits) if BURST_BITS.contains(&bits.into()) => Ok(Some(Burst::Chosen { bits })),
-            _ => Err(bad(&key, value, "a burst is between 1k and 32G bits")),
+        let own = burst_key(direction);
+        if let Some(value) = self.get(&own)? {
+            return burst(&own, value, value).map(Some);
         }
+        let kube_ovn = format!("ovn.kubernetes.io/{direction}_burst");
+        match self.get(&kube_ovn)? {
+            // kube-ovn's own choice; and its way to say "as little as possible", which ours is.
+            None | Some("" | "0") => Ok(None),
+            Some(value) if !is_plain_number(value) => {
+                Err(bad(&kube_ovn, value, "want a number of Mbit, such as 3"))
+            }
+            Some(value) => burst(&kube_ovn, value, &format!("{value}M")).map(Some),
+        }
+    }
+
+    /// Whether `weir/ingress-burst` or `weir/egress-burst` is there.
+    pub fn has_own_burst(&self, direction: Direction) -> bool {
+        self.0.get(&burst_key(direction)).is_some_and(|value| !value.is_null())
     }
 
     /// Whether the pod says that the namespace's limit range is not for it.
@@ -86,6 +97,15 @@ pub(crate) fn burst_key(direction: Direction) -> String {
     format!("weir/{direction}-burst")
 }
 
+/// Reads `bits`, a quantity; `key` and `value` are for the error.
+fn burst(key: &str, value: &str, bits: &str) -> Result<Burst> {
+    let bits = quantity(bits).map_err(|error| bad(key, value, error))?;
+    match u64::try_from(bits) {
+        Ok(bits) if BURST_BITS.contains(&bits.into()) => Ok(Burst::Chosen { bits }),
+        _ => Err(bad(key, value, "a burst is between 1k and 32G bits")),
+    }
+}
+
 fn asked(key: &str, value: &str, rate_bits_per_sec: u64) -> Asked {
     Asked { by: format!("annotation {key}: {value}"), rate_bits_per_sec }
 }
@@ -96,10 +116,14 @@ fn bad(key: &str, value: &str, problem: impl ToString) -> Error {
 
 /// A plain number of Mbit/s, such as `3` or `0.5`, in bits per second.
 fn megabits(value: &str) -> std::result::Result<u64, String> {
-    if !value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+    if !is_plain_number(value) {
         return Err("want a number of Mbit/s, such as 3".to_owned());
     }
     rate(&format!("{value}M")).map_err(|error| format!("in Mbit/s: {error}"))
+}
+
+fn is_plain_number(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 #[cfg(test)]
@@ -172,6 +196,22 @@ mod tests {
         assert_eq!(burst("4294967295").unwrap(), Some(Burst::Chosen { bits: 4_294_967_295 }));
         for value in ["999", "33G", "-1M", "x"] {
             assert!(burst(value).unwrap_err().to_string().contains("weir/egress-burst"));
+        }
+    }
+
+    #[test]
+    fn kube_ovns_burst_is_a_number_of_megabits() {
+        let burst = |value| {
+            annotations(json!({"ovn.kubernetes.io/egress_burst": value})).burst(Direction::Egress)
+        };
+        assert_eq!(burst("10").unwrap(), Some(Burst::Chosen { bits: 10_000_000 }));
+        assert_eq!(burst("0.5").unwrap(), Some(Burst::Chosen { bits: 500_000 }));
+        for unchosen in ["", "0"] {
+            assert_eq!(burst(unchosen).unwrap(), None);
+        }
+        for value in ["10M", "-1", "33000", "0.0001", "."] {
+            let error = burst(value).unwrap_err().to_string();
+            assert!(error.contains("ovn.kubernetes.io/egress_burst") && error.contains(value), "{error}");
         }
     }
 

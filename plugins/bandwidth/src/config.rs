@@ -13,7 +13,7 @@ use crate::choice::Choice;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::limit_range::{LimitRange, LimitRangeKeys};
-use crate::quantity::RATES;
+use crate::quantity::{RATES, RateError};
 use crate::subnets::Subnets;
 
 /// What a call asks for.
@@ -32,7 +32,7 @@ pub(crate) struct Limits {
 /// The limit of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit {
-    /// At least 1.
+    /// 1k to 1P; what an earlier version recorded may be less.
     pub rate_bits_per_sec: u64,
     pub burst: Burst,
 }
@@ -94,10 +94,14 @@ impl Keys {
             (0, 0) => Ok(None),
             (0, burst) => Err(Error::LonelyKey { key: key("Burst"), value: burst, other: key("Rate") }),
             (rate, 0) => Err(Error::LonelyKey { key: key("Rate"), value: rate, other: key("Burst") }),
-            (rate, burst) => Ok(Some(Limit {
-                rate_bits_per_sec: most(&key("Rate"), rate),
-                burst: Burst::from_bits(burst, runtime_burst),
-            })),
+            (rate, _) if !RATES.contains(&rate) => Err(Error::InvalidRate {
+                key: key("Rate"),
+                value: rate.to_string(),
+                problem: RateError::OutOfRange,
+            }),
+            (rate, burst) => {
+                Ok(Some(Limit { rate_bits_per_sec: rate, burst: Burst::from_bits(burst, runtime_burst) }))
+            }
         }
     }
 }
@@ -144,22 +148,18 @@ impl Limits {
         }
     }
 
+    /// Checks the keys that do not depend on a pod.
+    ///
+    /// # Errors
+    /// As [`Limits::of_call`].
+    pub fn check_config(request: &Request) -> Result<()> {
+        Self::from_config(request.config()?, None).map(|_| ())
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.ingress.is_none() && self.egress.is_none()
     }
-}
-
-/// At most 1 Pbit/s, as for an annotation: no link is faster, and a rate of 2^63 is how a filter says that it is
-/// open. The reference takes any number, so a larger one is said and not refused.
-fn most(key: &str, rate_bits_per_sec: u64) -> u64 {
-    let most = *RATES.end();
-    if rate_bits_per_sec > most {
-        cni::note(format_args!(
-            "bandwidth: {key} of {rate_bits_per_sec} is more than 1 Pbit/s; using {most}"
-        ));
-    }
-    rate_bits_per_sec.min(most)
 }
 
 /// Before the runtime's keys, in messages.
@@ -193,7 +193,8 @@ fn of_pod(
             rate_bits_per_sec,
             burst: wanted.filter(|_| burst.is_unchosen()).unwrap_or(burst),
         })),
-        None if wanted.is_some() => Err(Error::BurstWithoutRate {
+        // kube-ovn looks at a burst only where there is a rate.
+        None if annotations.has_own_burst(direction) => Err(Error::BurstWithoutRate {
             annotation: annotations::burst_key(direction),
             direction: direction.as_str(),
         }),
@@ -266,11 +267,20 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_beyond_1_pbit_is_that() {
-        const MOST: u64 = 1_000_000_000_000_000;
-        for rate in [MOST, MOST + 1, 1 << 63, u64::MAX] {
-            let config = json!({ "ingressRate": rate, "ingressBurst": 8_000 });
-            assert_eq!(read(config).unwrap().ingress, chosen(MOST, 8_000));
+    fn a_rate_is_what_an_annotation_may_ask_for_wherever_it_comes_from() {
+        let keys = |rate: u64| json!({ "ingressRate": rate, "ingressBurst": 8_000 });
+        for rate in [1, 7, 999, 1_000_000_000_000_001, 1 << 63, u64::MAX] {
+            for (config, key) in [
+                (keys(rate), "config: ingressRate is"),
+                (json!({ "runtimeConfig": { "bandwidth": keys(rate) } }), "runtimeConfig.bandwidth.ingressRate is"),
+            ] {
+                let error = read(config).unwrap_err().to_string();
+                assert!(error.contains(key) && error.contains(&rate.to_string()), "{error}");
+                assert!(error.contains("between 1k and 1P bits per second"), "{error}");
+            }
+        }
+        for rate in [1_000, 1_000_000_000_000_000] {
+            assert_eq!(read(keys(rate)).unwrap().ingress, chosen(rate, 8_000));
         }
     }
 
@@ -363,6 +373,19 @@ mod tests {
         assert_eq!(annotated(annotations, other).unwrap().ingress, chosen(10_000_000, 5_000));
         let error = annotated(json!({ "weir/egress-burst": "200k" }), json!(null)).unwrap_err().to_string();
         assert!(error.contains("weir/egress-burst") && error.contains("egress-bandwidth"), "{error}");
+    }
+
+    #[test]
+    fn kube_ovns_burst_counts_where_there_is_a_rate_and_no_burst_of_our_own() {
+        let ovn = json!({ "ovn.kubernetes.io/ingress_rate": "10", "ovn.kubernetes.io/ingress_burst": "0.5" });
+        assert_eq!(annotated(ovn.clone(), json!(null)).unwrap().ingress, chosen(10_000_000, 500_000));
+        let mut both = ovn.clone();
+        both["weir/ingress-burst"] = json!("200k");
+        assert_eq!(annotated(both, json!(null)).unwrap().ingress, chosen(10_000_000, 200_000));
+        let containerd = json!({ "IngressRate": 20_000_000, "IngressBurst": 4_294_967_295_u64 });
+        assert_eq!(annotated(ovn, containerd).unwrap().ingress, chosen(20_000_000, 500_000));
+        let alone = json!({ "ovn.kubernetes.io/egress_burst": "5", "ovn.kubernetes.io/egress_rate": "0" });
+        assert_eq!(annotated(alone, json!(null)).unwrap().egress, None);
     }
 
     #[test]

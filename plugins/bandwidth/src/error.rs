@@ -3,6 +3,8 @@
 use cni::{Failure, code};
 use linux::Feature;
 
+use crate::quantity::RateError;
+
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -44,6 +46,16 @@ pub enum Error {
         value: String,
         /// What it can be.
         allowed: String,
+    },
+    /// A key whose value is no rate.
+    #[error("invalid network config: {key} is {value}: {problem}")]
+    InvalidRate {
+        /// The key, with those that it stands in.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        problem: RateError,
     },
     /// A pod's annotation that cannot be read.
     #[error("annotation {key} of the pod is {value:?}: {problem}")]
@@ -255,6 +267,7 @@ impl From<Error> for Failure {
             Error::NotChained
             | Error::LonelyKey { .. }
             | Error::InvalidKey { .. }
+            | Error::InvalidRate { .. }
             | Error::Annotation { .. }
             | Error::BurstWithoutRate { .. }
             | Error::OutOfRange { .. } => code::INVALID_CONFIG,

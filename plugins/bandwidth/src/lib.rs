@@ -59,7 +59,7 @@ impl Plugin for Bandwidth {
         gc::gc(request)
     }
 
-    fn status(_: &Request) -> Result<()> {
-        status::status()
+    fn status(request: &Request) -> Result<()> {
+        status::status(request)
     }
 }

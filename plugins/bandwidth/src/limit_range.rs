@@ -60,12 +60,20 @@ impl LimitRangeKeys {
     /// whole, or else the general one. Every entry is checked, whatever the pod's namespace.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for a value that is no rate, a `default` outside of `min` to `max`, or an unknown
-    /// `outOfRange`.
+    /// [`Error::InvalidRate`] for a value that is no rate; [`Error::InvalidKey`] for a `default` outside of `min` to
+    /// `max`, an unknown `outOfRange`, and a name that no namespace can have.
     pub fn for_namespace(self, namespace: Option<&str>) -> Result<LimitRange> {
         let mut chosen = read(KEY.to_owned(), &self.ingress, &self.egress, self.out_of_range.as_deref())?;
         for (name, keys) in &self.namespaces {
             let key = format!("{KEY}.namespaces.{name}");
+            if !is_namespace(name) {
+                return Err(Error::InvalidKey {
+                    key: format!("{KEY}.namespaces"),
+                    value: format!("{name:?}"),
+                    allowed: "the name of a Kubernetes namespace: at most 63 of a-z, 0-9 and -, not - at either end"
+                        .to_owned(),
+                });
+            }
             let range = read(key, &keys.ingress, &keys.egress, keys.out_of_range.as_deref())?;
             if Some(name.as_str()) == namespace {
                 chosen = range;
@@ -73,6 +81,14 @@ impl LimitRangeKeys {
         }
         Ok(chosen)
     }
+}
+
+/// Whether a namespace can have this name: a label as in RFC 1123, as Kubernetes wants it.
+fn is_namespace(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 fn read(
@@ -125,10 +141,10 @@ impl Range {
 /// A rate as a quantity (`"10M"`) or as a number of bits per second.
 fn read_rate(key: &str, value: &Value) -> Result<u64> {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    rate(&text).map_err(|error| Error::InvalidKey {
+    rate(&text).map_err(|problem| Error::InvalidRate {
         key: key.to_owned(),
         value: value.to_string(),
-        allowed: error.to_string(),
+        problem,
     })
 }
 
@@ -244,6 +260,18 @@ mod tests {
             let error = cni::decode::<LimitRangeKeys>(&config).err().unwrap();
             assert_eq!(error.key(), key);
             assert!(error.to_string().contains(allowed), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_entry_for_a_name_that_no_namespace_can_have_is_refused() {
+        let long = "a".repeat(64);
+        for name in ["Shop", "shop/web", "shop.web", "-a", "a-", "", "*", "a b", "caf\u{e9}", &long] {
+            let error = range(json!({"namespaces": {name: {}}}), None).unwrap_err().to_string();
+            assert!(error.contains("limitRange.namespaces") && error.contains(&format!("{name:?}")), "{error}");
+        }
+        for name in ["shop", "kube-system", "0", &long[1..]] {
+            range(json!({"namespaces": {name: {}}}), None).unwrap();
         }
     }
 

@@ -1,6 +1,8 @@
 //! `shapedSubnets` and `unshapedSubnets`: which traffic is sent to the shaper at all.
 
-use ipnetwork::IpNetwork;
+use std::net::IpAddr;
+
+use ipnetwork::{IpNetwork, IpNetworkError};
 use linux::{End, Hook, Rule};
 use serde::Deserialize;
 use serde_json::Value;
@@ -87,9 +89,7 @@ fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
     let mut parsed = Vec::with_capacity(subnets.len());
     for text in subnets {
         let given = text.trim().parse::<IpNetwork>();
-        // 10.1.2.3/8 is 10.0.0.0/8.
-        let subnet = given.and_then(|given| IpNetwork::new(given.network(), given.prefix()));
-        let subnet = subnet.map_err(|_| Error::InvalidKey {
+        let subnet = given.and_then(normal).map_err(|_| Error::InvalidKey {
             key: key.to_owned(),
             value: format!("{text:?}"),
             allowed: "subnets such as 10.0.0.0/8 and fd00::/8".to_owned(),
@@ -100,6 +100,19 @@ fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
         }
     }
     Ok(parsed)
+}
+
+/// The subnet without the bits beyond its prefix: 10.1.2.3/8 is 10.0.0.0/8. No packet on the wire has an IPv4-mapped
+/// address (RFC 4291, section 2.5.5.2), so ::ffff:10.0.0.0/104 is 10.0.0.0/8 too.
+fn normal(given: IpNetwork) -> std::result::Result<IpNetwork, IpNetworkError> {
+    const MAPPED: u8 = 96;
+    let (address, prefix) = (given.network(), given.prefix());
+    match address.to_canonical() {
+        IpAddr::V4(canonical) if address.is_ipv6() && prefix >= MAPPED => {
+            IpNetwork::new(canonical.into(), prefix - MAPPED)
+        }
+        _ => IpNetwork::new(address, prefix),
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +134,10 @@ mod tests {
         assert_eq!(
             Subnets::from_keys(&list(&["10.1.2.3/8", "10.0.0.0/8"]), &none).unwrap(),
             Subnets::Only(vec!["10.0.0.0/8".parse().unwrap()])
+        );
+        assert_eq!(
+            Subnets::from_keys(&list(&["::ffff:10.1.2.3/104", "::ffff:0:0/96", "::ffff:0:0/95"]), &none).unwrap(),
+            Subnets::Only(["10.0.0.0/8", "0.0.0.0/0", "::fffe:0:0/95"].map(|it| it.parse().unwrap()).into())
         );
         assert!(Subnets::from_keys(&some, &some).unwrap_err().to_string().contains("not both"));
         let error = Subnets::from_keys(&none, &list(&["10.0.0.0/33"])).unwrap_err().to_string();
