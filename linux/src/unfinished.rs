@@ -58,6 +58,12 @@ impl Change {
 }
 
 impl Rtnetlink {
+    /// Whether it is this very socket that `link` was created by, and it is not finished. So a creation of which the
+    /// kernel's answer was lost can be told from a link that was there.
+    pub fn is_maker_of(&self, link: &Link) -> bool {
+        link.group == self.port
+    }
+
     /// Whether the process that makes `link`, a link of this thread's namespace, is still at work; false for a link
     /// that is finished, and for one whose maker ended before that.
     ///
@@ -67,7 +73,7 @@ impl Rtnetlink {
         if !link.is_unfinished() {
             return Ok(false);
         }
-        if link.group == self.port {
+        if self.is_maker_of(link) {
             return Ok(true);
         }
         let bound =
@@ -99,6 +105,7 @@ mod tests {
         let index = maker.create_ifb(&ifb).unwrap().index;
         let seen = other.link_by_index(index).unwrap().unwrap();
         assert!(seen.is_unfinished());
+        assert!(maker.is_maker_of(&seen) && !other.is_maker_of(&seen));
         assert!(maker.is_being_made(&seen).unwrap() && other.is_being_made(&seen).unwrap());
         assert!(other.is_being_made(&seen).unwrap(), "to ask changes nothing");
         drop(maker);

@@ -1,14 +1,14 @@
 //! ADD: shape both directions, or neither.
 
-use cni::{AddResult, Interface, Request};
-use linux::{Link, Rtnetlink};
+use cni::{AddResult, Attachment, Interface, Request};
+use linux::{Change, Link, Rtnetlink, Tbf};
 
-use crate::config::Limits;
+use crate::config::{Limit, Limits};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
-use crate::host_end;
+use crate::host_end::{self, Pair};
 use crate::record;
-use crate::shaper::{self, make_ifb, refuse_other_root, undo, undo_ifb};
+use crate::shaper::{self, Made, make_ifb, refuse_other_root, undo, undo_ifb};
 use crate::subnets::Subnets;
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
@@ -18,49 +18,101 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
         return Ok(result);
     }
     let mut host = Rtnetlink::open()?;
-    let host_end = host_end::find(request, &mut host)?;
+    let Pair { host_end, .. } = host_end::find(request, &mut host)?;
     let attachment = request.attachment();
-    let (to_pod, from_pod) = (Direction::Ingress, Direction::Egress);
-    let mut made = Vec::new();
-    if let Some(limit) = limits.ingress {
-        let tbf = shaper::numbers(to_pod, &limit, host_end.mtu, &limits.choice);
-        if limits.subnets == Subnets::All {
-            refuse_other_root(&mut host, &host_end)?;
-            host.set_root_tbf(host_end.index, &tbf)?;
-        } else {
-            let rules = |ifb| limits.subnets.rules(to_pod, ifb);
-            made.push(make_ifb(&mut host, &host_end, Some(&attachment), to_pod, &tbf, rules)?);
-        }
-    }
-    if let Some(limit) = limits.egress {
-        let tbf = shaper::numbers(from_pod, &limit, host_end.mtu, &limits.choice);
-        let rules = |ifb| limits.subnets.rules(from_pod, ifb);
-        match make_ifb(&mut host, &host_end, Some(&attachment), from_pod, &tbf, rules) {
-            Ok(ifb) => made.insert(0, ifb),
-            Err(error) => {
-                match made.first() {
-                    Some(made) => undo_ifb(&mut host, &host_end, to_pod, made),
-                    None if limits.ingress.is_some() => undo(host.delete_root_qdisc(host_end.index)),
-                    None => {}
-                }
-                return Err(error);
-            }
-        }
-    }
-    if let Err(error) = record::identify(&mut host, &host_end, &attachment) {
-        cni::note(format_args!(
-            "bandwidth: {} is shaped, but does not say whose it is: {error}",
-            host_end.name
-        ));
+    let mut adding = Adding { host, host_end, attachment, limits: &limits, steps: Vec::new() };
+    if let Err(error) = adding.shape() {
+        adding.undo();
+        return Err(error);
     }
     // At the end: addresses refer to the interfaces before by their place.
-    result.interfaces.extend(made.into_iter().map(|made| interface(made.ifb)));
+    result.interfaces.extend(adding.ifbs().map(interface));
     Ok(result)
 }
 
-fn interface(ifb: Link) -> Interface {
+/// An ADD and what it has changed so far.
+struct Adding<'a> {
+    host: Rtnetlink,
+    host_end: Link,
+    attachment: Attachment,
+    limits: &'a Limits,
+    steps: Vec<Step>,
+}
+
+/// Something that is to be undone, even if nobody knows whether it was done: the kernel's answer may be lost.
+enum Step {
+    /// A filter at the root of the host's end, and the one that was there.
+    Root(Option<Tbf>),
+    /// An ifb that a direction is sent through.
+    Ifb(Direction, Made),
+    /// The alias of the host's end.
+    Alias,
+}
+
+impl Adding<'_> {
+    fn shape(&mut self) -> Result<()> {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            if let Some(limit) = self.limits.of(direction) {
+                self.limit(direction, &limit)?;
+            }
+        }
+        self.identify();
+        // Now nothing collects them as left by an ADD that was killed.
+        let finished: Vec<Change> = self.ifbs().map(|ifb| Change::finish(ifb.index)).collect();
+        Ok(self.host.make(&finished)?)
+    }
+
+    fn limit(&mut self, direction: Direction, limit: &Limit) -> Result<()> {
+        let tbf = shaper::numbers(direction, limit, self.host_end.mtu, &self.limits.choice);
+        if direction == Direction::Ingress && self.limits.subnets == Subnets::All {
+            let before = refuse_other_root(&mut self.host, &self.host_end)?;
+            self.steps.push(Step::Root(before));
+            return Ok(self.host.set_root_tbf(self.host_end.index, &tbf)?);
+        }
+        let rules = |ifb| self.limits.subnets.rules(direction, ifb);
+        let attachment = Some(&self.attachment);
+        let made = make_ifb(&mut self.host, &self.host_end, attachment, direction, &tbf, rules)?;
+        self.steps.push(Step::Ifb(direction, made));
+        Ok(())
+    }
+
+    fn identify(&mut self) {
+        self.steps.push(Step::Alias);
+        if let Err(error) = record::identify(&mut self.host, &self.host_end, &self.attachment) {
+            cni::note(format_args!(
+                "bandwidth: {} is shaped, but does not say whose it is: {error}",
+                self.host_end.name
+            ));
+        }
+    }
+
+    /// The devices, that for what the pod sends first.
+    fn ifbs(&self) -> impl Iterator<Item = &Link> {
+        self.steps.iter().rev().filter_map(|step| match step {
+            Step::Ifb(_, made) => Some(&made.ifb),
+            Step::Root(_) | Step::Alias => None,
+        })
+    }
+
+    fn undo(mut self) {
+        let host = &mut self.host;
+        for step in self.steps.into_iter().rev() {
+            match step {
+                Step::Root(Some(before)) => undo(host.set_root_tbf(self.host_end.index, &before)),
+                Step::Root(None) => undo(host.delete_root_qdisc(self.host_end.index)),
+                Step::Ifb(direction, made) => undo_ifb(host, &self.host_end, direction, &made),
+                Step::Alias => {
+                    let before = self.host_end.alias.as_deref().unwrap_or_default();
+                    undo(host.set_alias(self.host_end.index, before));
+                }
+            }
+        }
+    }
+}
+
+fn interface(ifb: &Link) -> Interface {
     Interface {
-        name: ifb.name,
+        name: ifb.name.clone(),
         mac: ifb.mac.map(|mac| mac.to_string()).unwrap_or_default(),
         ..Interface::default()
     }

@@ -201,9 +201,8 @@ mod tests {
 
     #[test]
     fn kube_ovns_burst_is_a_number_of_megabits() {
-        let burst = |value| {
-            annotations(json!({"ovn.kubernetes.io/egress_burst": value})).burst(Direction::Egress)
-        };
+        let burst =
+            |value| annotations(json!({"ovn.kubernetes.io/egress_burst": value})).burst(Direction::Egress);
         assert_eq!(burst("10").unwrap(), Some(Burst::Chosen { bits: 10_000_000 }));
         assert_eq!(burst("0.5").unwrap(), Some(Burst::Chosen { bits: 500_000 }));
         for unchosen in ["", "0"] {

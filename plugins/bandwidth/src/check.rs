@@ -7,10 +7,11 @@ use crate::choice::Choice;
 use crate::config::{Limit, Limits};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
+use crate::host_end::{self, Pair};
 use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};
 use crate::subnets::{Subnets, hook};
-use crate::{host_end, ifb, shaping};
+use crate::{ifb, shaping};
 
 /// What an Ethernet can have (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
@@ -21,24 +22,36 @@ pub(crate) fn check(request: &Request) -> Result<()> {
         return Err(Error::NotChained);
     }
     let mut host = Rtnetlink::open()?;
-    let host_end = match host_end::find(request, &mut host) {
-        // What cannot be shaped was not, and cannot have been changed live.
-        Err(_) if limits.is_empty() => return Ok(()),
-        host_end => host_end?,
-    };
     let devices = ifb::all(&mut host, &request.attachment())?;
-    let record = record::read(&host_end, &devices.iter().collect::<Vec<_>>());
+    let pair = match find_pair(request, &mut host, &devices) {
+        // An interface that cannot be shaped has no limits to check.
+        Err(_) if limits.is_empty() => return Ok(()),
+        pair => pair?,
+    };
+    let record = record::read(&pair.host_end, &devices.iter().collect::<Vec<_>>());
     for direction in [Direction::Ingress, Direction::Egress] {
-        Checked { host: &mut host, host_end: &host_end, devices: &devices, direction }
+        Checked { host: &mut host, host_end: &pair.host_end, mtu: pair.mtu(), devices: &devices, direction }
             .check(&limits, &record)?;
     }
     Ok(())
+}
+
+/// The attachment's pair, also where the pod's end has another name by now, as in the pods of virtual machines.
+fn find_pair(request: &Request, host: &mut Rtnetlink, devices: &[Link]) -> Result<Pair> {
+    match host_end::find(request, host) {
+        Err(error @ (Error::NoInterface { .. } | Error::NotVeth { .. })) => {
+            host_end::search(host, &request.attachment(), devices)?.ok_or(error)
+        }
+        found => found,
+    }
 }
 
 /// One direction of an attachment.
 struct Checked<'a> {
     host: &'a mut Rtnetlink,
     host_end: &'a Link,
+    /// Of the packets that pass between the pair's ends.
+    mtu: u32,
     /// The ifbs that the attachment's name gives.
     devices: &'a [Link],
     direction: Direction,
@@ -144,7 +157,21 @@ impl Checked<'_> {
         if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
             return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
         }
-        if !ours || want.is_shown_as(&shown) || had_another_mtu(&shown, limit, choice) {
+        if !ours {
+            return Ok(());
+        }
+        let packet = shaping::packet_bytes(self.mtu);
+        if !shaping::lets_pass(&shown, packet) {
+            return Err(Error::BurstBelowPacket {
+                interface: shaper.link.name.clone(),
+                host_end: self.host_end.name.clone(),
+                direction: self.direction.as_str(),
+                packet,
+                burst: shown.burst_bytes,
+                rate_bits_per_sec: limit.rate_bits_per_sec,
+            });
+        }
+        if want.is_shown_as(&shown) || had_another_mtu(&shown, limit, choice) {
             return Ok(());
         }
         if !want.allows_burst(shown.burst_bytes) {

@@ -272,7 +272,10 @@ mod tests {
         for rate in [1, 7, 999, 1_000_000_000_000_001, 1 << 63, u64::MAX] {
             for (config, key) in [
                 (keys(rate), "config: ingressRate is"),
-                (json!({ "runtimeConfig": { "bandwidth": keys(rate) } }), "runtimeConfig.bandwidth.ingressRate is"),
+                (
+                    json!({ "runtimeConfig": { "bandwidth": keys(rate) } }),
+                    "runtimeConfig.bandwidth.ingressRate is",
+                ),
             ] {
                 let error = read(config).unwrap_err().to_string();
                 assert!(error.contains(key) && error.contains(&rate.to_string()), "{error}");

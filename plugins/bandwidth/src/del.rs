@@ -4,11 +4,13 @@ use cni::Request;
 use linux::{Link, Nftables, Owner, Rtnetlink};
 
 use crate::direction::Direction;
-use crate::error::Result;
-use crate::subnets::hook;
-use crate::{host_end, ifb, record};
+use crate::error::{Error, Result};
+use crate::host_end::{self, Pair};
+use crate::ifb;
+use crate::release::release;
 
-/// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device.
+/// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device. Every step
+/// is tried, whatever became of the one before; a second DEL finds what is left.
 ///
 /// The kernel takes some 20 ms to delete a link, and hardly more for two at once. The pair is deleted by
 /// `bridge`, whose DEL comes next; so it goes with the ifb here, but only when its alias says that weir made
@@ -17,42 +19,47 @@ use crate::{host_end, ifb, record};
 pub(crate) fn del(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let attachment = request.attachment();
-    let mut doomed = ifb::all(&mut host, &attachment)?;
+    let mut errors = Vec::new();
+    let mut doomed = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
+    let pair = find_pair(request, &mut host, &doomed).unwrap_or_else(|error| keep(&mut errors, error));
     let is_ours = |link: &Link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
-    // Without a namespace there is no pair: the kernel has deleted it.
-    let pair = host_end::find(request, &mut host).ok();
     if let Some(pair) = pair.as_ref().filter(|pair| !is_ours(pair)) {
-        doomed.extend(devices_made_live(&mut host, pair)?);
-        release(&mut host, pair, &doomed)?;
+        let made_live = devices_made_live(&mut host, pair);
+        doomed.extend(made_live.unwrap_or_else(|error| keep(&mut errors, error)));
+        errors.extend(release(&mut host, pair, &doomed, Some(&attachment)));
     }
-    if doomed.is_empty() {
-        return Ok(());
+    if !doomed.is_empty() {
+        let pair = pair.filter(is_ours);
+        // Closing this socket waits for the entry's grace period, so that comes last.
+        let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
+        doomed.extend(pair);
+        let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        errors.extend(host.delete_links(&indices).err().map(Error::from));
     }
-    let pair = pair.filter(is_ours);
-    // Closing this socket waits for the entry's grace period, so that comes last.
-    let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
-    doomed.extend(pair);
-    let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
-    indices.sort_unstable();
-    indices.dedup();
-    Ok(host.delete_links(&indices)?)
+    Error::of_all(errors)
 }
 
-/// Leaves another plugin's pair as it was before: its packets must not go to devices that are gone.
-fn release(host: &mut Rtnetlink, pair: &Link, doomed: &[Link]) -> Result<()> {
-    for direction in [Direction::Ingress, Direction::Egress] {
-        let redirects = host.redirects(pair.index, hook(direction))?;
-        if redirects.iter().any(|to| *to == 0 || doomed.iter().any(|ifb| ifb.index == *to)) {
-            host.delete_rules(pair.index, hook(direction))?;
-        }
+/// Keeps the error for the end and goes on with nothing.
+fn keep<T: Default>(errors: &mut Vec<Error>, error: Error) -> T {
+    errors.push(error);
+    T::default()
+}
+
+/// The host's end of the attachment's pair, and never another one's. Without a namespace there is none, for the kernel
+/// has deleted it, unless the namespace only lost its path; then an ifb is there.
+fn find_pair(request: &Request, host: &mut Rtnetlink, ifbs: &[Link]) -> Result<Option<Link>> {
+    match host_end::find(request, host) {
+        Ok(pair) if !pair.contradicts(request) => Ok(Some(pair.host_end)),
+        Err(Error::Namespace(_)) if ifbs.is_empty() => Ok(None),
+        found => match (host_end::search(host, &request.attachment(), ifbs)?, found) {
+            (Some(Pair { host_end, .. }), _) => Ok(Some(host_end)),
+            // Nobody knows whether there is one.
+            (None, Err(error @ Error::Kernel(_))) => Err(error),
+            (None, _) => Ok(None),
+        },
     }
-    if record::is_only_shaped(pair) {
-        if host.root_qdisc(pair.index)?.is_some_and(|qdisc| qdisc.tbf.is_some()) {
-            host.delete_root_qdisc(pair.index)?;
-        }
-        host.set_alias(pair.index, "")?;
-    }
-    Ok(())
 }
 
 /// Takes the attachment's masquerade entry away, if it has one. What goes wrong here is no error yet: `bridge`'s

@@ -129,6 +129,20 @@ pub enum Error {
         /// `CNI_NETNS`.
         netns: String,
     },
+    /// The interface is another attachment's: the path of the namespace leads to another container's by now.
+    #[error(
+        "{interface} in network namespace {netns} belongs to another attachment: {host_end}, its end on the host, has the alias {owner:?}"
+    )]
+    OtherAttachment {
+        /// `CNI_IFNAME`.
+        interface: String,
+        /// `CNI_NETNS`.
+        netns: String,
+        /// The host's end.
+        host_end: String,
+        /// What its alias says.
+        owner: String,
+    },
     /// CHECK: an interface has no token bucket filter.
     #[error("{interface} is not shaped: its root qdisc is {found}, ADD had made a token bucket filter (tbf)")]
     NotShaped {
@@ -150,6 +164,24 @@ pub enum Error {
         shown: u64,
         /// What ADD would program.
         want: u64,
+    },
+    /// CHECK: the MTU was raised beyond what the filter lets pass at once.
+    #[error(
+        "{interface} lets no packet of the MTU pass that {host_end} has now: with its Ethernet header that is {packet} bytes, and the burst is {burst} bytes; `weir limit {host_end} --{direction} {rate_bits_per_sec}` sets a burst that fits. A plugin that sets the MTU belongs before bandwidth in the conflist"
+    )]
+    BurstBelowPacket {
+        /// The host's end or the ifb.
+        interface: String,
+        /// The host's end.
+        host_end: String,
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// A full packet in bytes.
+        packet: u64,
+        /// The burst in bytes.
+        burst: u32,
+        /// The limit that the pod has.
+        rate_bits_per_sec: u64,
     },
     /// CHECK: the device that shapes a direction is gone.
     #[error("{direction} of {host_end} is not shaped: its ifb device is gone")]
@@ -235,9 +267,9 @@ pub enum Error {
         /// What was to be its alias, or the ifb's.
         alias: String,
     },
-    /// GC: some devices could not be removed.
+    /// DEL and GC: several steps failed.
     #[error("{}", list(.0, "; "))]
-    Remains(Vec<linux::Error>),
+    Several(Vec<Error>),
     /// STATUS: the kernel cannot be asked.
     #[error("cannot tell whether this kernel can shape pods: {0}")]
     Probe(linux::Error),
@@ -255,6 +287,15 @@ impl Error {
     /// one more file, or gets no socket.
     pub(crate) fn of_namespace(error: linux::Error) -> Self {
         if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
+    }
+
+    /// The outcome of several steps: the error, when only one failed.
+    pub(crate) fn of_all(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Self::Several(errors)),
+        }
     }
 }
 
@@ -276,9 +317,11 @@ impl From<Error> for Failure {
             | Error::NoInterface { .. }
             | Error::NotVeth { .. }
             | Error::NoHostEnd { .. }
+            | Error::OtherAttachment { .. }
             | Error::OtherRoot { .. }
             | Error::NotShaped { .. }
             | Error::Differs { .. }
+            | Error::BurstBelowPacket { .. }
             | Error::NoIfb { .. }
             | Error::IfbDown { .. }
             | Error::DeadEnd { .. }
@@ -287,7 +330,7 @@ impl From<Error> for Failure {
             | Error::StillShaped { .. }
             | Error::NoPlaceForRecord { .. }
             | Error::RecordTooLong { .. }
-            | Error::Remains(_) => code::INTERNAL,
+            | Error::Several(_) => code::INTERNAL,
         };
         Self::new(code, error.to_string())
     }

@@ -1,17 +1,53 @@
-//! The host's end of a pod's veth pair, found from the pod's end: whoever made the pair, whatever its name.
+//! The veth pair of an attachment: whoever made it, whatever its ends are called.
+//!
+//! It is found from the pod's end, by `CNI_IFNAME` in `CNI_NETNS`. The path may lead to another container's namespace by
+//! the time of a late call, and the interface may have another name: then the host's ends are asked whose they are.
 
-use cni::Request;
-use linux::{Link, Namespace, Rtnetlink};
+use cni::{Attachment, Request};
+use linux::{Link, Mac, Namespace, Rtnetlink};
 
+use crate::direction::Direction;
 use crate::error::{Error, Result};
+use crate::record;
+use crate::subnets::hook;
 
 const VETH: &str = "veth";
+
+/// A veth pair between a pod and the host.
+pub(crate) struct Pair {
+    /// The host's end.
+    pub host_end: Link,
+    /// The pod's end; none where the pair was found by its host's end.
+    pub pod_end: Option<Link>,
+}
+
+impl Pair {
+    /// The largest MTU at which packets pass in both directions: an end takes no packet that is larger than its own.
+    pub fn mtu(&self) -> u32 {
+        self.pod_end.as_ref().map_or(self.host_end.mtu, |end| end.mtu.min(self.host_end.mtu))
+    }
+
+    /// Whether this cannot be the pair that ADD was called for: its alias does not tell, and prevResult has another
+    /// hardware address for the pod's end.
+    pub fn contradicts(&self, request: &Request) -> bool {
+        let attachment = request.attachment();
+        if record::attachment(&self.host_end).is_some_and(|owner| owner.is_same(&attachment)) {
+            return false;
+        }
+        let made = request.prev_result.iter().flat_map(|result| &result.interfaces).find(|made| {
+            made.name == attachment.interface && !made.sandbox.is_empty() && !made.mac.is_empty()
+        });
+        let made = made.and_then(|made| made.mac.parse::<Mac>().ok());
+        made.zip(self.pod_end.as_ref()).is_some_and(|(mac, end)| end.mac != Some(mac))
+    }
+}
 
 /// Looks `CNI_IFNAME` up in `CNI_NETNS` and follows it to its other end in this namespace.
 ///
 /// # Errors
-/// When there is no such interface, it is no veth, or its other end is not in this namespace.
-pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Link> {
+/// When there is no such interface, it is no veth, its other end is not in this namespace, or that says that it belongs
+/// to another attachment.
+pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
     let netns = request.netns().unwrap_or_default();
     let interface = request.interface();
     let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
@@ -26,7 +62,42 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Link> {
             kind: end.kind.unwrap_or_else(|| "physical or loopback".to_owned()),
         });
     }
-    host.other_end(&end, &namespace)?
+    let host_end = host
+        .other_end(&end, &namespace)?
         .filter(|other| other.is(VETH))
-        .ok_or_else(|| Error::NoHostEnd { interface: interface.to_owned(), netns: netns.to_owned() })
+        .ok_or_else(|| Error::NoHostEnd { interface: interface.to_owned(), netns: netns.to_owned() })?;
+    match record::attachment(&host_end).filter(|owner| !owner.is_same(&request.attachment())) {
+        Some(owner) => Err(Error::OtherAttachment {
+            interface: interface.to_owned(),
+            netns: netns.to_owned(),
+            host_end: host_end.name,
+            owner: owner.to_string(),
+        }),
+        None => Ok(Pair { host_end, pod_end: Some(end) }),
+    }
+}
+
+/// Looks through the host's ends for the one whose alias names the attachment, or which sends packets to one of its
+/// `ifbs`. For calls that fail otherwise: this reads all of them.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn search(host: &mut Rtnetlink, attachment: &Attachment, ifbs: &[Link]) -> Result<Option<Pair>> {
+    let mut silent = Vec::new();
+    for host_end in host.links_of_kind(VETH)? {
+        match record::attachment(&host_end) {
+            Some(owner) if owner.is_same(attachment) => return Ok(Some(Pair { host_end, pod_end: None })),
+            Some(_) => {}
+            None => silent.push(host_end),
+        }
+    }
+    for host_end in silent.into_iter().filter(|_| !ifbs.is_empty()) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let redirects = host.redirects(host_end.index, hook(direction))?;
+            if redirects.iter().any(|to| ifbs.iter().any(|ifb| ifb.index == *to)) {
+                return Ok(Some(Pair { host_end, pod_end: None }));
+            }
+        }
+    }
+    Ok(None)
 }

@@ -8,11 +8,12 @@
 use std::fmt::Write;
 
 use cni::Attachment;
-use linux::{Link, Rtnetlink};
+use linux::{Link, Mac, Rtnetlink};
 use sha2::{Digest, Sha512};
 
 use crate::direction::Direction;
 use crate::error::Result;
+use crate::record;
 
 /// The kernel's driver.
 pub(crate) const KIND: &str = "ifb";
@@ -58,6 +59,19 @@ pub(crate) fn is_a_name(name: &str) -> bool {
             .is_some_and(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
+/// The hardware address of the device for a direction. It follows from the attachment, so that a device that has no alias
+/// yet is known by it.
+pub(crate) fn mac(attachment: &Attachment, direction: Direction) -> Mac {
+    let mut hash = Sha512::new();
+    let Attachment { network, container_id, interface, .. } = attachment;
+    for part in [network, container_id, interface, direction.as_str()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    Mac::local([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5]])
+}
+
 /// The attachment's devices.
 ///
 /// # Errors
@@ -66,12 +80,20 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
     let [first, second, ingress] = names(attachment);
     let mut found = Vec::new();
     let mut interface_has_its_own = false;
-    for name in [&ingress, &second, &first] {
+    for (name, direction) in
+        [(&ingress, Direction::Ingress), (&second, Direction::Egress), (&first, Direction::Egress)]
+    {
         let Some(link) = host.link_by_name(name)?.filter(|link| link.is(KIND)) else { continue };
-        let named = link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
-        // Where there is a device under the second name, one under the first that does not say whose it is
-        // belongs to another interface of the container.
-        if named || (may_belong(&link) && !(name == &first && interface_has_its_own)) {
+        let is_its_own = match named(&link) {
+            Some(owner) => owner.is_same(attachment),
+            None if link.mac == Some(mac(attachment, direction)) => true,
+            // Another interface of the container is being attached, or was when its ADD was killed.
+            None if link.is_unfinished() => !host.is_being_made(&link)?,
+            // Where there is a device under the second name, one under the first that does not say whose it is
+            // belongs to another interface of the container.
+            None => name != &first || !interface_has_its_own,
+        };
+        if is_its_own {
             interface_has_its_own |= name == &second;
             found.push(link);
         }
@@ -81,7 +103,7 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
 
 /// A name for a new device. For what the pod sends: the reference's, unless another interface of the container
 /// has it. A device of this very attachment that is there is removed, as a killed ADD or a deleted filter leaves
-/// it: nothing leads to it.
+/// it: nothing leads to it. So is what the killed ADD of another interface left unfinished.
 ///
 /// # Errors
 /// What the kernel says.
@@ -93,7 +115,10 @@ pub(crate) fn claim_name(
 ) -> Result<String> {
     let Some(attachment) = attachment else {
         let name = name_by_pair(host_end, direction);
-        if let Some(left) = host.link_by_name(&name)?.filter(|link| link.is(KIND) && may_belong(link)) {
+        let left = host.link_by_name(&name)?.filter(|link| link.is(KIND) && named(link).is_none());
+        if let Some(left) = left
+            && !host.is_being_made(&left)?
+        {
             host.delete_link(left.index)?;
         }
         return Ok(name);
@@ -103,13 +128,19 @@ pub(crate) fn claim_name(
         Direction::Ingress => vec![ingress],
         Direction::Egress => vec![first, second],
     };
+    let mac = mac(attachment, direction);
     let mut free = None;
     for name in &candidates {
         match host.link_by_name(name)? {
             None => {}
-            Some(link)
-                if link.is(KIND) && link.alias.as_deref().is_some_and(|a| attachment.is_named_by(a)) =>
-            {
+            Some(link) if link.is(KIND) && !host.is_being_made(&link)? => {
+                let may_go = match named(&link) {
+                    Some(owner) => owner.is_same(attachment),
+                    None => link.is_unfinished() || link.mac == Some(mac),
+                };
+                if !may_go {
+                    continue;
+                }
                 host.delete_link(link.index)?;
             }
             Some(_) => continue,
@@ -137,13 +168,14 @@ pub(crate) fn note(direction: Direction) -> &'static str {
 
 /// Whether a device of an attachment is the one for this direction.
 pub(crate) fn is_for(ifb: &Link, direction: Direction) -> bool {
-    let to_pod = ifb.alias.as_deref().is_some_and(|alias| alias.contains(note(Direction::Ingress)));
+    let notes = ifb.alias.as_deref().map(record::notes).unwrap_or_default();
+    let to_pod = notes.split(' ').any(|pair| pair == note(Direction::Ingress));
     to_pod == (direction == Direction::Ingress)
 }
 
-/// Whether the alias names nobody: the reference plugin sets none.
-fn may_belong(ifb: &Link) -> bool {
-    ifb.alias.as_deref().is_none_or(|alias| Attachment::parse(alias).is_none())
+/// Whose a device is by its alias; the reference plugin sets none.
+fn named(ifb: &Link) -> Option<Attachment> {
+    ifb.alias.as_deref().and_then(Attachment::parse)
 }
 
 #[cfg(test)]
@@ -168,5 +200,19 @@ mod tests {
         assert_eq!(second, "bwp1ddf5cbd6aa5");
         let [first, ..] = names(&attachment("k8s-pod-network", "8f2b1cd3", "eth0"));
         assert_eq!(first, "bwp711c71c65137");
+    }
+
+    #[test]
+    fn no_two_devices_have_the_same_address() {
+        let addresses = [("n", "c", "eth0"), ("n", "c", "eth1"), ("nc", "", "eth0"), ("n", "ceth0", "")]
+            .map(|(network, container_id, interface)| attachment(network, container_id, interface))
+            .map(|attachment| {
+                [Direction::Ingress, Direction::Egress].map(|direction| mac(&attachment, direction))
+            });
+        let mut addresses = addresses.concat();
+        assert!(addresses.iter().all(|mac| mac.is_assignable()));
+        addresses.sort_unstable_by_key(|mac| mac.0);
+        addresses.dedup();
+        assert_eq!(addresses.len(), 8);
     }
 }

@@ -24,6 +24,7 @@ mod limit_range;
 mod live;
 mod quantity;
 mod record;
+mod release;
 mod shaper;
 mod shaping;
 mod status;

@@ -268,7 +268,10 @@ mod tests {
         let long = "a".repeat(64);
         for name in ["Shop", "shop/web", "shop.web", "-a", "a-", "", "*", "a b", "caf\u{e9}", &long] {
             let error = range(json!({"namespaces": {name: {}}}), None).unwrap_err().to_string();
-            assert!(error.contains("limitRange.namespaces") && error.contains(&format!("{name:?}")), "{error}");
+            assert!(
+                error.contains("limitRange.namespaces") && error.contains(&format!("{name:?}")),
+                "{error}"
+            );
         }
         for name in ["shop", "kube-system", "0", &long[1..]] {
             range(json!({"namespaces": {name: {}}}), None).unwrap();

@@ -61,8 +61,7 @@ impl Record {
         if !is_ours(alias) {
             return record;
         }
-        let (notes, _) = alias.split_once(POD).unwrap_or((alias, ""));
-        for (key, value) in notes.split(' ').filter_map(|pair| pair.split_once('=')) {
+        for (key, value) in notes(alias).split(' ').filter_map(|pair| pair.split_once('=')) {
             match key {
                 "ingress" => record.ingress = Recorded::parse(value),
                 "egress" => record.egress = Recorded::parse(value),
@@ -104,6 +103,11 @@ impl Recorded {
         };
         if self.everything { limit + ALL } else { limit }
     }
+}
+
+/// What stands before the pod's name: what anybody may choose the name of comes after that.
+pub(crate) fn notes(alias: &str) -> &str {
+    alias.split_once(POD).map_or(alias, |(notes, _)| notes)
 }
 
 fn is_ours(alias: &str) -> bool {
@@ -257,6 +261,21 @@ mod tests {
         }
         assert_eq!(Record::parse("uplink ingress=none"), Record::default());
         assert_eq!(Record::parse("weir container=c ingress=x egress=5/y"), Record::default());
+    }
+
+    #[test]
+    fn no_name_is_read_as_a_record_or_a_direction() {
+        for name in ["y ingress=none", "y direction=ingress", "ingress=none", "x pod=z egress=8/8"] {
+            let odd = Attachment { interface: "egress=1".into(), pod: Some(format!("shop/{name}")), ..web() };
+            for alias in
+                [text(MADE, Some(&odd), ""), text(SHAPED, Some(&odd), ""), format!("{SHAPED} pod={name}")]
+            {
+                assert_eq!(Record::parse(&alias), Record::default(), "{alias}");
+                assert!(!notes(&alias).contains("direction"), "{alias}");
+            }
+            let alias = text(SHAPED, Some(&odd), &recorded().notes());
+            assert_eq!(Record::parse(&alias), recorded(), "{alias}");
+        }
     }
 
     #[test]

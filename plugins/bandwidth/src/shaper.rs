@@ -61,7 +61,8 @@ pub(crate) struct Made {
     pub made_hook: bool,
 }
 
-/// The filter's numbers; says on standard error when a burst that was chosen cannot be had.
+/// The filter's numbers; says on standard error when a burst that was chosen cannot be had, or keeps the rate from being
+/// reached.
 pub(crate) fn numbers(direction: Direction, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
     let tbf = shaping::tbf(limit, mtu, choice);
     if let Burst::Chosen { bits } = limit.burst {
@@ -75,12 +76,19 @@ pub(crate) fn numbers(direction: Direction, limit: &Limit, mtu: u32, choice: &Ch
                 "bandwidth: {direction}Burst of {asked} bytes is more than the kernel holds; using {used}"
             ));
         }
+        let (least_bits, rate) = (shaping::bits_in_a_millisecond(limit), limit.rate_bits_per_sec);
+        if bits < least_bits {
+            cni::note(format_args!(
+                "bandwidth: {direction}Burst of {bits} bits is less than a millisecond of {rate} bits per second; the \
+                 kernel's timers may be late by that, and less than the rate passes then. {least_bits} bits would do"
+            ));
+        }
     }
     tbf
 }
 
 /// Makes an ifb, shapes it, and only then sends packets of the direction through it, by the `rules` for a device
-/// with that index: none of them is lost.
+/// with that index: none of them is lost. The device is unfinished until the caller says [`Change::finish`].
 ///
 /// # Errors
 /// What the kernel says; then nothing of it is left.
@@ -93,7 +101,9 @@ pub(crate) fn make_ifb(
     rules: impl FnOnce(u32) -> Vec<Rule>,
 ) -> Result<Made> {
     let name = ifb::claim_name(host, host_end, attachment, direction)?;
-    let mut ifb = host.create_ifb(&Ifb { name: &name, mac: Mac::random(), mtu: host_end.mtu })?;
+    let mac = attachment.map_or_else(Mac::random, |attachment| ifb::mac(attachment, direction));
+    let created = host.create_ifb(&Ifb { name: &name, mac, mtu: host_end.mtu });
+    let mut ifb = created.inspect_err(|_| undo(delete_unfinished(host, &name)))?;
     ifb.alias = attachment.map(|attachment| ifb::alias(attachment, direction));
     let mut changes: Vec<Change> =
         ifb.alias.iter().map(|alias| Change::set_alias(ifb.index, alias)).collect();
@@ -104,7 +114,7 @@ pub(crate) fn make_ifb(
     ]);
     let shaped =
         host.make(&changes).and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
-    match shaped.and_then(|made_hook| host.make(&[Change::finish(ifb.index)]).map(|()| made_hook)) {
+    match shaped {
         Ok(made_hook) => Ok(Made { ifb, made_hook }),
         Err(error) => {
             undo(host.delete_link(ifb.index));
@@ -114,15 +124,24 @@ pub(crate) fn make_ifb(
 }
 
 /// Whether the root of the host's end is free for a filter: what somebody else put there is not replaced. What
-/// the kernel put there itself has no handle.
+/// the kernel put there itself has no handle. Returns the filter that is there already.
 ///
 /// # Errors
 /// [`Error::OtherRoot`]; what the kernel says.
-pub(crate) fn refuse_other_root(host: &mut Rtnetlink, host_end: &Link) -> Result<()> {
+pub(crate) fn refuse_other_root(host: &mut Rtnetlink, host_end: &Link) -> Result<Option<Tbf>> {
     match host.root_qdisc(host_end.index)? {
         Some(qdisc) if qdisc.handle != 0 && qdisc.tbf.is_none() => {
             Err(Error::OtherRoot { interface: host_end.name.clone(), kind: qdisc.kind })
         }
+        found => Ok(found.and_then(|qdisc| qdisc.tbf)),
+    }
+}
+
+/// Removes the device that this process makes, if there is one: the kernel may have created it although its answer was
+/// lost.
+fn delete_unfinished(host: &mut Rtnetlink, name: &str) -> linux::Result<()> {
+    match host.link_by_name(name)? {
+        Some(link) if host.is_maker_of(&link) => host.delete_link(link.index),
         _ => Ok(()),
     }
 }

@@ -54,7 +54,7 @@ const QUEUE_LEAST_PACKETS: u64 = 4;
 /// than a second of the rate only that second counts.
 pub(crate) fn tbf(limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
     let rate = rate_bytes_per_sec(limit);
-    let packet = u64::from(mtu) + ETHERNET_HEADER;
+    let packet = packet_bytes(mtu);
     let least_packets = QUEUE_LEAST_PACKETS * packet;
     let (burst, least_queue) = match limit.burst {
         Burst::Chosen { bits } => ((bits / 8).max(packet), 0),
@@ -73,9 +73,27 @@ pub(crate) fn tbf(limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
     Tbf { rate_bytes_per_sec: rate, burst_bytes, limit_bytes: clamp(queue) }
 }
 
+/// A full packet as a qdisc counts it.
+pub(crate) fn packet_bytes(mtu: u32) -> u64 {
+    u64::from(mtu) + ETHERNET_HEADER
+}
+
+/// Whether packets of so many bytes can pass a filter, as the kernel shows its burst.
+pub(crate) fn lets_pass(shown: &Tbf, packet_bytes: u64) -> bool {
+    let packet = Tbf { burst_bytes: clamp(packet_bytes), ..*shown };
+    shown.burst_bytes >= packet.burst_bytes || packet.allows_burst(shown.burst_bytes)
+}
+
 /// The rate in the kernel's unit, rounded down as the reference does; the kernel has no rate of 0.
 pub(crate) fn rate_bytes_per_sec(limit: &Limit) -> u64 {
     (limit.rate_bits_per_sec / 8).max(1)
+}
+
+/// So much of the rate is a burst at least that a timer which is late does not make up for. On a machine that was not
+/// idle, one TCP flow got 0.85 of 1 Gbit/s with a burst of a millisecond, 0.65 with half of that, 0.35 with 20 us; and 0.79
+/// of 100 Mbit/s with one packet (121 us).
+pub(crate) fn bits_in_a_millisecond(limit: &Limit) -> u64 {
+    limit.rate_bits_per_sec / 1000
 }
 
 /// What passes in some milliseconds, in bytes rounded down.

@@ -136,7 +136,8 @@ mod tests {
             Subnets::Only(vec!["10.0.0.0/8".parse().unwrap()])
         );
         assert_eq!(
-            Subnets::from_keys(&list(&["::ffff:10.1.2.3/104", "::ffff:0:0/96", "::ffff:0:0/95"]), &none).unwrap(),
+            Subnets::from_keys(&list(&["::ffff:10.1.2.3/104", "::ffff:0:0/96", "::ffff:0:0/95"]), &none)
+                .unwrap(),
             Subnets::Only(["10.0.0.0/8", "0.0.0.0/0", "::fffe:0:0/95"].map(|it| it.parse().unwrap()).into())
         );
         assert!(Subnets::from_keys(&some, &some).unwrap_err().to_string().contains("not both"));

@@ -99,21 +99,3 @@ fn a_bad_value_fails_add_and_names_annotation_value_and_what_is_allowed() {
     }
     setting.delete();
 }
-
-#[test]
-fn a_rate_beyond_all_links_is_said_and_never_means_no_limit() {
-    let setting = Setting::new();
-    let keys = json!({"ingressRate": 1u64 << 63, "ingressBurst": 8_000_000});
-    let output = setting.call().raw(
-        "ADD",
-        &tests::with_prev_result(&crate::setting::bandwidth_config(keys.clone()), &setting.attached)
-            .to_string(),
-    );
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("ingressRate of 9223372036854775808 is more than 1 Pbit/s"), "{said}");
-    setting.check(keys).unwrap();
-    let shown = setting.node.weir("limit --json").stdout;
-    let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
-    assert_eq!(shown[0]["ingress"]["rateBitsPerSecond"], 1_000_000_000_000_000u64);
-    setting.delete();
-}

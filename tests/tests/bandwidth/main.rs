@@ -6,18 +6,24 @@
 //! | `annotations.rs` | annotations, the runtime's capability, which of them counts |
 //! | `limit_range.rs` | what a namespace's pods may ask for |
 //! | `subnets.rs` | exempt traffic is never queued |
+//! | `leftovers.rs` | what a killed ADD leaves, what GC takes |
 //! | `live.rs` | live changes of pods with exempt subnets |
+//! | `numbers.rs` | limits that cannot be kept as they are asked for |
 //! | `pairs.rs` | pairs of other main plugins, several interfaces, GC |
 //! | `reference.rs` | before and after the Go plugin |
 //! | `throughput.rs` | that a limit is the limit |
+//! | `whose.rs` | late calls, pairs of others, renamed interfaces, long and odd names |
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
 mod annotations;
+mod leftovers;
 mod limit_range;
 mod live;
+mod numbers;
 mod pairs;
 mod reference;
 mod setting;
 mod subnets;
 mod throughput;
+mod whose;

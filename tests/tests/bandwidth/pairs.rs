@@ -6,7 +6,7 @@ use tests::{Node, Pod, with_prev_result};
 use crate::setting::{Setting, bandwidth_config, ifbs, requested, tbf};
 
 /// A pair as Calico makes it, with `name` on the host, and the result that its plugin prints.
-fn calico(pod: &Pod, name: &str, interface: &str) -> Value {
+pub fn calico(pod: &Pod, name: &str, interface: &str) -> Value {
     tests::shell(&format!(
         "ip link add {name} up type veth peer name {interface}; ip link set {interface} netns {}",
         pod.netns()
@@ -19,7 +19,7 @@ fn calico(pod: &Pod, name: &str, interface: &str) -> Value {
     })
 }
 
-fn alias(device: &str) -> String {
+pub fn alias(device: &str) -> String {
     let link = tests::json(&format!("ip -j link show {device}"));
     link[0]["ifalias"].as_str().unwrap_or_default().to_owned()
 }

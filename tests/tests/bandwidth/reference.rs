@@ -49,6 +49,21 @@ fn a_pod_that_we_shaped_passes_the_references_check_and_is_removed_by_it() {
     assert!(ifbs().is_empty());
 }
 
+/// The reference compares burst and queue too, and computes its own for the bursts by which runtimes say that nobody chose
+/// one: 43 s of 100 Mbit/s.
+#[test]
+fn the_references_check_wants_its_own_numbers_for_a_burst_that_nobody_chose() {
+    for burst in [CONTAINERD, CRIO] {
+        let setting = setting();
+        let config = with_prev_result(&config(10_000_000, burst), &setting.attached);
+        let result = setting.call().add(&config);
+        let check = with_prev_result(&config, &result);
+        reference(&setting).verb("CHECK", &check).unwrap_err();
+        reference(&setting).del(&check);
+        assert!(ifbs().is_empty());
+    }
+}
+
 #[test]
 fn gc_removes_what_the_reference_left() {
     let setting = setting();

@@ -1,6 +1,6 @@
 //! A limit for a direction that nothing shapes.
 
-use linux::{Rule, Tbf};
+use linux::{Change, Rule, Tbf};
 
 use super::change::Changing;
 use crate::direction::Direction;
@@ -53,6 +53,7 @@ impl Changing<'_> {
     fn make_ifb(&mut self, want: &Tbf, rules: impl FnOnce(u32) -> Vec<Rule>) -> Result<()> {
         let attachment = self.pod.attachment;
         let made = shaper::make_ifb(self.host, self.host_end, attachment, self.direction, want, rules)?;
+        self.host.make(&[Change::finish(made.ifb.index)])?;
         if attachment.is_none() {
             cni::note(format_args!(
                 "bandwidth: nobody knows whose pair {} is. DEL removes its ifb device {} only while the pod's \

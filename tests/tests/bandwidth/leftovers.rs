@@ -1,0 +1,153 @@
+//! What an ADD that was killed leaves, and what GC may take.
+
+use std::os::fd::OwnedFd;
+
+use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
+use serde_json::{Value, json};
+use tests::{Node, Pod, Process, with_prev_result};
+
+use crate::pairs::{alias, calico};
+use crate::setting::{HOST, Setting, bandwidth_config, ifbs, requested, tbf};
+
+/// The port ID of a netlink socket, and the group of the links that it is making.
+const MAKER: u32 = 0x5700_4711;
+
+/// The reference's name for what container c1 of network `pods` sends, and ours for its second interface.
+fn names() -> [String; 2] {
+    ["podsc1", "podsc1eth1"]
+        .map(|of| format!("bwp{}", tests::shell(&format!("printf {of} | sha512sum | cut -c-12")).trim()))
+}
+
+/// A device as an ADD leaves it that is killed before it gives it an alias.
+fn unfinished(name: &str) {
+    tests::shell(&format!("ip link add {name} group {MAKER} type ifb"));
+}
+
+/// A socket as of an ADD that is at work.
+fn maker() -> OwnedFd {
+    let protocol = SockProtocol::NetlinkRoute;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
+    bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &NetlinkAddr::new(MAKER, 0)).unwrap();
+    socket
+}
+
+fn gc(setting: &Setting, keys: Value) -> String {
+    let mut config = bandwidth_config(keys);
+    if config.get("cni.dev/valid-attachments").is_none() {
+        config["cni.dev/valid-attachments"] = json!([]);
+    }
+    let output = setting.call().raw("GC", &config.to_string());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_device_without_an_alias_is_collected_when_its_maker_is_gone_and_not_before() {
+    let setting = Setting::new();
+    let name = "bwp0123456789ab";
+    unfinished(name);
+    let maker = maker();
+    assert_eq!(gc(&setting, json!({})), "");
+    assert_eq!(ifbs(), [name]);
+    drop(maker);
+    gc(&setting, json!({"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}));
+    assert!(ifbs().is_empty());
+}
+
+#[test]
+fn an_add_takes_the_place_of_what_a_killed_one_left_and_its_del_leaves_nothing() {
+    let setting = Setting::new();
+    let [first, _] = names();
+    unfinished(&first);
+    setting.shape(requested(8_000_000, 800_000));
+    assert_eq!(ifbs(), [first]);
+    setting.delete();
+}
+
+#[test]
+fn del_removes_what_was_left_beside_a_device_with_another_name() {
+    let setting = Setting::new();
+    let [first, _] = names();
+    // As an earlier version made it: the killed ADD's device kept the first name.
+    tests::shell(&format!("ip link add {first} type bridge"));
+    setting.shape(requested(8_000_000, 800_000));
+    tests::shell(&format!("ip link del {first}"));
+    unfinished(&first);
+    assert_eq!(ifbs().len(), 2);
+    setting.call().del(&bandwidth_config(json!({})));
+    assert!(ifbs().is_empty(), "after the first DEL");
+}
+
+#[test]
+fn neither_add_nor_del_takes_the_device_that_another_interface_is_getting() {
+    let setting = Setting::new();
+    let [first, _] = names();
+    unfinished(&first);
+    let maker = maker();
+    setting.shape(requested(8_000_000, 800_000));
+    assert_eq!(ifbs().len(), 2);
+    for _ in 0..2 {
+        setting.call().del(&bandwidth_config(json!({})));
+    }
+    assert_eq!(ifbs(), [first]);
+    drop(maker);
+}
+
+#[test]
+fn gc_gives_a_pod_its_way_back_before_it_removes_a_device() {
+    let setting = Setting::new();
+    setting.shape(requested(8_000_000, 800_000));
+    assert!(setting.pod.reaches(HOST, 56));
+    gc(&setting, json!({}));
+    assert_eq!(ifbs(), Vec::<String>::new());
+    assert!(setting.pod.reaches(HOST, 56), "what the pod sends goes its own way again");
+}
+
+#[test]
+fn gc_leaves_a_pair_of_another_plugin_as_it_was() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let attached = calico(&pod, "cali1234", "eth0");
+    let before = node.fingerprint();
+    let config = bandwidth_config(requested(8_000_000, 800_000));
+    node.call("bandwidth", &pod).add(&with_prev_result(&config, &attached));
+    let gc = bandwidth_config(json!({"cni.dev/valid-attachments": []}));
+    node.call("bandwidth", &pod).verb("GC", &gc).unwrap();
+    assert_eq!((ifbs(), tbf("cali1234"), alias("cali1234")), (vec![], None, String::new()));
+    tests::shell("tc qdisc del dev cali1234 clsact 2>/dev/null || true");
+    assert_eq!(node.fingerprint(), before);
+}
+
+#[test]
+fn gc_leaves_a_pod_alone_in_which_processes_live_and_says_so() {
+    let setting = Setting::new();
+    setting.shape(requested(8_000_000, 800_000));
+    let mut process = Process::start(Some(&setting.pod.netns()), "yes");
+    process.wait_for("y");
+    let said = gc(&setting, json!({}));
+    assert_eq!(ifbs().len(), 1);
+    for word in [&ifbs()[0], &setting.host_end(), "container=c1", "pod=shop/web-0", "gcRemovesRunning"] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    setting.check(requested(8_000_000, 800_000)).unwrap();
+    assert_eq!(gc(&setting, json!({"gcRemovesRunning": true})), "");
+    assert!(ifbs().is_empty() && setting.pod.reaches(HOST, 56));
+    drop(process);
+}
+
+#[test]
+fn a_repeated_add_that_fails_leaves_the_filter_that_was_there() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let attached = calico(&pod, "cali1234", "eth0");
+    let add = |keys: Value| {
+        node.call("bandwidth", &pod).verb("ADD", &with_prev_result(&bandwidth_config(keys), &attached))
+    };
+    add(json!({"ingressRate": 8_000_000, "ingressBurst": 800_000})).unwrap();
+    let before = node.fingerprint();
+    for name in ["podsc1", "podsc1eth0"] {
+        tests::shell(&format!("ip link add bwp$(printf {name} | sha512sum | cut -c-12) type bridge"));
+    }
+    let taken = node.fingerprint();
+    add(requested(5_000_000, 500_000)).unwrap_err();
+    assert_eq!(node.fingerprint(), taken);
+    assert_ne!(before, taken);
+}
