@@ -1,5 +1,6 @@
 //! One call of a plugin, as a runtime makes it.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,6 +13,7 @@ use crate::config::with_prev_result;
 /// One call of a plugin, to be changed before it is made.
 pub struct Call {
     pub(crate) executable: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
@@ -33,6 +35,17 @@ impl Call {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.retain(|(known, _)| *known != name);
         self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Has the plugin executed by `command`, a program and its arguments, such as `strace`.
+    ///
+    /// # Panics
+    /// When the command is empty.
+    pub fn executed_by(mut self, command: &[String]) -> Self {
+        let (program, arguments) = command.split_first().expect("a command has a program");
+        let plugin = std::mem::replace(&mut self.executable, program.into());
+        self.arguments = arguments.iter().map(OsString::from).chain([plugin.into()]).collect();
         self
     }
 
@@ -66,6 +79,7 @@ impl Call {
     fn start_text(&self, verb: &str, stdin: &str) -> Running {
         use std::io::Write;
         let mut child = Command::new(&self.executable)
+            .args(&self.arguments)
             .env_clear()
             .env("CNI_COMMAND", verb)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))

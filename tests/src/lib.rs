@@ -36,6 +36,7 @@ mod pod;
 mod process;
 mod processes;
 mod random;
+mod snapshot;
 
 pub use call::{Call, Failure, Running};
 pub use config::with_prev_result;
@@ -47,6 +48,7 @@ pub use node::Node;
 pub use pod::Pod;
 pub use process::Process;
 pub use random::Random;
+pub use snapshot::Snapshot;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -89,6 +89,7 @@ impl Node {
     pub fn call_in(&self, folder: &Path, plugin: &str, pod: &Pod) -> Call {
         Call {
             executable: folder.join(plugin),
+            arguments: Vec::new(),
             variables: vec![
                 ("CNI_CONTAINERID", pod.id().to_owned()),
                 ("CNI_NETNS", pod.netns()),

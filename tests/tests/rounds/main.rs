@@ -7,13 +7,11 @@
 
 mod chain;
 mod fault;
-mod snapshot;
 
-use tests::{Look, Node, Random};
+use tests::{Look, Node, Random, Snapshot};
 
 use chain::Chain;
 use fault::{Fault, pool_for_one};
-use snapshot::Snapshot;
 
 const AT_ONCE: u32 = 6;
 /// After so many rounds, or a few more, the node is looked at.
@@ -38,7 +36,7 @@ fn a_thousand_rounds_with_faults_leave_the_node_as_it_was() {
     tests::eventually("the kernel has probed all addresses", || {
         node.look("ip -6 addr show tentative").is_empty()
     });
-    let before = Snapshot::of(&node);
+    let before = Snapshot::of_node();
     let (mut done, mut killed, mut since_look) = (0, 0, Vec::new());
     while done < rounds() {
         let count = if random.one_in(2) { 1 } else { random.between(2, AT_ONCE) };
@@ -57,7 +55,7 @@ fn a_thousand_rounds_with_faults_leave_the_node_as_it_was() {
         });
         done += count;
         if since_look.len() >= BETWEEN_LOOKS || done >= rounds() {
-            let differences = Snapshot::of(&node).differences(&before);
+            let differences = Snapshot::of_node().differences(&before);
             assert!(differences.is_empty(), "after {since_look:?}\n{differences:#?}");
             since_look.clear();
         }

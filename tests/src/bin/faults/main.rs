@@ -1,0 +1,101 @@
+//! Kills the plugins at every system call, and has every system call fail with each error that the kernel may give
+//! there; afterwards nothing may be left, and nothing of another pod may have changed.
+//!
+//! Prints a Markdown table and what was left; exits with 1 if anything was.
+
+mod errnos;
+mod options;
+mod round;
+mod row;
+mod stage;
+mod trace;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+
+use options::Options;
+use round::{Finding, Rounds};
+use row::{ROWS, Row, Variant};
+use stage::Stage;
+use trace::{Fault, Kind};
+
+/// So many faults come one after the other on a node before it is made anew.
+const ON_A_NODE: usize = 24;
+
+/// What a row of the table says.
+#[derive(Default)]
+struct Line {
+    calls: usize,
+    kills: usize,
+    errors: usize,
+    missed: usize,
+    findings: Vec<Finding>,
+}
+
+fn main() -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(mistake) => {
+            eprintln!("faults: {mistake}\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    println!("| verb and plugin | system calls | kills | errors | not reached | left over |");
+    println!("|---|---|---|---|---|---|");
+    let mut findings = Vec::new();
+    for row in ROWS.into_iter().filter(|row| options.wants(&row.to_string())) {
+        let mut line = tried(row, &options);
+        let Line { calls, kills, errors, missed, .. } = line;
+        println!("| {row} | {calls} | {kills} | {errors} | {missed} | {} |", line.findings.len());
+        findings.append(&mut line.findings);
+    }
+    for Finding { row, fault, wrong, facts } in &findings {
+        println!("\n{row}, {fault}\n  {wrong}");
+        for fact in facts {
+            println!("    {}", fact.chars().take(options.width).collect::<String>());
+        }
+    }
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Everything that can go wrong in a row.
+fn tried(row: Row, options: &Options) -> Line {
+    // A node is a thread's.
+    let on_a_node = move || {
+        let network = (row.variant == Variant::First).then(|| Stage::used(row));
+        let trace = Stage::new(row).trace();
+        (network, trace)
+    };
+    let (network, trace) = thread::spawn(on_a_node).join().expect("nothing disturbs it");
+    let faults: Vec<_> = trace.faults.into_iter().skip(options.every / 2).step_by(options.every).collect();
+    let queue = Mutex::new(faults.chunks(ON_A_NODE));
+    let line = Mutex::new(Line { calls: trace.calls, ..Line::default() });
+    let next = || queue.lock().expect("no worker panics").next();
+    thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some(faults) = next() {
+                    let (network, line) = (network.clone(), &line);
+                    let work = move || some(row, network, faults, line);
+                    thread::scope(|scope| scope.spawn(work).join()).expect("no worker panics");
+                }
+            });
+        }
+    });
+    line.into_inner().expect("no worker panics")
+}
+
+fn some(row: Row, network: Option<stage::State>, faults: &[Fault], line: &Mutex<Line>) {
+    let mut rounds = Rounds::new(row, network);
+    for fault in faults {
+        let outcome = rounds.run(fault);
+        let mut line = line.lock().expect("no worker panics");
+        match (outcome.disturbed, fault.kind) {
+            (false, _) => line.missed += 1,
+            (true, Kind::Killed) => line.kills += 1,
+            (true, Kind::Refused(_)) => line.errors += 1,
+        }
+        line.findings.extend(outcome.findings);
+    }
+}

@@ -1,0 +1,47 @@
+//! The command line.
+
+/// What is said beside a mistake.
+pub const USAGE: &str = "\
+usage: scripts/faults [--every N] [--jobs N] [--width N] [WORDS]
+  --every  tries only each Nth fault
+  --jobs   how many nodes are used at once; otherwise one for each processor
+  --width  how much is shown of what is left, in characters
+  WORDS    only lines of the table that contain them, such as 'ADD bridge'";
+
+/// What to try.
+pub struct Options {
+    pub every: usize,
+    pub jobs: usize,
+    pub width: usize,
+    words: Option<String>,
+}
+
+impl Options {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// What is wrong with them, as a sentence.
+    pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut options = Self { every: 1, jobs, width: 160, words: None };
+        while let Some(argument) = arguments.next() {
+            let mut number = || {
+                let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
+                value.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("{argument} {value}"))
+            };
+            match argument.as_str() {
+                "--every" => options.every = number()?,
+                "--jobs" => options.jobs = number()?,
+                "--width" => options.width = number()?,
+                _ if argument.starts_with('-') => return Err(format!("there is no option {argument}")),
+                _ => options.words = Some(argument),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a line of the table is wanted.
+    pub fn wants(&self, row: &str) -> bool {
+        self.words.as_ref().is_none_or(|words| row.contains(words))
+    }
+}

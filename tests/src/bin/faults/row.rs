@@ -1,0 +1,112 @@
+//! What is disturbed: a verb of a plugin, and with which config.
+
+use serde_json::{Value, json};
+use tests::config::{bridge, changed, host_local};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plugin {
+    Bridge,
+    Bandwidth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Add,
+    Del,
+    Gc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// Both families, masquerading and spoof check; limits in both directions.
+    Full,
+    /// The first ADD of a node, which makes what is the network's.
+    First,
+    /// Limits for some subnets, which need an ifb in each direction.
+    Subnets,
+}
+
+/// A line of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    pub plugin: Plugin,
+    pub verb: Verb,
+    pub variant: Variant,
+}
+
+const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
+    Row { plugin, verb, variant }
+}
+
+pub const ROWS: [Row; 10] = [
+    row(Plugin::Bridge, Verb::Add, Variant::Full),
+    row(Plugin::Bridge, Verb::Add, Variant::First),
+    row(Plugin::Bridge, Verb::Del, Variant::Full),
+    row(Plugin::Bridge, Verb::Gc, Variant::Full),
+    row(Plugin::Bandwidth, Verb::Add, Variant::Full),
+    row(Plugin::Bandwidth, Verb::Add, Variant::Subnets),
+    row(Plugin::Bandwidth, Verb::Del, Variant::Full),
+    row(Plugin::Bandwidth, Verb::Del, Variant::Subnets),
+    row(Plugin::Bandwidth, Verb::Gc, Variant::Full),
+    row(Plugin::Bandwidth, Verb::Gc, Variant::Subnets),
+];
+
+impl Plugin {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Bandwidth => "bandwidth",
+        }
+    }
+}
+
+impl Verb {
+    /// `CNI_COMMAND`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Del => "DEL",
+            Self::Gc => "GC",
+        }
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.verb.name(), self.plugin.name())?;
+        match self.variant {
+            Variant::Full => Ok(()),
+            Variant::First => write!(f, ", first of the node"),
+            Variant::Subnets => write!(f, ", subnets"),
+        }
+    }
+}
+
+impl Row {
+    /// The config of a plugin of the chain.
+    pub fn config(&self, plugin: Plugin) -> Value {
+        match plugin {
+            Plugin::Bridge => bridge(json!({
+                "cniVersion": "1.1.0", "isDefaultGateway": true, "ipMasq": true, "macspoofchk": true,
+                "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"]),
+            })),
+            Plugin::Bandwidth => {
+                let limits = json!({
+                    "cniVersion": "1.1.0", "name": "pods", "type": "bandwidth",
+                    "ingressRate": 10_000_000, "ingressBurst": 1_000_000,
+                    "egressRate": 10_000_000, "egressBurst": 1_000_000,
+                });
+                match self.variant {
+                    Variant::Subnets => changed(&limits, json!({"unshapedSubnets": ["10.96.0.0/12", "fd00:96::/112"]})),
+                    _ => limits,
+                }
+            }
+        }
+    }
+
+    /// Whether the chain is attached before the verb is called, and whether its pod is limited then.
+    pub fn needs(&self) -> (bool, bool) {
+        let (is_add, is_bridge) = (self.verb == Verb::Add, self.plugin == Plugin::Bridge);
+        (!(is_add && is_bridge), !is_add && !is_bridge)
+    }
+}

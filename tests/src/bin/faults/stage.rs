@@ -1,0 +1,266 @@
+//! A node with a network in use: a pod to be disturbed, and one that nothing may happen to.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::config::changed;
+use tests::{Call, Failure, Look, Node, Pod, Snapshot, with_prev_result};
+
+use crate::row::{Plugin, Row, Variant, Verb};
+use crate::trace::{Fault, Kind, Trace};
+
+const STRACE: &str = "/mnt/strace";
+const NETWORK: &str = "/var/lib/cni/networks/pods";
+/// A call that takes longer hangs, beside whatever else the machine does.
+const PATIENCE: &str = "60";
+/// What the kernel does by itself after a call is done by then.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// The state of the node and of both pods.
+#[derive(Clone, Default)]
+pub struct State {
+    node: Snapshot,
+    pod: Snapshot,
+    bystander: Snapshot,
+}
+
+impl State {
+    /// What differs from the state `before`; for the first ADD of a node, what the network has is no difference.
+    pub fn left(&self, before: &Self, variant: Variant) -> Vec<String> {
+        let node = match variant {
+            Variant::First => self.node.clone().without("cni0").added_to(&before.node),
+            _ => self.node.differences(&before.node),
+        };
+        let pod = self.pod.differences(&before.pod).into_iter().map(|fact| format!("pod: {fact}"));
+        let harm = self.bystander.differences(&before.bystander);
+        node.into_iter().chain(pod).chain(harm.into_iter().map(|fact| format!("BYSTANDER: {fact}"))).collect()
+    }
+}
+
+/// How a disturbed call ended.
+pub struct Ended {
+    /// Whether the fault happened: the calls before it may have become fewer.
+    pub disturbed: bool,
+    pub killed: bool,
+    pub hung: bool,
+    /// ADD's result, or what the plugin printed when it failed.
+    pub answer: Result<Value, String>,
+}
+
+/// See the module.
+pub struct Stage {
+    row: Row,
+    node: Node,
+    pod: Pod,
+    bystander: Option<Pod>,
+    /// What a runtime remembers of the pod's ADD.
+    result: Option<Value>,
+    /// Without the pod.
+    pub rest: State,
+}
+
+impl Stage {
+    /// A new node for the calling thread.
+    pub fn new(row: Row) -> Self {
+        let mut stage = Self {
+            row,
+            node: Node::new(),
+            pod: Pod::new("disturbed"),
+            bystander: (row.variant != Variant::First).then(|| Pod::new("bystander")),
+            result: None,
+            rest: State::default(),
+        };
+        if let Some(bystander) = &stage.bystander {
+            let result = stage.call(Plugin::Bridge, bystander).add(&row.config(Plugin::Bridge));
+            let limits = with_prev_result(&row.config(Plugin::Bandwidth), &result);
+            stage.call(Plugin::Bandwidth, bystander).add(&limits);
+            // From here on, the network was used by more than one.
+            stage.attach(true).expect("nothing disturbs it");
+            stage.detach().expect("nothing disturbs it");
+        }
+        stage.rest = stage.state();
+        stage
+    }
+
+    /// What the network of this node looks like when its only pod is gone.
+    pub fn used(row: Row) -> State {
+        let mut stage = Self::new(row);
+        stage.attach(true).expect("nothing disturbs it");
+        stage.detach().expect("nothing disturbs it");
+        stage.state()
+    }
+
+    fn call(&self, plugin: Plugin, pod: &Pod) -> Call {
+        self.node.call(plugin.name(), pod)
+    }
+
+    fn given(&self, plugin: Plugin) -> Value {
+        let config = self.row.config(plugin);
+        self.result.as_ref().map_or_else(|| config.clone(), |result| with_prev_result(&config, result))
+    }
+
+    /// ADD of the chain, with limits or without.
+    pub fn attach(&mut self, limited: bool) -> Result<(), Failure> {
+        self.result = None;
+        self.result = Some(self.call(Plugin::Bridge, &self.pod).verb("ADD", &self.given(Plugin::Bridge))?);
+        if limited {
+            let limits = self.given(Plugin::Bandwidth);
+            self.result = Some(self.call(Plugin::Bandwidth, &self.pod).verb("ADD", &limits)?);
+        }
+        Ok(())
+    }
+
+    /// DEL of the chain, as a runtime does: each plugin, whatever became of the one before.
+    pub fn detach(&mut self) -> Result<(), String> {
+        let del = |plugin| {
+            let answer = self.call(plugin, &self.pod).verb("DEL", &self.given(plugin));
+            answer.map(drop).map_err(|failure| format!("{} DEL: {}", plugin.name(), failure.message))
+        };
+        let (shaping, main) = (del(Plugin::Bandwidth), del(Plugin::Bridge));
+        shaping.and(main)
+    }
+
+    /// The runtime has no result of a failed ADD.
+    pub fn forget(&mut self) {
+        self.result = None;
+    }
+
+    fn gc_call(&self, plugin: Plugin) -> (Call, Value) {
+        let call = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
+            .into_iter()
+            .fold(self.call(plugin, &self.pod), |call, name| call.with(name, ""));
+        let valid = self.bystander.iter().map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
+        let valid = json!({"cni.dev/valid-attachments": valid.collect::<Vec<_>>()});
+        (call, changed(&self.row.config(plugin), valid))
+    }
+
+    /// GC of the chain, for which only the bystander is attached.
+    pub fn collect(&self) -> Result<(), String> {
+        let gc = |plugin: Plugin| {
+            let (call, config) = self.gc_call(plugin);
+            let answer = call.verb("GC", &config);
+            answer.map(drop).map_err(|failure| format!("{} GC: {}", plugin.name(), failure.message))
+        };
+        let (main, shaping) = (gc(Plugin::Bridge), gc(Plugin::Bandwidth));
+        main.and(shaping)
+    }
+
+    /// CHECK of what is attached, with this result.
+    pub fn check(&self, result: &Value) -> Result<(), String> {
+        let plugins: &[Plugin] = match self.row.plugin {
+            Plugin::Bridge => &[Plugin::Bridge],
+            Plugin::Bandwidth => &[Plugin::Bridge, Plugin::Bandwidth],
+        };
+        for plugin in plugins {
+            let config = with_prev_result(&self.row.config(*plugin), result);
+            let answer = self.call(*plugin, &self.pod).verb("CHECK", &config);
+            answer.map_err(|failure| format!("{} CHECK: {}", plugin.name(), failure.message))?;
+        }
+        Ok(())
+    }
+
+    /// Calls the row's verb under `strace` with these options.
+    fn traced(&self, options: &[String]) -> Output {
+        let plugin = self.row.plugin;
+        let (call, config) = match self.row.verb {
+            Verb::Gc => self.gc_call(plugin),
+            Verb::Add | Verb::Del => (self.call(plugin, &self.pod), self.given(plugin)),
+        };
+        let words = ["timeout", "--foreground", "-s", "TERM", "-k", "2", PATIENCE, "strace", "-o", STRACE];
+        let words: Vec<_> = words.into_iter().map(str::to_owned).chain(options.iter().cloned()).collect();
+        call.executed_by(&words).raw(self.row.verb.name(), &config.to_string())
+    }
+
+    /// What the verb asks of the kernel when nothing disturbs it.
+    pub fn trace(&mut self) -> Trace {
+        self.prepare();
+        let output = self.traced(&["-v".to_owned(), "-s16".to_owned()]);
+        assert!(output.status.success(), "{}: {output:?}", self.row);
+        Trace::read(&std::fs::read_to_string(STRACE).expect("strace wrote what it saw"))
+    }
+
+    /// Attaches what the verb is for.
+    pub fn prepare(&mut self) {
+        self.result = None;
+        let (attached, limited) = self.row.needs();
+        if attached {
+            self.attach(limited).unwrap_or_else(|failure| panic!("{}: {failure:?}", self.row));
+        }
+    }
+
+    /// Calls the verb and has the fault happen.
+    pub fn disturb(&mut self, fault: &Fault) -> Ended {
+        let start = Instant::now();
+        let injection = fault.injection();
+        let options = ["-e", &format!("trace={}", fault.call), "-e", &injection].map(str::to_owned);
+        let output = self.traced(&options);
+        let seen = std::fs::read_to_string(STRACE).unwrap_or_default();
+        let hung = start.elapsed() >= Duration::from_secs(PATIENCE.parse().unwrap_or_default());
+        let killed = seen.contains("+++ killed by") || output.status.signal().is_some();
+        let disturbed = match fault.kind {
+            Kind::Killed => seen.contains("+++ killed by SIGKILL"),
+            Kind::Refused(_) => seen.contains("(INJECTED)"),
+        };
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let answer = if output.status.success() {
+            let result = serde_json::from_str(&printed).unwrap_or_default();
+            if self.row.verb == Verb::Add {
+                self.result = Some(result);
+            }
+            Ok(self.result.clone().unwrap_or_default())
+        } else {
+            let error: Value = serde_json::from_str(&printed).unwrap_or_default();
+            let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+            Err(format!("{} {} {}", text("msg"), text("details"), String::from_utf8_lossy(&output.stderr).trim()))
+        };
+        Ended { disturbed, killed, hung, answer }
+    }
+
+    /// The state as it is now.
+    pub fn state(&self) -> State {
+        State {
+            node: Snapshot::of_node(),
+            pod: Snapshot::of_pod(&self.pod),
+            bystander: self.bystander.as_ref().map(Snapshot::of_pod).unwrap_or_default(),
+        }
+    }
+
+    /// The state, and what is left in it, when the kernel has settled.
+    pub fn left(&self, before: &State) -> (State, Vec<String>) {
+        let deadline = Instant::now() + SETTLING;
+        loop {
+            let state = self.state();
+            let left = state.left(before, self.row.variant);
+            if left.is_empty() || Instant::now() > deadline {
+                return (state, left);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The pod's addresses that are not reserved although the pod has them.
+    pub fn unreserved(&self) -> Vec<String> {
+        let links: BTreeSet<String> = self.pod.links().into_iter().collect();
+        let addresses = links.iter().flat_map(|link| self.pod.addresses(link));
+        addresses
+            .filter_map(|address| address.split('/').next().map(str::to_owned))
+            .filter(|address| !Path::new(NETWORK).join(address).exists())
+            .collect()
+    }
+
+    /// Whether the bystander's packets get through.
+    pub fn bystander_lives(&self) -> bool {
+        let Some(bystander) = &self.bystander else { return true };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !bystander.reaches("10.244.0.1", 56) {
+            if Instant::now() > deadline {
+                return false;
+            }
+        }
+        true
+    }
+}

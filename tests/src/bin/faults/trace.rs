@@ -1,0 +1,96 @@
+//! The system calls of a call that nothing disturbs, and the faults that can happen at each of them.
+
+use std::collections::BTreeMap;
+
+use crate::errnos;
+
+/// What happens to a plugin at one of its system calls.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The system call's name.
+    pub call: String,
+    /// Which one of this name, from 1.
+    pub number: usize,
+    pub kind: Kind,
+    /// The system call as it was when nothing disturbed it, as `strace` shows it.
+    pub shown: String,
+}
+
+/// What a system call meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The plugin is killed in place of it.
+    Killed,
+    /// It is not carried out and answers with this error.
+    Refused(&'static str),
+}
+
+impl Fault {
+    /// What `strace` is told.
+    pub fn injection(&self) -> String {
+        let Self { call, number, .. } = self;
+        match self.kind {
+            Kind::Killed => format!("inject={call}:signal=SIGKILL:when={number}"),
+            Kind::Refused(errno) => format!("inject={call}:error={errno}:when={number}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { call, number, shown, .. } = self;
+        match self.kind {
+            Kind::Killed => write!(f, "killed before {call} {number}: {shown}"),
+            Kind::Refused(errno) => write!(f, "{errno} from {call} {number}: {shown}"),
+        }
+    }
+}
+
+/// The system calls in a trace, and the faults of each.
+pub struct Trace {
+    pub calls: usize,
+    pub faults: Vec<Fault>,
+}
+
+impl Trace {
+    /// Reads what `strace` wrote of a process without threads.
+    pub fn read(text: &str) -> Self {
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut trace = Self { calls: 0, faults: Vec::new() };
+        for line in text.lines() {
+            let Some((name, _)) = line.split_once('(') else { continue };
+            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                continue;
+            }
+            trace.calls += 1;
+            let number = numbers.entry(name).or_default();
+            *number += 1;
+            // Until then, it is `strace`'s child.
+            if name == "execve" {
+                continue;
+            }
+            let kinds = errnos::of(name).iter().map(|errno| Kind::Refused(errno));
+            trace.faults.extend(std::iter::once(Kind::Killed).chain(kinds).map(|kind| Fault {
+                call: name.to_owned(),
+                number: *number,
+                kind,
+                shown: shortened(line),
+            }));
+        }
+        trace
+    }
+}
+
+/// The beginning of a call, and for netlink its first message's type.
+fn shortened(line: &str) -> String {
+    match line.split_once("nlmsg_type=") {
+        Some((start, rest)) if !rest.starts_with("NFNL_MSG_BATCH_BEGIN") => {
+            format!("{}{}", start.chars().take(12).collect::<String>(), rest.split(',').next().unwrap_or_default())
+        }
+        Some((_, rest)) => {
+            let second = rest.split("nlmsg_type=").nth(1).unwrap_or_default();
+            format!("nf_tables {}", second.split(',').next().unwrap_or_default())
+        }
+        None => line.chars().take(90).collect(),
+    }
+}
