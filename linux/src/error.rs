@@ -106,16 +106,12 @@ pub enum Error {
         interface: String,
     },
     /// What was read changed again before it could be acted on, time after time.
-    #[error(
-        "cannot {operation}: {object} is incomplete or was changed by others each time, {attempts} times"
-    )]
+    #[error("cannot {operation}: {object} is incomplete, or others changed it again and again for seconds")]
     Unsettled {
         /// What was to be done, as "verb object".
         operation: String,
         /// What kept changing.
         object: String,
-        /// How often it was tried.
-        attempts: usize,
     },
     /// An attachment has more addresses than can be recorded with it.
     #[error("cannot {operation}: too many addresses")]

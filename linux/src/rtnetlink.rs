@@ -7,13 +7,10 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
+use crate::contention::Attempts;
 use crate::error::Result;
 use crate::netlink::{Failure, Refusal, Reply, Socket, request_flags};
 use crate::unfinished;
-
-/// How often a dump is begun before it fails; on a node where links come and go all the time, several are
-/// interrupted in a row.
-const DUMP_ATTEMPTS: u32 = 32;
 
 /// Messages of one datagram begin at multiples of it (uapi/linux/netlink.h).
 const NLMSG_ALIGNTO: usize = 4;
@@ -55,7 +52,7 @@ impl Rtnetlink {
     }
 
     /// Dumps what `parse` makes something of. A dump that the kernel interrupts, because what it shows
-    /// changed in the middle, is begun anew.
+    /// changed in the middle, is begun anew: where links come and go all the time, several are interrupted in a row.
     pub(crate) fn dump<T>(
         &mut self,
         request: RouteNetlinkMessage,
@@ -71,14 +68,13 @@ impl Rtnetlink {
         request: &RouteNetlinkMessage,
         mut parse: impl FnMut(&Reply<'_>) -> Option<T>,
     ) -> std::result::Result<Vec<T>, Failure> {
-        let mut attempts = 0;
+        let mut attempts = Attempts::default();
         loop {
-            attempts += 1;
             let mut found = Vec::new();
             let outcome = self.attempt(request.clone(), NLM_F_DUMP, |reply| found.extend(parse(&reply)));
             match outcome {
                 Ok(()) => return Ok(found),
-                Err(failure) if failure.errno() == Some(Errno::EINTR) && attempts < DUMP_ATTEMPTS => {}
+                Err(failure) if failure.errno() == Some(Errno::EINTR) && attempts.next().is_some() => {}
                 Err(failure) => return Err(failure),
             }
         }

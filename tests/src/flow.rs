@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::process::Process;
 
 /// How long a flow may take beyond its seconds: iperf3's last words wait in the queue as well.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What iperf3 sends. Its server is the sender, its client the receiver: the client's report has the seconds.
 pub struct Flow<'a> {

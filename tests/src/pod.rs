@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::Command;
+use std::time::Instant;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::Value;
@@ -72,8 +73,22 @@ impl Pod {
         process
     }
 
-    /// Whether packets of `bytes` payload get through to `address` and back.
+    /// Whether a packet of `bytes` payload gets through to `address` and back, out of those that are sent until
+    /// [`PATIENCE`](crate::PATIENCE) is over.
     pub fn reaches(&self, address: &str, bytes: u32) -> bool {
+        let deadline = Instant::now() + crate::PATIENCE;
+        std::iter::repeat_with(|| self.pings(address, bytes))
+            .take_while(|_| Instant::now() < deadline)
+            .any(|answered| answered)
+    }
+
+    /// Whether packets get no answer from `address` in two seconds. On a busy machine one may come later: to be used
+    /// beside what does get an answer.
+    pub fn misses(&self, address: &str) -> bool {
+        !self.pings(address, 56)
+    }
+
+    fn pings(&self, address: &str, bytes: u32) -> bool {
         let ping = format!("ping -n -c 1 -W 2 -s {bytes} {address}");
         self.command(&ping).output().is_ok_and(|output| output.status.success())
     }

@@ -12,8 +12,9 @@ use crate::pod::Pod;
 
 /// The state of a network namespace at one moment, to be compared with another one of the same namespace.
 ///
-/// Left out is what changes by itself: timers, carrier, the state of a port, duplicate address detection, handles
-/// and counters of nf_tables; and what `host-local` keeps beside the reservations.
+/// Left out is what changes by itself: timers, carrier, the state of a port, duplicate address detection, the routes
+/// that the kernel makes for addresses, handles and counters of nf_tables; and what `host-local` keeps beside the
+/// reservations.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot(BTreeSet<String>);
 
@@ -97,6 +98,7 @@ fn note(facts: &mut BTreeSet<String>, what: &str, values: Vec<Value>) {
     facts.extend(
         values
             .filter(|value| value.as_object().is_none_or(|members| !members.is_empty()))
+            .filter(|value| value["table"] != "local" || value["protocol"] != "kernel")
             .map(|value| format!("{what} {value}")),
     );
 }

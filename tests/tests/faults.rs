@@ -302,10 +302,11 @@ mod killed {
 
     const ROUNDS: usize = 40;
 
-    /// Moments without any pattern while a call runs that takes `whole`.
+    /// Moments without any pattern while a call runs that takes `whole`, and as many in its beginning: it may have
+    /// taken longer than usual.
     fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
         let mut random = Random::seeded_by("WEIR_SEED");
-        std::iter::repeat_with(move || random.moment(whole)).take(ROUNDS)
+        (0..ROUNDS).map(move |round| random.moment(if round % 2 == 0 { whole } else { whole / 8 }))
     }
 
     /// How long `verb` takes when nobody kills it.

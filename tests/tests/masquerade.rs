@@ -36,7 +36,7 @@ fn outside(node: &Node) -> Pod {
 /// A UDP socket of the pod.
 fn socket(pod: &Pod, address: &str) -> UdpSocket {
     let socket = pod.inside(|| UdpSocket::bind((address, 0)).unwrap());
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     socket
 }
 
@@ -45,13 +45,17 @@ fn socket(pod: &Pod, address: &str) -> UdpSocket {
 fn source_seen(from: &Pod, to: &Pod, address: &str) -> SocketAddr {
     let any = if address.contains(':') { "::" } else { "0.0.0.0" };
     let (listener, sender) = (socket(to, address), socket(from, any));
-    let mut buffer = [0; 16];
-    sender.send_to(b"there", listener.local_addr().unwrap()).unwrap();
-    let (_, source) = listener.recv_from(&mut buffer).expect("the packet arrives");
-    listener.send_to(b"back", source).unwrap();
-    let (length, _) = sender.recv_from(&mut buffer).expect("the answer arrives");
-    assert_eq!(&buffer[..length], b"back");
-    source
+    let (mut buffer, mut source) = ([0; 16], None);
+    tests::eventually("a packet and its answer arrive", || {
+        sender.send_to(b"there", listener.local_addr().unwrap()).unwrap();
+        let Ok((_, from)) = listener.recv_from(&mut buffer) else { return false };
+        source = Some(from);
+        listener.send_to(b"back", from).unwrap();
+        let Ok((length, _)) = sender.recv_from(&mut buffer) else { return false };
+        assert_eq!(&buffer[..length], b"back");
+        true
+    });
+    source.unwrap()
 }
 
 fn source_ip(from: &Pod, to: &Pod, address: &str) -> String {

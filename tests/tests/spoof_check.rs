@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
 use std::net::UdpSocket;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::config::{bridge, changed, host_local};
@@ -54,7 +53,7 @@ fn arriving(node: &Node, from: &Pod, (to, address): (&Pod, &str), sent: &[(&str,
         is_up(from) && is_up(to) && node.ports("cni0").iter().all(forwards)
     });
     let listener = to.inside(|| UdpSocket::bind((address, 0)).unwrap());
-    listener.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    listener.set_read_timeout(Some(tests::PATIENCE)).unwrap();
     let neighbour = to.link("eth0")["address"].as_str().unwrap().to_owned();
     for (mac, text) in sent {
         from.look(&format!(
@@ -231,7 +230,7 @@ fn a_del_whose_config_no_longer_asks_for_it_ends_it_and_the_next_add_is_not_sile
     let other = Pod::new("c2");
     let result = node.call("bridge", &other).add(&unchecked);
     let (address, _) = result["ips"][0]["address"].as_str().unwrap().split_once('/').unwrap();
-    tests::eventually("what the pod sends arrives", || pod.reaches(address, 56));
+    assert!(pod.reaches(address, 56));
 }
 
 fn check(node: &Node, pod: &Pod, result: &Value) -> Result<Value, Failure> {

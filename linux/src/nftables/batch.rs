@@ -17,6 +17,7 @@ pub(super) const FAMILY_HEADER_LEN: usize = 4;
 /// Messages about one table, between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
 ///
 /// A message's index counts from the begin, which is message 0: refusals name that index.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Batch {
     table: Table,
     bytes: Vec<u8>,

@@ -6,7 +6,8 @@ use super::batch::Batch;
 use super::objects::{self, NFT_MSG_GETCHAIN};
 use super::rules::Rule;
 use super::table::Table;
-use super::{ATTEMPTS, Failed, Nftables};
+use super::{Failed, Nftables};
+use crate::contention::Attempts;
 use crate::error::Result;
 
 /// Rules with a comment, and the chains that only they lead to.
@@ -44,7 +45,7 @@ impl Nftables {
     /// chains, and [`Error::Netlink`](crate::Error::Netlink).
     pub fn remove_leftover(&mut self, leftover: &Leftover<'_>) -> Result<bool> {
         let operation = format_args!("remove what {:?} left in table {}", leftover.comment, leftover.table);
-        let mut attempts = 0..ATTEMPTS;
+        let (mut attempts, mut refused) = (Attempts::default(), None);
         loop {
             let batch = match self.removal_of(leftover) {
                 Ok(Some(batch)) => batch,
@@ -52,11 +53,13 @@ impl Nftables {
                 Err(failed) if failed.is_missing_subsystem() => return Ok(false),
                 Err(failed) => return Err(failed.during(operation)),
             };
-            match self.transact(batch) {
+            match self.transact(batch.clone()) {
                 Ok(()) => return Ok(true),
-                // Another process removed some of it, or a rule that leads there has just come.
-                Err(failed)
-                    if (failed.is(Errno::ENOENT) || failed.is(Errno::EBUSY)) && attempts.next().is_some() => {
+                // Another process removed some of it.
+                Err(failed) if failed.is(Errno::ENOENT) && attempts.next().is_some() => {}
+                // A rule that leads there has just come, unless it cannot be seen a second time either.
+                Err(failed) if failed.is(Errno::EBUSY) && refused.as_ref() != Some(&batch) => {
+                    refused = Some(batch);
                 }
                 Err(failed) => return Err(failed.during(operation)),
             }

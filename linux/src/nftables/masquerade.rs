@@ -12,7 +12,8 @@ use super::owner::{Digest, Owner};
 use super::records::{self, Holder, owners_key};
 use super::skeleton::{ATTACHMENTS, OWNERS, TABLE, missing};
 use super::subnet::{Subnet, octets};
-use super::{ATTEMPTS, Attachment, Failed, Nftables, unsettled};
+use super::{Attachment, Failed, Nftables, unsettled};
+use crate::contention::Attempts;
 use crate::error::{Error, Result};
 
 impl Nftables {
@@ -38,7 +39,7 @@ impl Nftables {
         let claim = Claim::new(owner, addresses)
             .ok_or_else(|| Error::TooManyAddresses { operation: operation.to_string() })?;
         let mut stale = None;
-        for _ in 0..ATTEMPTS {
+        for () in Attempts::default() {
             match self.transact(claim.batch(stale.as_deref())) {
                 Ok(()) => return Ok(()),
                 Err(failed) if failed.is(Errno::ENOENT) => {

@@ -81,10 +81,6 @@ pub use self::owner::Owner;
 pub use self::spoof::SpoofCheckFault;
 pub use self::table::{Table, TableFamily};
 
-/// How often a transaction is built anew when others changed what it was built on. They must have changed the
-/// same address, owner or subnet each time.
-const ATTEMPTS: usize = 16;
-
 /// A `NETLINK_NETFILTER` socket of the network namespace that was current when it was opened.
 ///
 /// # Dropping it late saves time
@@ -220,9 +216,5 @@ impl Failed {
 }
 
 fn unsettled(operation: fmt::Arguments<'_>, table: Table) -> Error {
-    Error::Unsettled {
-        operation: operation.to_string(),
-        object: format!("nf_tables table {table}"),
-        attempts: ATTEMPTS,
-    }
+    Error::Unsettled { operation: operation.to_string(), object: format!("nf_tables table {table}") }
 }

@@ -11,7 +11,8 @@ use super::objects::{
 };
 use super::records;
 use super::table::Table;
-use super::{ATTEMPTS, Failed, Nftables};
+use super::{Failed, Nftables};
+use crate::contention::Attempts;
 
 /// What is known of a rule.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,10 +73,10 @@ fn xtables_comment(extension: &[u8]) -> Option<String> {
 
 impl Nftables {
     /// The rules of one chain, or of all chains of the table, in their order; none when there is no such chain
-    /// or table. On a node so busy that each dump was disturbed by a transaction, one may be missing.
+    /// or table. On a node where transactions disturbed each dump for seconds, one may be missing.
     pub(super) fn rules(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<Rule>, Failed> {
         let mut rules = Vec::new();
-        for _ in 0..ATTEMPTS {
+        for () in Attempts::default() {
             rules.clear();
             let outcome = self.read(
                 table,

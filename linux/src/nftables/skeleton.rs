@@ -13,7 +13,8 @@ use super::objects::{self, ChainKind, Data, DataType, NFT_MSG_GETCHAIN, NFT_MSG_
 use super::records::Holder;
 use super::subnet::{Subnet, octets};
 use super::table::{Table, TableFamily};
-use super::{ATTEMPTS, Failed, Nftables, unsettled};
+use super::{Failed, Nftables, unsettled};
+use crate::contention::Attempts;
 use crate::error::{Error, Feature, Result};
 use crate::route::Family;
 
@@ -30,7 +31,7 @@ impl Nftables {
     /// for an RCU grace period.
     pub(super) fn create_subnet(&mut self, subnet: Subnet) -> Result<()> {
         let operation = format_args!("create the masquerading of subnet {} in nf_tables", subnet.network());
-        for _ in 0..ATTEMPTS {
+        for () in Attempts::default() {
             let needs = self.missing_for(subnet).map_err(|failed| missing(failed.during(operation)))?;
             let (batch, features) = declare(subnet, needs);
             match self.transact(batch) {

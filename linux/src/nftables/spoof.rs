@@ -30,7 +30,8 @@ use super::objects::{self, ChainKind, Data, DataType, Element, Values};
 use super::owner::{Digest, Owner};
 use super::records;
 use super::table::{Table, TableFamily};
-use super::{ATTEMPTS, Attachment, Failed, Nftables, unsettled};
+use super::{Attachment, Failed, Nftables, unsettled};
+use crate::contention::Attempts;
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
 
@@ -70,7 +71,7 @@ impl Nftables {
     pub fn add_spoof_check(&mut self, owner: &Owner<'_>, port: &str, mac: Mac) -> Result<()> {
         let operation = format_args!("check source addresses of frames from {port}");
         let mut earlier = None;
-        for _ in 0..ATTEMPTS {
+        for () in Attempts::default() {
             let mut batch = Batch::new(TABLE);
             if let Some(mac) = earlier {
                 remove(&mut batch, port, mac);

@@ -124,12 +124,10 @@ pub enum Error {
         kind: String,
     },
     /// The gateway's interface could not be made.
-    #[error("{name:?}, the gateway's interface, was made and deleted by others each time, {attempts} times")]
+    #[error("{name:?}, the gateway's interface, was made and deleted by others again and again for seconds")]
     VlanGatewayUnsettled {
         /// The name.
         name: String,
-        /// How often it was tried.
-        attempts: u8,
     },
     /// The bridge's name is no name for an interface.
     #[error("bridge: {name:?} is no name for an interface (1 to 15 bytes, none of them / : % or space)")]

@@ -2,10 +2,9 @@
 //!
 //! It belongs to the network as the bridge does: several ADDs may make it at once, and no DEL removes it.
 
-use linux::{BridgePort, Link, Mac, Namespace, Rtnetlink, VethPair, sysctl};
+use linux::{Attempts, BridgePort, Link, Mac, Namespace, Rtnetlink, VethPair, sysctl};
 
 use crate::error::{Error, Result};
-use crate::host_end::CANDIDATES;
 use crate::vlan::VlanGateway;
 
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -19,7 +18,7 @@ pub(crate) fn ensure(
     bridge: &Link,
     network: &str,
 ) -> Result<Link> {
-    for _ in 0..CANDIDATES {
+    for () in Attempts::default() {
         let Some(link) = host.link_by_name(&gateway.name)? else {
             create(host, gateway, bridge)?;
             continue;
@@ -47,7 +46,7 @@ pub(crate) fn ensure(
             }
         }
     }
-    Err(Error::VlanGatewayUnsettled { name: gateway.name.clone(), attempts: CANDIDATES })
+    Err(Error::VlanGatewayUnsettled { name: gateway.name.clone() })
 }
 
 /// The other end of the pair, which is a port of the bridge.

@@ -121,7 +121,7 @@ fn an_open_ifb_that_is_down_or_gone_fails_check_and_removing_the_limit_again_let
     }
     let failure = setting.check(keys(&unshaped)).unwrap_err();
     assert!(failure.message.contains("is gone") && failure.message.contains("weir limit"), "{failure:?}");
-    assert!(!setting.pod.reaches(HOST, 8));
+    assert!(setting.pod.misses(HOST));
     limit(&setting, "--ingress none --egress none");
     setting.check(keys(&unshaped)).unwrap();
     assert!(setting.pod.reaches(HOST, 8));

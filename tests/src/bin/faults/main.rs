@@ -13,11 +13,12 @@ mod trace;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use options::Options;
 use round::{Finding, Rounds};
 use row::{ROWS, Row, Variant};
-use stage::Stage;
+use stage::{Stage, State};
 use trace::{Fault, Kind};
 
 /// So many faults come one after the other on a node before it is made anew.
@@ -43,24 +44,31 @@ fn main() -> ExitCode {
     };
     println!("| verb and plugin | system calls | kills | errors | not reached | left over |");
     println!("|---|---|---|---|---|---|");
-    let mut findings = Vec::new();
-    for row in ROWS.into_iter().filter(|row| options.wants(&row.to_string())) {
-        let mut line = tried(row, &options);
+    let (mut findings, start) = (Vec::new(), Instant::now());
+    let rows: Vec<_> = ROWS.into_iter().filter(|row| options.wants(&row.to_string())).collect();
+    for (place, row) in (1u32..).zip(&rows) {
+        // Each row has its part of the time, and of what those before it did not need.
+        let share = |time: Duration| start + time * place / u32::try_from(rows.len()).unwrap_or(1);
+        let mut line = tried(*row, &options, options.time.map(share));
         let Line { calls, kills, errors, missed, .. } = line;
         println!("| {row} | {calls} | {kills} | {errors} | {missed} | {} |", line.findings.len());
         findings.append(&mut line.findings);
     }
-    for Finding { row, fault, wrong, facts } in &findings {
-        println!("\n{row}, {fault}\n  {wrong}");
-        for fact in facts {
-            println!("    {}", fact.chars().take(options.width).collect::<String>());
-        }
+    for finding in &findings {
+        show(finding, options.width);
     }
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn show(Finding { row, fault, wrong, facts }: &Finding, width: usize) {
+    println!("\n{row}, {fault}\n  {wrong}");
+    for fact in facts {
+        println!("    {}", fact.chars().take(width).collect::<String>());
+    }
+}
+
 /// Everything that can go wrong in a row.
-fn tried(row: Row, options: &Options) -> Line {
+fn tried(row: Row, options: &Options, deadline: Option<Instant>) -> Line {
     // A node is a thread's.
     let on_a_node = move || {
         let network = (row.variant == Variant::First).then(|| Stage::used(row));
@@ -68,7 +76,7 @@ fn tried(row: Row, options: &Options) -> Line {
         (network, trace)
     };
     let (network, trace) = thread::spawn(on_a_node).join().expect("nothing disturbs it");
-    let faults: Vec<_> = trace.faults.into_iter().skip(options.every / 2).step_by(options.every).collect();
+    let faults: Vec<_> = trace.faults.into_iter().skip(options.from - 1).step_by(options.every).collect();
     let queue = Mutex::new(faults.chunks(ON_A_NODE));
     let line = Mutex::new(Line { calls: trace.calls, ..Line::default() });
     let next = || queue.lock().expect("no worker panics").next();
@@ -77,7 +85,7 @@ fn tried(row: Row, options: &Options) -> Line {
             scope.spawn(|| {
                 while let Some(faults) = next() {
                     let (network, line) = (network.clone(), &line);
-                    let work = move || some(row, network, faults, line);
+                    let work = move || some(row, network, faults, deadline, line);
                     thread::scope(|scope| scope.spawn(work).join()).expect("no worker panics");
                 }
             });
@@ -86,9 +94,13 @@ fn tried(row: Row, options: &Options) -> Line {
     line.into_inner().expect("no worker panics")
 }
 
-fn some(row: Row, network: Option<stage::State>, faults: &[Fault], line: &Mutex<Line>) {
+fn some(row: Row, network: Option<State>, faults: &[Fault], deadline: Option<Instant>, line: &Mutex<Line>) {
+    let is_over = || deadline.is_some_and(|deadline| Instant::now() > deadline);
+    if is_over() {
+        return;
+    }
     let mut rounds = Rounds::new(row, network);
-    for fault in faults {
+    for fault in faults.iter().take_while(|_| !is_over()) {
         let outcome = rounds.run(fault);
         let mut line = line.lock().expect("no worker panics");
         match (outcome.disturbed, fault.kind) {

@@ -85,8 +85,10 @@ impl Rounds {
         if ended.hung {
             report("hangs".to_owned(), Vec::new());
         }
+        // Once is enough of what does not depend on the repair.
+        let is_first = repair == Repair::Del;
         let unreserved = self.stage.unreserved();
-        if !unreserved.is_empty() {
+        if !unreserved.is_empty() && is_first {
             report("addresses are free although the pod has them".to_owned(), unreserved);
         }
         let mut is_clean = false;
@@ -100,14 +102,14 @@ impl Rounds {
             Ended { answer: Ok(_), .. } if row.plugin == Plugin::Bridge => {
                 let (_, left) = self.stage.left(&rest);
                 is_clean = left.is_empty();
-                if !is_clean {
+                if !is_clean && is_first {
                     report(format!("left by {} that succeeded", row.verb.name()), left);
                 }
             }
             Ended { answer: Err(error), .. } if row.verb == Verb::Add => {
                 let (_, left) = self.stage.left(&before);
                 is_clean = left.is_empty() && row.plugin == Plugin::Bridge;
-                if !left.is_empty() {
+                if !left.is_empty() && is_first {
                     report(format!("left by ADD that failed ({error})"), left);
                 }
             }

@@ -97,7 +97,9 @@ impl Row {
                     "egressRate": 10_000_000, "egressBurst": 1_000_000,
                 });
                 match self.variant {
-                    Variant::Subnets => changed(&limits, json!({"unshapedSubnets": ["10.96.0.0/12", "fd00:96::/112"]})),
+                    Variant::Subnets => {
+                        changed(&limits, json!({"unshapedSubnets": ["10.96.0.0/12", "fd00:96::/112"]}))
+                    }
                     _ => limits,
                 }
             }

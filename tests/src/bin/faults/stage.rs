@@ -82,6 +82,11 @@ impl Stage {
             stage.attach(true).expect("nothing disturbs it");
             stage.detach().expect("nothing disturbs it");
         }
+        tests::eventually("the kernel has probed all addresses, and the bridge has its own", || {
+            stage.node.look("ip -6 addr show tentative").is_empty()
+                && (stage.bystander.is_none()
+                    || !stage.node.look("ip -6 addr show dev cni0 scope link").is_empty())
+        });
         stage.rest = stage.state();
         stage
     }
@@ -215,7 +220,12 @@ impl Stage {
         } else {
             let error: Value = serde_json::from_str(&printed).unwrap_or_default();
             let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-            Err(format!("{} {} {}", text("msg"), text("details"), String::from_utf8_lossy(&output.stderr).trim()))
+            Err(format!(
+                "{} {} {}",
+                text("msg"),
+                text("details"),
+                String::from_utf8_lossy(&output.stderr).trim()
+            ))
         };
         Ended { disturbed, killed, hung, answer }
     }

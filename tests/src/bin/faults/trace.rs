@@ -85,7 +85,11 @@ impl Trace {
 fn shortened(line: &str) -> String {
     match line.split_once("nlmsg_type=") {
         Some((start, rest)) if !rest.starts_with("NFNL_MSG_BATCH_BEGIN") => {
-            format!("{}{}", start.chars().take(12).collect::<String>(), rest.split(',').next().unwrap_or_default())
+            format!(
+                "{}{}",
+                start.chars().take(12).collect::<String>(),
+                rest.split(',').next().unwrap_or_default()
+            )
         }
         Some((_, rest)) => {
             let second = rest.split("nlmsg_type=").nth(1).unwrap_or_default();

@@ -1,0 +1,58 @@
+//! How long something is tried again that others change at the same time.
+
+use std::time::{Duration, Instant};
+
+/// A machine with more to do than it can may leave a process alone for a second or two, while others change the same
+/// object again and again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Where hundreds wait for the same lock of the kernel, one attempt may take seconds.
+const AT_LEAST: u32 = 16;
+
+/// Attempts at something that others may get in the way of: for five seconds, and 16 in any case.
+///
+/// Their number alone is no bound: a busy machine fails many in no time.
+#[derive(Debug)]
+pub struct Attempts {
+    patience: Duration,
+    deadline: Option<Instant>,
+    made: u32,
+}
+
+impl Attempts {
+    fn within(patience: Duration) -> Self {
+        Self { patience, deadline: None, made: 0 }
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::within(PATIENCE)
+    }
+}
+
+impl Iterator for Attempts {
+    type Item = ();
+
+    fn next(&mut self) -> Option<()> {
+        let now = Instant::now();
+        let deadline = self.deadline.get_or_insert(now + self.patience);
+        self.made = self.made.saturating_add(1);
+        (now < *deadline || self.made <= AT_LEAST).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_made_until_the_deadline() {
+        let (patience, begin) = (Duration::from_millis(20), Instant::now());
+        assert!(Attempts::within(patience).count() >= 16 && begin.elapsed() >= patience);
+    }
+
+    #[test]
+    fn some_attempts_are_made_although_the_first_took_all_the_time() {
+        assert_eq!(Attempts::within(Duration::ZERO).count(), 16);
+    }
+}
