@@ -132,11 +132,7 @@ impl Variables {
         let Some(command) = command.filter(|_| missing.is_empty()) else {
             return Err(Error::MissingVariables { names: missing });
         };
-        let arguments = match Arguments::parse(&self.arguments) {
-            Err(_) if matches!(command, Command::Del | Command::Gc) => Arguments::default(),
-            arguments => arguments?,
-        };
-        Ok(Environment { command, arguments, variables: self })
+        Ok(Environment { command, arguments: Arguments::new(&*self.arguments), variables: self })
     }
 }
 
@@ -164,6 +160,23 @@ impl Environment {
 pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+/// The kernel keeps the parameters of all interfaces, and those of new ones, in the place of an interface's
+/// (`net/ipv4/conf/all`; `sysctl_dev_name_is_allowed` in linux/inetdevice.h), and every namespace has its `lo`.
+///
+/// # Errors
+/// [`Error::InvalidInterfaceName`].
+pub(crate) fn validate_new_interface(name: &str) -> Result<()> {
+    let problem = match name {
+        "all" => "interface name is reserved for the parameters of all interfaces (net/ipv4/conf/all)",
+        "default" => {
+            "interface name is reserved for the parameters of new interfaces (net/ipv4/conf/default)"
+        }
+        "lo" => "interface name is reserved for the loopback interface, which every namespace has",
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidInterfaceName { name: name.to_owned(), problem })
 }
 
 fn validate_container_id(container_id: &str) -> Result<()> {
@@ -257,9 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn broken_arguments_do_not_stop_a_del() {
-        let broken = || Variables { arguments: "IgnoreUnknown".into(), ..add() };
-        assert!(broken().validate().is_err());
-        assert!(Variables { command: "DEL".into(), ..broken() }.validate().is_ok());
+    fn names_of_the_kernels_own_are_refused_for_a_new_interface_only() {
+        for name in ["all", "default", "lo"] {
+            assert!(validate_interface_name(name).is_ok());
+            let failure: Failure = validate_new_interface(name).unwrap_err().into();
+            assert_eq!(failure.code, code::INVALID_ENVIRONMENT);
+            assert!(failure.msg.contains("reserved") && failure.details.contains(name), "{failure}");
+        }
+        assert!(validate_new_interface("lo0").is_ok());
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::decode::DecodeError;
 use crate::failure::{Failure, code};
+use crate::request::NETWORK_NAME_MAX;
 use crate::version::Version;
 
 /// Result of a protocol operation.
@@ -84,6 +85,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The config's name is longer than a file's name can be.
+    #[error("network name is too long: {} bytes, at most {NETWORK_NAME_MAX} are allowed", name.len())]
+    LongNetworkName {
+        /// The name.
+        name: String,
+    },
     /// `prevResult` cannot be read.
     #[error("cannot read prevResult: {0}")]
     PrevResult(DecodeError),
@@ -157,7 +164,9 @@ impl From<Error> for Failure {
             Error::Config(_) | Error::MissingNetworkName | Error::OwnDelegate { .. } => {
                 (code::INVALID_CONFIG, String::new())
             }
-            Error::InvalidNetworkName { name } => (code::INVALID_CONFIG, format!("name is {name:?}")),
+            Error::InvalidNetworkName { name } | Error::LongNetworkName { name } => {
+                (code::INVALID_CONFIG, format!("name is {name:?}"))
+            }
             Error::OwnNamespace { netns } => {
                 (code::INVALID_NETNS, format!("CNI_NETNS is {netns:?}; CNI_NETNS_OVERRIDE=1 allows it"))
             }

@@ -1,9 +1,11 @@
 //! Finding and executing a plugin, as a runtime or a delegating plugin does.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +13,10 @@ use crate::decode::decode;
 use crate::environment::Variables;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
+use crate::printable::printable;
+
+/// So many bytes of what a plugin printed go into an error.
+const EXCERPT: usize = 1024;
 
 /// The executable `name` in one of the folders of `path`, which colons separate.
 ///
@@ -25,42 +31,137 @@ pub fn find(name: &str, path: &str) -> Result<PathBuf> {
 }
 
 /// Executes a plugin with `variables` in its environment and `stdin` on its standard input; its standard
-/// error is ours. Returns what it printed, if anything.
+/// error goes to ours as it comes. Returns what it printed, if anything.
 ///
 /// # Errors
 /// [`Error::Execution`] when it cannot be executed, [`Error::Plugin`] with what it said when it failed,
-/// [`Error::Answer`] when it printed something that is no JSON.
+/// [`Error::Answer`] when it printed something that is no JSON. Both tell what stood on its standard error.
 pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result<Option<Value>> {
     let failed = |source| Error::Execution { path: executable.to_owned(), source };
-    let unreadable = |reason| Error::Answer {
+    let (output, stderr) = run(executable, variables, stdin).map_err(failed)?;
+    let text = output.stdout.trim_ascii();
+    if output.status.success() && text.is_empty() {
+        return Ok(None);
+    }
+    let unreadable = |what: String| Error::Answer {
         name: executable.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        reason,
+        reason: sentence([what, quoted("standard output", beginning(text)), stderr_part(&stderr)]),
     };
-    let mut child = Command::new(executable)
-        .envs(variables.pairs())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
+    if output.status.success() {
+        return serde_json::from_slice(text).map(Some).map_err(|error| unreadable(error.to_string()));
+    }
+    Err(match failure_in(text) {
+        Some((before, mut failure)) => {
+            let before = quoted("standard output before it", beginning(before));
+            failure.details = sentence([failure.details, before, stderr_part(&stderr)]);
+            Error::Plugin(failure)
+        }
+        None => unreadable(output.status.to_string()),
+    })
+}
+
+/// Runs the plugin to its end; returns also the end of what it wrote to standard error.
+fn run(executable: &Path, variables: &Variables, stdin: &[u8]) -> io::Result<(Output, Vec<u8>)> {
+    let (reader, writer) = io::pipe()?;
+    let forwarding = Builder::new().spawn(move || forward(reader))?;
+    let mut command = Command::new(executable);
+    command.envs(variables.pairs()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(writer);
+    let spawned = spawn(&mut command);
+    // Its copy of the pipe goes with it: the thread ends when the plugin does.
+    drop(command);
+    let mut child = spawned?;
     if let Some(mut pipe) = child.stdin.take() {
         match pipe.write_all(stdin) {
             // A plugin may answer without reading what it was told.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            written => written.map_err(failed)?,
+            written => written?,
         }
     }
-    let output = child.wait_with_output().map_err(failed)?;
-    let text = output.stdout.trim_ascii();
-    if output.status.success() {
-        if text.is_empty() {
-            return Ok(None);
+    let output = child.wait_with_output()?;
+    Ok((output, forwarding.join().unwrap_or_default()))
+}
+
+/// A file that is open for writing, as when a plugin is installed in place, cannot be executed (`ETXTBSY`). It is tried
+/// again for some seconds, as the reference does: the kernel has no event for the end of that.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    const LONGEST: Duration = Duration::from_secs(5);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+    let deadline = Instant::now() + LONGEST;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                pause = (2 * pause).min(LONGEST_PAUSE);
+            }
+            spawned => return spawned,
         }
-        return serde_json::from_slice(text).map(Some).map_err(|error| unreadable(error.to_string()));
     }
-    let failure =
-        serde_json::from_slice::<Value>(text).ok().and_then(|answer| decode::<Failure>(&answer).ok());
-    Err(match failure {
-        Some(failure) => Error::Plugin(failure),
-        None => unreadable(format!("{}, standard output {:?}", output.status, String::from_utf8_lossy(text))),
+}
+
+/// Copies to our standard error until the end; returns the last bytes.
+fn forward(mut from: PipeReader) -> Vec<u8> {
+    let mut end = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return end,
+            Ok(length) => {
+                // A closed or full standard error keeps no plugin from its work.
+                let _ = io::stderr().write_all(&chunk[..length]);
+                end.extend(&chunk[..length]);
+                end.drain(..end.len().saturating_sub(EXCERPT));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return end,
+        }
+    }
+}
+
+/// The error object at the end of `text`, and what stands before it.
+fn failure_in(text: &[u8]) -> Option<(&[u8], Failure)> {
+    let is_beginning = |at: &usize| text[*at] == b'{' && (*at == 0 || text[*at - 1] == b'\n');
+    (0..text.len()).filter(is_beginning).find_map(|at| {
+        let answer = serde_json::from_slice::<Value>(&text[at..]).ok()?;
+        Some((text[..at].trim_ascii(), decode::<Failure>(&answer).ok()?))
     })
+}
+
+fn beginning(text: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(&text[..text.len().min(EXCERPT)]).into_owned();
+    if text.len() > EXCERPT { shown + "…" } else { shown }
+}
+
+fn stderr_part(end: &[u8]) -> String {
+    let text = String::from_utf8_lossy(end.trim_ascii());
+    quoted("standard error", if end.len() < EXCERPT { text.into_owned() } else { format!("…{text}") })
+}
+
+/// Nothing for an empty text.
+fn quoted(what: &str, text: String) -> String {
+    if text.is_empty() { text } else { format!("{what}: {}", printable(&text)) }
+}
+
+fn sentence<const PARTS: usize>(parts: [String; PARTS]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_object_is_found_behind_other_lines() {
+        let (before, failure) = failure_in(b"{not it\ntrying\n{\"code\": 7,\n\"msg\": \"no\"}").unwrap();
+        assert_eq!((before, failure), (&b"{not it\ntrying"[..], Failure::new(7, "no")));
+        assert!(failure_in(b"no luck").is_none());
+        assert!(failure_in(b"{\"ips\": []}").is_none());
+    }
+
+    #[test]
+    fn what_a_plugin_printed_is_shown_in_part_and_on_one_line() {
+        assert_eq!(beginning(&[b'x'; EXCERPT + 1]).chars().count(), EXCERPT + 1);
+        assert_eq!(stderr_part(b"two\nlines\x1b[2J\n"), r"standard error: two\nlines\u{1b}[2J");
+        assert_eq!(stderr_part(b" \n"), "");
+    }
 }

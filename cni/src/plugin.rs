@@ -10,6 +10,8 @@ use crate::result::AddResult;
 pub trait Plugin {
     /// The name it is installed under.
     const NAME: &'static str;
+    /// Whether ADD makes an interface called `CNI_IFNAME`; then it cannot be one of the kernel's own names.
+    const MAKES_INTERFACE: bool = false;
     /// What can go wrong; turned into a [`Failure`] in one place.
     type Error: Into<Failure>;
 
@@ -31,6 +33,16 @@ pub trait Plugin {
     /// Whatever could not be removed.
     fn del(request: &Request) -> Result<(), Self::Error>;
 
+    /// Takes back what an ADD made that succeeded, but could not answer: the runtime believes that it failed.
+    /// `request` is a DEL with `result` as its `prevResult`. Nothing goes that was there before this ADD; a plugin
+    /// whose DEL removes more says here what its ADD made.
+    ///
+    /// # Errors
+    /// Whatever could not be removed.
+    fn undo_add(request: &Request, _result: &AddResult) -> Result<(), Self::Error> {
+        Self::del(request)
+    }
+
     /// Removes what belongs to no valid attachment.
     ///
     /// # Errors
@@ -48,9 +60,11 @@ pub trait Plugin {
 pub struct Entry {
     /// [`Plugin::NAME`].
     pub name: &'static str,
+    pub(crate) makes_interface: bool,
     pub(crate) add: fn(&Request) -> Result<AddResult, Failure>,
     pub(crate) check: fn(&Request) -> Result<(), Failure>,
     pub(crate) del: fn(&Request) -> Result<(), Failure>,
+    pub(crate) undo_add: fn(&Request, &AddResult) -> Result<(), Failure>,
     pub(crate) gc: fn(&Request) -> Result<(), Failure>,
     pub(crate) status: fn(&Request) -> Result<(), Failure>,
 }
@@ -60,9 +74,11 @@ impl Entry {
     pub const fn of<P: Plugin>() -> Self {
         Self {
             name: P::NAME,
+            makes_interface: P::MAKES_INTERFACE,
             add: |request| P::add(request).map_err(Into::into),
             check: |request| P::check(request).map_err(Into::into),
             del: |request| P::del(request).map_err(Into::into),
+            undo_add: |request, result| P::undo_add(request, result).map_err(Into::into),
             gc: |request| P::gc(request).map_err(Into::into),
             status: |request| P::status(request).map_err(Into::into),
         }

@@ -33,6 +33,12 @@ pub struct Request {
     pub(crate) plugins: &'static [Entry],
 }
 
+/// The most bytes of a network's name: address managers and runtimes name files after it (`NAME_MAX` in
+/// uapi/linux/limits.h).
+pub(crate) const NETWORK_NAME_MAX: usize = 255;
+
+const PREV_RESULT: &str = "prevResult";
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Common {
@@ -79,6 +85,9 @@ impl Request {
         if !is_identifier(&common.name) {
             return Err(Error::InvalidNetworkName { name: common.name });
         }
+        if environment.command == Command::Add && common.name.len() > NETWORK_NAME_MAX {
+            return Err(Error::LongNetworkName { name: common.name });
+        }
         let version = Version::of_config(&common.cni_version)?;
         allow(environment.command, version)?;
         let prev_result = match common.prev_result.map(|value| AddResult::from_json(&value, version)) {
@@ -98,6 +107,23 @@ impl Request {
             plugin: plugin.name,
             plugins,
         })
+    }
+
+    /// The call that takes back what this ADD made: a DEL with `result` as `prevResult`, which a delegate gets too
+    /// where the config's version has it for DEL (0.4.0).
+    pub(crate) fn undoing(self, result: AddResult) -> Self {
+        let mut undoing = self;
+        undoing.environment.command = Command::Del;
+        Command::Del.as_str().clone_into(&mut undoing.environment.variables.command);
+        if let Value::Object(keys) = &mut undoing.document {
+            keys.retain(|key, _| !key.eq_ignore_ascii_case(PREV_RESULT));
+            if undoing.version >= Version::V0_4_0 {
+                keys.insert(PREV_RESULT.to_owned(), result.to_json(undoing.version));
+            }
+        }
+        undoing.stdin = undoing.document.to_string().into_bytes();
+        undoing.prev_result = Some(result);
+        undoing
     }
 
     /// Reads the config into `T`; see [`decode`] for how keys are matched.

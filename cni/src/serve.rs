@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::environment::{Command, Environment, Variables};
+use crate::environment::{Command, Environment, Variables, validate_new_interface};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::note::note;
 use crate::plugin::Entry;
 use crate::request::Request;
+use crate::result::AddResult;
 use crate::version::Version;
 
 /// What a call leaves on standard output: nothing, a result, or (then the exit code is 1) an error.
@@ -35,17 +36,45 @@ pub fn main(plugin: &'static Entry, plugins: &'static [Entry]) -> ExitCode {
         let mut stdin = Vec::with_capacity(4096);
         std::io::stdin().read_to_end(&mut stdin).map(|_| stdin).map_err(|source| Error::Stdin { source })
     };
-    let outcome = answer(plugin, plugins, variables, read_stdin);
-    let (code, printed) = match &outcome {
-        Ok(None) => (ExitCode::SUCCESS, Ok(())),
-        Ok(Some(result)) => (ExitCode::SUCCESS, print(result)),
-        Err(failure) => (ExitCode::FAILURE, print(failure)),
+    let request = match accept(plugin, plugins, variables, read_stdin) {
+        Ok(Some(request)) => request,
+        Ok(None) => return end(ExitCode::SUCCESS, print(&versions())),
+        Err(error) => return end(ExitCode::FAILURE, print(&Failure::from(error))),
     };
+    match serve(plugin, &request) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(result)) => {
+            let printed = print(&result.to_json(request.version));
+            if printed.is_err() {
+                undo(plugin, request, result);
+            }
+            end(ExitCode::SUCCESS, printed)
+        }
+        Err(failure) => end(ExitCode::FAILURE, print(&failure)),
+    }
+}
+
+/// The exit code: that of an answer that was printed.
+fn end(code: ExitCode, printed: std::io::Result<()>) -> ExitCode {
     match printed {
         Ok(()) => code,
         Err(error) => {
             note(format_args!("weir: cannot write the answer to standard output: {error}"));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// A runtime that gets no answer takes the ADD for failed and need not call DEL.
+fn undo(plugin: &Entry, request: Request, result: AddResult) {
+    let container = request.container_id().to_owned();
+    match (plugin.undo_add)(&request.undoing(result.clone()), &result) {
+        Ok(()) => note(format_args!("{}: took back the ADD of container {container}", plugin.name)),
+        Err(failure) => {
+            note(format_args!(
+                "{}: while taking back the ADD of container {container}: {failure}",
+                plugin.name
+            ));
         }
     }
 }
@@ -57,49 +86,72 @@ pub fn call(
     variables: Variables,
     stdin: Vec<u8>,
 ) -> Outcome {
-    answer(plugin, plugins, variables, || Ok(stdin))
+    match accept(plugin, plugins, variables, || Ok(stdin))? {
+        None => Ok(Some(versions())),
+        Some(request) => Ok(serve(plugin, &request)?.map(|result| result.to_json(request.version))),
+    }
 }
 
-fn answer(
+/// Reads and checks the call; none for VERSION, which has no config.
+fn accept(
     plugin: &'static Entry,
     plugins: &'static [Entry],
     variables: Variables,
     read_stdin: impl FnOnce() -> Result<Vec<u8>>,
-) -> Outcome {
+) -> Result<Option<Request>> {
     let environment = variables.validate()?;
     if environment.command == Command::Version {
-        return Ok(Some(json!({
-            "cniVersion": Version::NEWEST.as_str(),
-            "supportedVersions": Version::ALL.map(Version::as_str),
-        })));
+        return Ok(None);
     }
-    let request = Request::new(environment, read_stdin()?, plugin, plugins)?;
-    refuse_own_namespace(&request.environment)?;
+    let mut request = Request::new(environment, read_stdin()?, plugin, plugins)?;
+    if plugin.makes_interface && request.environment.command == Command::Add {
+        validate_new_interface(request.interface())?;
+    }
+    refuse_own_namespace(&mut request.environment)?;
+    Ok(Some(request))
+}
+
+/// The answer to VERSION.
+fn versions() -> Value {
+    json!({
+        "cniVersion": Version::NEWEST.as_str(),
+        "supportedVersions": Version::ALL.map(Version::as_str),
+    })
+}
+
+/// Has the plugin do what is asked; the result of ADD.
+fn serve(plugin: &Entry, request: &Request) -> std::result::Result<Option<AddResult>, Failure> {
     match request.environment.command {
-        Command::Add => {
-            let result = (plugin.add)(&request)?;
-            return Ok(Some(result.to_json(request.version)));
-        }
-        Command::Check => (plugin.check)(&request)?,
-        Command::Del => (plugin.del)(&request)?,
-        Command::Gc => (plugin.gc)(&request)?,
-        Command::Status => (plugin.status)(&request)?,
+        Command::Add => return (plugin.add)(request).map(Some),
+        Command::Check => (plugin.check)(request)?,
+        Command::Del => (plugin.del)(request)?,
+        Command::Gc => (plugin.gc)(request)?,
+        Command::Status => (plugin.status)(request)?,
         Command::Version => {}
     }
     Ok(None)
 }
 
-/// A runtime that hands over the plugin's own namespace would have the host's interfaces changed.
-fn refuse_own_namespace(environment: &Environment) -> Result<()> {
+/// A runtime that hands over the plugin's own namespace would have the host's interfaces changed. DEL is served as
+/// without a namespace, for this plugin and those that it calls: refused, it would be tried for ever.
+fn refuse_own_namespace(environment: &mut Environment) -> Result<()> {
     let netns = &environment.variables.netns;
     if !environment.command.has_attachment() || netns.is_empty() || environment.allows_own_namespace() {
         return Ok(());
     }
     let identity = |path: &str| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
     match (identity(netns), identity("/proc/thread-self/ns/net")) {
-        (Ok(theirs), Ok(own)) if theirs == own => Err(Error::OwnNamespace { netns: netns.clone() }),
-        _ => Ok(()),
+        (Ok(theirs), Ok(own)) if theirs == own => {}
+        _ => return Ok(()),
     }
+    if environment.command != Command::Del {
+        return Err(Error::OwnNamespace { netns: netns.clone() });
+    }
+    note(format_args!(
+        "weir: CNI_NETNS is the plugin's own namespace, {netns}: DEL goes on without a namespace"
+    ));
+    environment.variables.netns.clear();
+    Ok(())
 }
 
 /// Indented by four spaces, as the reference prints.

@@ -76,7 +76,19 @@ impl Call {
         running.kill()
     }
 
+    /// As [`Call::raw`], with standard output elsewhere.
+    ///
+    /// # Panics
+    /// When the plugin cannot be executed.
+    pub fn raw_to(&self, stdout: Stdio, verb: &str, stdin: &str) -> Output {
+        self.start_to(stdout, verb, stdin).output()
+    }
+
     fn start_text(&self, verb: &str, stdin: &str) -> Running {
+        self.start_to(Stdio::piped(), verb, stdin)
+    }
+
+    fn start_to(&self, stdout: Stdio, verb: &str, stdin: &str) -> Running {
         use std::io::Write;
         let mut child = Command::new(&self.executable)
             .args(&self.arguments)
@@ -84,7 +96,7 @@ impl Call {
             .env("CNI_COMMAND", verb)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the plugin starts");
@@ -146,6 +158,11 @@ impl Call {
 pub struct Running(Child);
 
 impl Running {
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Ends it at this moment (SIGKILL), wherever it is; tells whether it had not ended by itself.
     ///
     /// # Panics

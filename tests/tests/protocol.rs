@@ -248,7 +248,7 @@ fn the_plugins_own_namespace_is_refused_before_anything_is_done() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let before = node.fingerprint();
     let config = bridge(json!({"isGateway": true, "ipMasq": true}));
-    for verb in ["ADD", "DEL"] {
+    for verb in ["ADD", "CHECK"] {
         let call = node.call("bridge", &pod).with("CNI_NETNS", "/proc/self/ns/net");
         let failure = failure(&call, verb, &config);
         assert_eq!(failure.code, 8, "{failure:?}");
@@ -256,6 +256,51 @@ fn the_plugins_own_namespace_is_refused_before_anything_is_done() {
     }
     assert_eq!(node.fingerprint(), before);
     assert!(!Path::new("/var/lib/cni").exists());
+}
+
+#[test]
+fn a_del_with_the_plugins_own_namespace_removes_everything_and_says_so() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bridge(json!({"isGateway": true, "ipMasq": true, "macspoofchk": true}));
+    let call = || node.call("bridge", &pod);
+    call().add(&config);
+    call().del(&config);
+    let before = node.fingerprint();
+    call().add(&config);
+    let output = call().with("CNI_NETNS", "/proc/self/ns/net").raw("DEL", &config.to_string());
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("CNI_NETNS") && said.contains("/proc/self/ns/net"), "{said}");
+    assert_eq!(node.fingerprint(), before);
+    assert!(pod.links().is_empty());
+}
+
+/// One that is executed must not be told the namespace either.
+#[test]
+fn a_delegate_is_not_told_the_plugins_own_namespace() {
+    let pod = Pod::new("c1");
+    let node = Node::new().with_script("other-ipam", "echo \"netns=$CNI_NETNS.\" > /mnt/told");
+    let config = bridge(json!({"ipam": {"type": "other-ipam"}}));
+    node.call("bridge", &pod).with("CNI_NETNS", "/proc/self/ns/net").del(&config);
+    assert_eq!(node.look("cat /mnt/told").trim(), "netns=.");
+}
+
+#[test]
+fn a_fifo_for_a_namespace_is_refused_by_add_and_gone_for_del() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look("mkfifo /mnt/fifo");
+    for plugin in ["loopback", "bridge", "bandwidth"] {
+        let result = json!({"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": "/mnt/fifo"}]});
+        let config = json!({
+            "cniVersion": "1.0.0", "name": "pods", "type": plugin, "ingressRate": 1_000_000, "ingressBurst": 800_000,
+            "prevResult": result,
+        });
+        let call = node.call(plugin, &pod).with("CNI_NETNS", "/mnt/fifo");
+        let failure = failure(&call, "ADD", &config);
+        assert!(failure.message.contains("/mnt/fifo"), "{plugin}: {failure:?}");
+        call.del(&config);
+    }
+    assert_eq!(node.look("ip -o link show type veth"), "");
 }
 
 #[test]
@@ -424,5 +469,179 @@ fn a_process_that_may_open_no_more_files_does_not_blame_the_namespace() {
             assert_ne!(failure.code, 4, "{plugin}, {limit}: {failure:?}");
         }
         assert!(failures > 0, "{plugin} opens files");
+    }
+}
+
+#[test]
+fn names_that_the_kernel_has_taken_are_refused_for_a_new_interface() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bridge(json!({"ipam": null}));
+    for name in ["all", "default", "lo"] {
+        let call = || node.call("bridge", &pod).with("CNI_IFNAME", name);
+        let failure = failure(&call(), "ADD", &config);
+        assert_eq!(failure.code, 4, "{failure:?}");
+        assert!(failure.message.contains(name) && failure.message.contains("reserved"), "{failure:?}");
+        call().del(&config);
+    }
+    assert!(node.links().is_empty());
+    let config = json!({"cniVersion": "1.0.0", "name": "lo", "type": "loopback"});
+    node.call("loopback", &pod).with("CNI_IFNAME", "lo").add(&config);
+}
+
+#[test]
+fn a_network_name_may_be_as_long_as_a_files() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let named = |length: usize| bridge(json!({"name": "n".repeat(length)}));
+    let call = node.call("bridge", &pod);
+    call.add(&named(255));
+    call.del(&named(255));
+    let failure = failure(&call, "ADD", &named(256));
+    assert_eq!(failure.code, 7, "{failure:?}");
+    assert!(failure.message.contains("256 bytes") && failure.message.contains("255"), "{failure:?}");
+    call.del(&named(256));
+}
+
+#[test]
+fn cni_args_that_a_plugin_does_not_look_at_cannot_fail_it() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let result = node.call("bridge", &pod).add(&bridge(json!({})));
+    for (plugin, keys) in
+        [("loopback", json!({})), ("bandwidth", json!({"ingressRate": 8_000_000, "ingressBurst": 800_000}))]
+    {
+        let mut config = json!({"cniVersion": "1.0.0", "name": "pods", "type": plugin});
+        config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let call = node.call(plugin, &pod).with("CNI_ARGS", "none");
+        let result = call.add(&with_prev_result(&config, &result));
+        call.check(&config, &result);
+    }
+    let failure =
+        failure(&node.call("bridge", &Pod::new("c2")).with("CNI_ARGS", "none"), "ADD", &bridge(json!({})));
+    assert_eq!(failure.code, 4);
+    assert!(failure.message.contains("\"none\""), "{failure:?}");
+}
+
+/// An address manager that is executed: `script` is what it does.
+fn with_ipam(script: &str) -> Failure {
+    let pod = Pod::new("c1");
+    let node = Node::new().with_script("other-ipam", &format!("[ $CNI_COMMAND = ADD ] || exit 0\n{script}"));
+    failure(&node.call("bridge", &pod), "ADD", &bridge(json!({"ipam": {"type": "other-ipam"}})))
+}
+
+#[test]
+fn what_an_executed_plugin_says_beside_its_error_is_told() {
+    let only_stderr = with_ipam("printf 'no lease from 10.0.0.1\\033[2J\\n' >&2; exit 3");
+    assert!(only_stderr.message.contains("other-ipam") && only_stderr.message.contains("exit status: 3"));
+    assert!(only_stderr.message.contains(r"no lease from 10.0.0.1\u{1b}[2J"), "{only_stderr:?}");
+    assert!(only_stderr.stderr.contains("no lease from 10.0.0.1\u{1b}[2J\n"), "as it is: {only_stderr:?}");
+
+    let json = r#"{"code": 107, "msg": "no address", "details": "pool 7"}"#;
+    let before = with_ipam(&format!("echo asking; echo 'pool 7 is empty' >&2; echo '{json}'; exit 1"));
+    assert_eq!((before.code, before.msg.as_str()), (107, "no address"), "{before:?}");
+    for part in ["pool 7", "asking", "pool 7 is empty"] {
+        assert!(before.message.contains(part), "{before:?}");
+    }
+
+    let no_json = with_ipam("echo 'lease 10.0.0.7'; echo 'old version' >&2");
+    for part in ["other-ipam", "lease 10.0.0.7", "old version"] {
+        assert!(no_json.message.contains(part), "{no_json:?}");
+    }
+    let long = with_ipam("yes 'no lease' | head -n 20000 >&2; yes | head -n 20000; exit 1");
+    assert!(long.message.len() < 4096 && long.stderr.len() > 100_000, "{}", long.message.len());
+}
+
+#[test]
+fn an_executed_plugin_that_is_being_written_is_waited_for() {
+    let pod = Pod::new("c1");
+    let answer = r#"{"cniVersion": "1.0.0", "ips": [{"address": "10.7.7.7/24"}]}"#;
+    let node = Node::new().with_script("other-ipam", &format!("echo '{answer}'"));
+    let writer = std::fs::File::options().append(true).open("/mnt/plugins/other-ipam").unwrap();
+    let call = node.call("bridge", &pod);
+    let running = call.start("ADD", &bridge(json!({"ipam": {"type": "other-ipam"}})));
+    // It sleeps between its attempts: restart_syscall, nanosleep or clock_nanosleep, whose numbers differ by machine.
+    let calls = ["35", "101", "115", "219", "230"];
+    let syscall = || std::fs::read_to_string(format!("/proc/{}/syscall", running.id())).unwrap_or_default();
+    eventually("it waits", || calls.contains(&syscall().split(' ').next().unwrap_or_default()));
+    drop(writer);
+    let result = running.answer().unwrap();
+    assert_eq!(result["ips"][0]["address"], "10.7.7.7/24");
+}
+
+mod unanswered {
+    use super::*;
+
+    /// ADD with its standard output at `/dev/full`, or in a pipe that nobody reads.
+    fn add(call: &Call, config: &Value, is_pipe: bool) -> String {
+        let output = if is_pipe {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            call.raw_to(writer.into(), "ADD", &config.to_string())
+        } else {
+            let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+            call.raw_to(full.into(), "ADD", &config.to_string())
+        };
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    #[test]
+    fn an_add_that_cannot_be_answered_is_taken_back() {
+        for is_pipe in [false, true] {
+            let (node, pod) = (Node::new(), Pod::new("c1"));
+            let config = bridge(json!({"isGateway": true, "ipMasq": true, "macspoofchk": true}));
+            let call = node.call("bridge", &pod);
+            call.add(&config);
+            call.del(&config);
+            let before = node.fingerprint();
+            let said = add(&call, &config, is_pipe);
+            assert!(said.contains("cannot write the answer") && said.contains("took back"), "{said}");
+            assert_eq!(node.fingerprint(), before);
+            assert!(pod.links().is_empty());
+        }
+    }
+
+    #[test]
+    fn limits_that_cannot_be_answered_go_and_the_interface_stays() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let config = bridge(json!({"isGateway": true, "ipMasq": true}));
+        let result = node.call("bridge", &pod).add(&config);
+        let before = node.fingerprint();
+        let limits = json!({
+            "cniVersion": "1.0.0", "name": "pods", "type": "bandwidth",
+            "ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 8_000_000, "egressBurst": 800_000,
+        });
+        let call = node.call("bandwidth", &pod);
+        let said = add(&call, &with_prev_result(&limits, &result), false);
+        assert!(said.contains("took back"), "{said}");
+        assert_eq!(node.look(&format!("tc filter show dev {} ingress", node.ports("cni0")[0])), "");
+        let without_hook = |shown: String| {
+            shown.lines().filter(|line| !line.starts_with("qdisc clsact")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(without_hook(node.fingerprint()), without_hook(before));
+        node.call("bridge", &pod).check(&config, &result);
+        call.add(&with_prev_result(&limits, &result));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_answered_is_released_and_no_older_one() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let config = |subnet: &str| json!({"cniVersion": "1.0.0", "name": "pods", "type": "any", "ipam": host_local(&[subnet])});
+        let call = node.call("host-local", &pod);
+        call.add(&config("10.244.0.0/24"));
+        add(&call, &config("10.245.0.0/24"), false);
+        assert_eq!(node.look("ls /var/lib/cni/networks/pods | grep ^10").trim(), "10.244.0.2");
+    }
+
+    /// What a delegate gets of it.
+    #[test]
+    fn a_delegate_is_called_with_the_result() {
+        let pod = Pod::new("c1");
+        let answer = r#"{"cniVersion": "1.0.0", "ips": [{"address": "10.7.7.7/24"}]}"#;
+        let script = format!("cat > /mnt/$CNI_COMMAND; [ $CNI_COMMAND != ADD ] || echo '{answer}'");
+        let node = Node::new().with_script("other-ipam", &script);
+        let call = node.call("bridge", &pod);
+        add(&call, &bridge(json!({"ipam": {"type": "other-ipam"}})), false);
+        let told: Value = serde_json::from_str(&node.look("cat /mnt/DEL")).unwrap();
+        assert_eq!(told["prevResult"]["ips"][0]["address"], "10.7.7.7/24");
+        assert!(pod.links().is_empty());
     }
 }

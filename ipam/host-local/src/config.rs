@@ -151,7 +151,7 @@ impl Config {
         let sets = range_sets(&ipam, &keys.runtime_config.ip_ranges)?;
         check_sets(&sets, request.version)?;
         let requested = requested::addresses(
-            request.environment.arguments.get("IP"),
+            request.environment.arguments.get("IP")?,
             &keys.args.cni.ips,
             &keys.runtime_config.ips,
         )?;

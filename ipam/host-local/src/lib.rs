@@ -65,6 +65,10 @@ impl Plugin for HostLocal {
         del::del(request)
     }
 
+    fn undo_add(request: &Request, result: &AddResult) -> Result<()> {
+        del::undo_add(request, result)
+    }
+
     fn gc(request: &Request) -> Result<()> {
         gc::gc(request)
     }

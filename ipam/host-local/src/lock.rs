@@ -28,9 +28,7 @@ impl Lock {
     pub(crate) fn open(directory: &Path, patience: Duration) -> Result<Option<Self>> {
         match open_file(directory) {
             Ok(file) => Self::wait(file, directory, patience).map(Some),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(None)
-            }
+            Err(error) if cannot_exist(&error) => Ok(None),
             Err(source) => Err(Error::OpenLock { path: path_in(directory), source }),
         }
     }
@@ -100,6 +98,12 @@ fn create_file(directory: &Path) -> Result<File> {
         opened => opened,
     }
     .map_err(|source| Error::OpenLock { path: path_in(directory), source })
+}
+
+/// There is no such directory, a network's name that is longer than a file's among the reasons.
+fn cannot_exist(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }
 
 fn open_file(directory: &Path) -> io::Result<File> {

@@ -113,7 +113,7 @@ impl Limits {
     /// A key or an annotation whose value is not allowed, a rate without a burst and the other way round, a
     /// pod that asks for what its namespace's limit range does not allow.
     pub fn of_call(request: &Request) -> Result<Self> {
-        Self::from_config(request.config()?, request.environment.arguments.get("K8S_POD_NAMESPACE"))
+        Self::from_config(request.config()?, request.environment.arguments.pod_namespace())
     }
 
     fn from_config(config: Config, namespace: Option<&str>) -> Result<Self> {

@@ -7,7 +7,7 @@ use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::ifb;
-use crate::release::release;
+use crate::release::{delete_filter, release};
 
 /// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device. Every step
 /// is tried, whatever became of the one before; a second DEL finds what is left.
@@ -60,6 +60,24 @@ fn find_pair(request: &Request, host: &mut Rtnetlink, ifbs: &[Link]) -> Result<O
             (None, _) => Ok(None),
         },
     }
+}
+
+/// Removes the limits alone: the pair is of another plugin's ADD, weir's too.
+pub(crate) fn undo_add(request: &Request) -> Result<()> {
+    let mut host = Rtnetlink::open()?;
+    let attachment = request.attachment();
+    let mut errors = Vec::new();
+    let ifbs = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
+    let pair = find_pair(request, &mut host, &ifbs).unwrap_or_else(|error| keep(&mut errors, error));
+    if let Some(pair) = pair {
+        errors.extend(release(&mut host, &pair, &ifbs, Some(&attachment)));
+        errors.extend(delete_filter(&mut host, &pair).err());
+    }
+    if !ifbs.is_empty() {
+        let indices: Vec<u32> = ifbs.iter().map(|link| link.index).collect();
+        errors.extend(host.delete_links(&indices).err().map(Error::from));
+    }
+    Error::of_all(errors)
 }
 
 /// Takes the attachment's masquerade entry away, if it has one. What goes wrong here is no error yet: `bridge`'s

@@ -56,6 +56,10 @@ impl Plugin for Bandwidth {
         del::del(request)
     }
 
+    fn undo_add(request: &Request, _: &AddResult) -> Result<()> {
+        del::undo_add(request)
+    }
+
     fn gc(request: &Request) -> Result<()> {
         gc::gc(request)
     }

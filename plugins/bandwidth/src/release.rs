@@ -47,7 +47,8 @@ fn delete_dead_rules(
     Ok(())
 }
 
-fn delete_filter(host: &mut Rtnetlink, pair: &Link) -> Result<(), Error> {
+/// Takes the token bucket filter from the host's end, if there is one.
+pub(crate) fn delete_filter(host: &mut Rtnetlink, pair: &Link) -> Result<(), Error> {
     if host.root_qdisc(pair.index)?.is_some_and(|qdisc| qdisc.tbf.is_some()) {
         host.delete_root_qdisc(pair.index)?;
     }

@@ -162,7 +162,7 @@ fn mtu(value: i64) -> Result<Option<u32>> {
 
 /// The last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` wins, as in the reference.
 fn requested_mac(request: &Request, args: &str, runtime: &str) -> Result<Option<Mac>> {
-    let environment = request.environment.arguments.get("MAC").unwrap_or_default();
+    let environment = request.environment.arguments.get("MAC")?.unwrap_or_default();
     let asked = [("runtimeConfig.mac", runtime), ("args.cni.mac", args), ("MAC in CNI_ARGS", environment)];
     let Some((key, text)) = asked.into_iter().find(|(_, text)| !text.is_empty()) else { return Ok(None) };
     match text.parse::<Mac>() {

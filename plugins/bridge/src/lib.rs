@@ -31,6 +31,7 @@ pub struct Bridge;
 
 impl Plugin for Bridge {
     const NAME: &'static str = "bridge";
+    const MAKES_INTERFACE: bool = true;
     type Error = Error;
 
     fn add(request: &Request) -> Result<AddResult> {
