@@ -50,14 +50,15 @@ enum Step {
 }
 
 impl Adding<'_> {
+    /// The alias comes first: DEL and GC find by it what a killed ADD left at the pair of another plugin.
     fn shape(&mut self) -> Result<()> {
+        self.identify()?;
         for direction in [Direction::Ingress, Direction::Egress] {
             if let Some(limit) = self.limits.of(direction) {
                 self.limit(direction, &limit)?;
             }
         }
-        self.identify();
-        // Now nothing collects them as left by an ADD that was killed.
+        // From now on they are not taken for the devices of an ADD that was killed.
         let finished: Vec<Change> = self.ifbs().map(|ifb| Change::finish(ifb.index)).collect();
         Ok(self.host.make(&finished)?)
     }
@@ -76,13 +77,15 @@ impl Adding<'_> {
         Ok(())
     }
 
-    fn identify(&mut self) {
+    fn identify(&mut self) -> Result<()> {
         self.steps.push(Step::Alias);
-        if let Err(error) = record::identify(&mut self.host, &self.host_end, &self.attachment) {
-            cni::note(format_args!(
-                "bandwidth: {} is shaped, but does not say whose it is: {error}",
-                self.host_end.name
-            ));
+        match record::identify(&mut self.host, &self.host_end, &self.attachment) {
+            Err(error @ Error::RecordTooLong { .. }) => {
+                let name = &self.host_end.name;
+                cni::note(format_args!("bandwidth: {name} does not say whose it is: {error}"));
+                Ok(())
+            }
+            outcome => outcome,
         }
     }
 

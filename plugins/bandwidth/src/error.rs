@@ -167,7 +167,7 @@ pub enum Error {
     },
     /// CHECK: the MTU was raised beyond what the filter lets pass at once.
     #[error(
-        "{interface} lets no packet of the MTU pass that {host_end} has now: with its Ethernet header that is {packet} bytes, and the burst is {burst} bytes; `weir limit {host_end} --{direction} {rate_bits_per_sec}` sets a burst that fits. A plugin that sets the MTU belongs before bandwidth in the conflist"
+        "no full packet passes {interface}: at the present MTU of the pod it has {packet} bytes with its Ethernet header, and the burst is {burst} bytes; `weir limit {host_end} --{direction} {rate_bits_per_sec}` sets a burst that fits. A plugin that sets the MTU belongs before bandwidth in the conflist"
     )]
     BurstBelowPacket {
         /// The host's end or the ifb.

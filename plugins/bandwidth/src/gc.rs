@@ -1,8 +1,8 @@
-//! GC: remove the ifbs of attachments that are not valid any more.
+//! GC: remove the limits of attachments that are not valid any more.
 
 use std::collections::{HashMap, HashSet};
 
-use cni::{Request, ValidAttachment};
+use cni::{Attachment, Request, ValidAttachment};
 use linux::{Hook, Link, NamespaceNumber, Rtnetlink};
 use serde::Deserialize;
 
@@ -21,30 +21,38 @@ struct Config {
 /// is valid here would have it, no pair sends packets to it, and one did before: an ADD that is at work has not come so
 /// far.
 ///
-/// What a pair sends to such a device goes its own way again before the device goes. Lists of valid attachments are
-/// incomplete in practice, so a device to which a pod's pair leads in whose namespace processes live stays, and that is
-/// said, unless the config says otherwise.
+/// What a pair sends to such a device goes its own way again before the device goes, and a pair of another plugin gets back
+/// the rest of what it had. Lists of valid attachments are incomplete in practice, so what limits a pod in whose namespace
+/// processes live stays, and that is said, unless the config says otherwise.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let config: Config = request.config()?;
     let mut host = Rtnetlink::open()?;
-    let mut stale = Vec::new();
+    let mut ifbs = Vec::new();
     for ifb in host.ifbs()? {
         if is_stale(&host, &ifb, &request.network, &valid)? {
-            stale.push(ifb);
+            ifbs.push(ifb);
         }
     }
-    if stale.is_empty() {
-        return Ok(());
-    }
-    let mut leading = leading_pairs(&mut host)?;
-    let mut collection = Collection { host, removes_running: config.gc_removes_running, inhabited: None };
+    let pairs = host.links_of_kind("veth")?;
+    let mut leading = if ifbs.is_empty() { HashMap::new() } else { leading_pairs(&mut host, &pairs)? };
+    let mut collection = Collection::new(host, config.gc_removes_running);
     let mut errors = Vec::new();
-    for ifb in stale {
+    for ifb in ifbs {
         let pairs = leading.remove(&ifb.index).unwrap_or_default();
         errors.extend(collection.collect(&ifb, &pairs).unwrap_or_else(|error| vec![error]));
     }
+    let of_others = pairs.iter().filter(|pair| record::is_only_shaped(pair));
+    for pair in of_others.filter(|pair| names_stale(pair, &request.network, &valid) == Some(true)) {
+        errors.extend(collection.release(pair).unwrap_or_else(|error| vec![error]));
+    }
     Error::of_all(errors)
+}
+
+/// Whether the attachment that a link's alias names is one of the network that is not valid any more; none when it names
+/// none.
+fn names_stale(link: &Link, network: &str, valid: &[ValidAttachment]) -> Option<bool> {
+    record::attachment(link).map(|owner| owner.is_in(network) && !owner.is_listed(network, valid))
 }
 
 /// Whether a device may go, as far as it tells itself.
@@ -52,10 +60,7 @@ fn is_stale(host: &Rtnetlink, ifb: &Link, network: &str, valid: &[ValidAttachmen
     if host.is_being_made(ifb)? {
         return Ok(false);
     }
-    Ok(match record::attachment(ifb) {
-        Some(owner) => owner.is_in(network) && !owner.is_listed(network, valid),
-        None => may_be_stale(ifb, network, valid),
-    })
+    Ok(names_stale(ifb, network, valid).unwrap_or_else(|| may_be_stale(ifb, network, valid)))
 }
 
 /// Whether a device whose alias names no attachment is named as the reference names them, and not after a valid
@@ -66,44 +71,45 @@ fn may_be_stale(ifb: &Link, network: &str, valid: &[ValidAttachment]) -> bool {
     is_free && ifb::is_a_name(&ifb.name) && (ifb.is_unfinished() || !is_listed())
 }
 
-/// For each device the veth pairs that send packets to it.
-fn leading_pairs(host: &mut Rtnetlink) -> Result<HashMap<u32, Vec<Link>>> {
-    let mut leading = HashMap::<u32, Vec<Link>>::new();
-    for pair in host.links_of_kind("veth")? {
+/// For each device those of the veth `pairs` that send packets to it.
+fn leading_pairs<'a>(host: &mut Rtnetlink, pairs: &'a [Link]) -> Result<HashMap<u32, Vec<&'a Link>>> {
+    let mut leading = HashMap::<u32, Vec<&Link>>::new();
+    for pair in pairs {
         for hook in [Hook::Ingress, Hook::Egress] {
             for device in host.redirects(pair.index, hook)? {
-                leading.entry(device).or_default().push(pair.clone());
+                leading.entry(device).or_default().push(pair);
             }
         }
     }
     Ok(leading)
 }
 
-/// The devices that go, one by one.
+/// What goes, one by one.
 struct Collection {
     host: Rtnetlink,
     removes_running: bool,
-    /// The namespaces in which processes live, once somebody asked.
+    /// The namespaces in which processes live, once that was asked.
     inhabited: Option<HashSet<NamespaceNumber>>,
+    /// The pairs that were spared.
+    spared: HashSet<u32>,
 }
 
 impl Collection {
+    fn new(host: Rtnetlink, removes_running: bool) -> Self {
+        Self { host, removes_running, inhabited: None, spared: HashSet::new() }
+    }
+
     /// Removes a device, after what leads there. Returns what the kernel refused.
-    fn collect(&mut self, ifb: &Link, pairs: &[Link]) -> Result<Vec<Error>> {
+    fn collect(&mut self, ifb: &Link, pairs: &[&Link]) -> Result<Vec<Error>> {
         let owner = record::attachment(ifb);
         let is_references = owner.is_none() && !ifb.is_unfinished();
         if is_references && (!pairs.is_empty() || !had_a_pair(&mut self.host, ifb)?) {
             return Ok(Vec::new());
         }
-        if let Some(pair) = self.running(pairs)? {
-            let owner =
-                owner.map_or_else(|| "which does not tell whose it is".to_owned(), |it| it.to_string());
-            cni::note(format_args!(
-                "bandwidth: GC leaves {} alone ({owner}): it is not in cni.dev/valid-attachments, but processes live in \
-                 the network namespace that {} leads to; gcRemovesRunning: true removes it",
-                ifb.name, pair.name
-            ));
-            return Ok(Vec::new());
+        for pair in pairs {
+            if self.spares(pair, owner.as_ref())? {
+                return Ok(Vec::new());
+            }
         }
         let mut errors = Vec::new();
         for pair in pairs {
@@ -116,16 +122,36 @@ impl Collection {
         Ok(errors)
     }
 
-    /// The first of the pairs that leads to a namespace in which processes live, unless that does not count.
-    fn running<'a>(&mut self, pairs: &'a [Link]) -> Result<Option<&'a Link>> {
-        if self.removes_running || pairs.is_empty() {
-            return Ok(None);
+    /// Releases the pair of another plugin that an attachment left. Returns what the kernel refused.
+    fn release(&mut self, pair: &Link) -> Result<Vec<Error>> {
+        let owner = record::attachment(pair);
+        if self.spares(pair, owner.as_ref())? {
+            return Ok(Vec::new());
         }
-        if self.inhabited.is_none() {
-            self.inhabited = Some(self.host.inhabited_namespaces()?);
+        Ok(release(&mut self.host, pair, &[], owner.as_ref()))
+    }
+
+    /// Whether a pair leads to a namespace in which processes live, and that counts. Says so once.
+    fn spares(&mut self, pair: &Link, owner: Option<&Attachment>) -> Result<bool> {
+        if self.removes_running {
+            return Ok(false);
         }
-        let inhabited = self.inhabited.as_ref();
-        Ok(pairs.iter().find(|pair| inhabited.is_some_and(|inhabited| pair.leads_into(inhabited))))
+        let inhabited = match self.inhabited.take() {
+            Some(inhabited) => inhabited,
+            None => self.host.inhabited_namespaces()?,
+        };
+        let is_running = pair.leads_into(&inhabited);
+        self.inhabited = Some(inhabited);
+        if is_running && self.spared.insert(pair.index) {
+            let owner = owner.map(|owner| format!(" ({owner})")).unwrap_or_default();
+            cni::note(format_args!(
+                "bandwidth: GC leaves the limits of {}{owner} alone: cni.dev/valid-attachments does not list the \
+                 attachment, but processes live in the network namespace that {0} leads to; gcRemovesRunning: true \
+                 removes them",
+                pair.name
+            ));
+        }
+        Ok(is_running)
     }
 }
 
