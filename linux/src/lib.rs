@@ -18,6 +18,7 @@ mod iptables;
 mod link;
 mod link_change;
 mod mac;
+mod modules;
 mod namespace;
 mod netlink;
 mod nftables;

@@ -645,3 +645,22 @@ mod unanswered {
         assert!(pod.links().is_empty());
     }
 }
+
+/// It is asked every half second (CRI-O).
+#[test]
+fn status_makes_no_namespace_where_a_limited_pod_proves_that_limits_work() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let limits = json!({
+        "cniVersion": "1.1.0", "name": "pods", "type": "bandwidth", "egressRate": 8_000_000, "egressBurst": 800_000,
+    });
+    let result = node.call("bridge", &pod).add(&bridge(json!({"cniVersion": "1.1.0"})));
+    node.call("bandwidth", &pod).add(&with_prev_result(&limits, &result));
+    let before = node.fingerprint();
+    // Without this capability nobody makes a namespace.
+    let status = format!(
+        "echo '{limits}' | CNI_COMMAND=STATUS CNI_PATH={path} setpriv --bounding-set -sys_admin {path}/bandwidth",
+        path = node.path()
+    );
+    assert_eq!(node.look(&status), "");
+    assert_eq!(node.fingerprint(), before);
+}

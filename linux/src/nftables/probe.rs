@@ -7,6 +7,7 @@ use super::spoof;
 use super::table::{Table, TableFamily};
 use super::{Failed, Nftables};
 use crate::error::Result;
+use crate::modules::are_loaded;
 
 /// Tables that never come to be.
 const REHEARSED_NAT: Table = Table { family: TableFamily::Inet, name: "weir-probe" };
@@ -22,8 +23,14 @@ impl Nftables {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) when the kernel cannot;
     /// [`Error::Refused`](crate::Error::Refused) with `EPERM` when the caller may not ask.
     pub fn probe(&mut self) -> Result<()> {
-        // Undoing a rehearsal waits for an RCU grace period; a rule that is in use needs none.
-        if self.rules(TABLE, None).is_ok_and(|rules| rules.iter().any(|rule| rule.masquerades)) {
+        // Undoing a rehearsal waits for an RCU grace period; a rule that is in use needs none, nor do modules that are
+        // loaded for anybody's rule.
+        let rules = self.rules(TABLE, None);
+        let is_answered = rules.is_ok();
+        if rules.is_ok_and(|rules| rules.iter().any(|rule| rule.masquerades)) {
+            return Ok(());
+        }
+        if is_answered && are_loaded(&["nf_tables", "nft_chain_nat", "nft_masq"]) {
             return Ok(());
         }
         let mut batch = Batch::rehearsal(REHEARSED_NAT);

@@ -7,17 +7,24 @@ use nix::sched::{CloneFlags, unshare};
 use super::{Hook, Ifb, Rule, Tbf};
 use crate::error::{Error, Feature, Result};
 use crate::mac::Mac;
+use crate::modules::are_loaded;
 use crate::rtnetlink::Rtnetlink;
+
+const MODULES: [&str; 5] = ["ifb", "sch_tbf", "sch_ingress", "cls_u32", "act_mirred"];
 
 /// The features without which no pod can be shaped and that the running kernel lacks: ifb, tbf, clsact, u32
 /// and mirred. Empty when all are there.
 ///
-/// Whether a classifier is known can only be asked of a link that has an ingress hook. So `lo` of a network
-/// namespace that ends with this call is shaped as a pod would be; nothing else is touched.
+/// An ifb with a token bucket filter proves all of them: nothing reaches one without the others. So do their modules,
+/// where they are loaded. Otherwise, as whether a classifier is known can only be asked of a link that has an ingress
+/// hook, `lo` of a network namespace that ends with this call is shaped as a pod would be; nothing else is touched.
 ///
 /// # Errors
 /// [`Error::EnterNamespace`] when no namespace can be made; any refusal that does not mean "not there".
 pub fn missing_shaping_features() -> Result<Vec<Feature>> {
+    if are_loaded(&MODULES) || is_in_use(&mut Rtnetlink::open()?)? {
+        return Ok(Vec::new());
+    }
     let failed = |source| Error::EnterNamespace { path: Path::new("(new)").to_owned(), source };
     // A namespace belongs to a thread, and a new one goes away with it.
     let thread = std::thread::Builder::new()
@@ -27,6 +34,16 @@ pub fn missing_shaping_features() -> Result<Vec<Feature>> {
         })
         .map_err(failed)?;
     thread.join().unwrap_or_else(|_| Err(failed(std::io::Error::other("the probe's thread ended early"))))
+}
+
+fn is_in_use(rtnetlink: &mut Rtnetlink) -> Result<bool> {
+    for ifb in rtnetlink.ifbs()? {
+        // One that has gone meanwhile has none.
+        if rtnetlink.root_qdisc(ifb.index).is_ok_and(|qdisc| qdisc.is_some_and(|qdisc| qdisc.tbf.is_some())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
@@ -60,5 +77,15 @@ mod tests {
         assert_eq!(missing_shaping_features().unwrap(), []);
         assert!(rtnetlink.ifbs().unwrap().is_empty());
         assert!(rtnetlink.root_qdisc(1).unwrap().is_none_or(|qdisc| qdisc.tbf.is_none()));
+    }
+
+    #[test]
+    fn an_ifb_with_a_filter_proves_that_pods_can_be_shaped() {
+        let (mut rtnetlink, _) = in_a_namespace_of_its_own();
+        let ifb = rtnetlink.create_ifb(&Ifb { name: "ifb7", mac: Mac::local([7; 6]), mtu: 1500 }).unwrap();
+        assert!(!is_in_use(&mut rtnetlink).unwrap());
+        let tbf = Tbf { rate_bytes_per_sec: 1_000_000, burst_bytes: 100_000, limit_bytes: 100_000 };
+        rtnetlink.set_root_tbf(ifb.index, &tbf).unwrap();
+        assert!(is_in_use(&mut rtnetlink).unwrap());
     }
 }

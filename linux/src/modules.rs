@@ -1,0 +1,40 @@
+//! Which parts of the kernel are loaded.
+
+use std::path::Path;
+
+/// A folder for each module that is loaded; of what is built in, only some have one.
+const LOADED: &str = "/sys/module";
+
+/// Whether all of these modules are loaded: then the kernel has what they are for, and a probe is not necessary. `false`
+/// says nothing. As `lsmod`.
+pub(crate) fn are_loaded(names: &[&str]) -> bool {
+    are_in(Path::new(LOADED), names)
+}
+
+fn are_in(folder: &Path, names: &[&str]) -> bool {
+    // A module that is on its way in or out says so in this file.
+    let is_live = |name: &&str| {
+        std::fs::read_to_string(folder.join(name).join("initstate")).is_ok_and(|state| state.trim() == "live")
+    };
+    names.iter().all(is_live)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_modules_that_are_live_count() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, state) in [("ifb", "live\n"), ("act_mirred", "live\n"), ("sch_tbf", "coming\n")] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("initstate"), state).unwrap();
+        }
+        assert!(are_in(folder.path(), &["ifb", "act_mirred"]));
+        for other in ["sch_tbf", "cls_u32"] {
+            assert!(!are_in(folder.path(), &["ifb", other]), "{other}");
+        }
+    }
+}
