@@ -297,6 +297,59 @@ mod repeated_add {
     }
 }
 
+/// The system calls that follow the way back which the kernel refused; `None` when the plugin does not go so often.
+fn after_a_lost_way_back(call: Call, config: &Value, trip: usize) -> (std::process::Output, Option<String>) {
+    const TRACE: &str = "/mnt/trace";
+    // Each trip has a call there and one back, which is tried twice.
+    let (back, again) = (2 * trip, 2 * trip + 1);
+    let inject = format!("inject=setns:error=EPERM:when={back}..{again}");
+    let strace = ["strace", "-o", TRACE, "-e", &inject].map(str::to_owned);
+    let output = call.executed_by(&strace).raw("ADD", &config.to_string());
+    let seen = std::fs::read_to_string(TRACE).unwrap();
+    let after = seen.rsplit_once("(INJECTED)").map(|(_, after)| after.to_owned());
+    (output, after)
+}
+
+#[test]
+fn a_plugin_that_cannot_leave_the_pods_namespace_does_nothing_more() {
+    let (node, before) = used(&full());
+    let pod = Pod::new("c1");
+    let call = || node.call("bridge", &pod);
+    for trip in 1.. {
+        let (output, after) = after_a_lost_way_back(call(), &full(), trip);
+        let Some(after) = after else {
+            assert!(output.status.success() && trip > 2, "{output:?}");
+            break;
+        };
+        assert!(!output.status.success());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.contains("cannot leave network namespace") && stderr.contains(&pod.netns()),
+            "{stderr}"
+        );
+        for asked in ["socket(", "sendto(", "recvfrom(", "open(", "openat(", "unlink(", "mkdir("] {
+            assert!(!after.contains(asked), "{after}");
+        }
+        call().del(&full());
+        assert_eq!(node.fingerprint(), before, "trip {trip}");
+        assert!(pod.links().is_empty(), "trip {trip}");
+    }
+}
+
+/// scripts/faults tries all of them.
+#[test]
+fn a_kill_or_an_error_at_some_system_calls_leaves_nothing_and_harms_no_other_pod() {
+    const EVERY: u32 = 40;
+    let from = Random::seeded_by("WEIR_SEED").between(1, EVERY).to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_faults"))
+        .args(["--every", &EVERY.to_string(), "--from", &from, "--seconds", "60"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    println!("{text}");
+}
+
 mod killed {
     use super::*;
 
