@@ -1,67 +1,74 @@
-//! Waiting until duplicate address detection is over, by the kernel's events.
+//! Waiting until IPv6 addresses are usable, by the kernel's events.
 
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
-use netlink_sys::protocols::NETLINK_ROUTE;
-
+use crate::address::DuplicateDetection;
 use crate::error::{Error, Result};
-use crate::netlink::Socket;
+use crate::multicast::solicited_node;
+use crate::namespace::Namespace;
 use crate::rtnetlink::Rtnetlink;
 
 /// `RTNLGRP_IPV6_IFADDR` (uapi/linux/rtnetlink.h).
 const IPV6_ADDRESS_GROUP: u32 = 9;
 
-/// Events about IPv6 addresses in one namespace, from the moment of [`AddressEvents::open`] on.
-pub struct AddressEvents(Socket);
-
-impl AddressEvents {
-    /// Subscribes in the current namespace. Do this before the addresses are added, so that no event is
-    /// missed. As `ip -6 monitor address`.
+impl Rtnetlink {
+    /// Waits until the IPv6 addresses of a link are usable, for at most `patience`. `namespace` is this socket's, none
+    /// the thread's. As `ip -6 monitor address`.
+    ///
+    /// Of addresses that are [probed](DuplicateDetection::Run), all of the link must have passed, the link-local one
+    /// too. Otherwise the link must have joined the groups at which neighbours look for `addresses`, which a work queue
+    /// of the kernel's does a moment after they are added; its own link-local address is not waited for.
     ///
     /// # Errors
-    /// [`Error::Netlink`] when the kernel gives no socket.
-    pub fn open() -> Result<Self> {
-        let mut socket = Socket::open(NETLINK_ROUTE)?;
-        socket.subscribe(IPV6_ADDRESS_GROUP)?;
-        Ok(Self(socket))
-    }
-
-    /// Waits until no IPv6 address of `link` is tentative, for at most `patience`.
-    ///
-    /// # Errors
-    /// [`Error::DuplicateAddress`] when another node answered, [`Error::StillTentative`] when the time is
-    /// up.
-    pub fn until_usable(
+    /// [`Error::DuplicateAddress`] when another node answered, [`Error::StillTentative`] when the time is up.
+    pub fn wait_until_usable(
         &mut self,
-        rtnetlink: &mut Rtnetlink,
+        namespace: Option<&Namespace>,
         link: u32,
-        name: &str,
+        addresses: &[Ipv6Addr],
+        dad: DuplicateDetection,
         patience: Duration,
     ) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let mut waiting = None;
-            for address in rtnetlink.addresses(link)? {
-                let IpAddr::V6(ip) = address.network.ip() else { continue };
-                if address.duplicate {
-                    return Err(Error::DuplicateAddress { address: ip, interface: name.to_owned() });
-                }
-                if address.tentative {
-                    waiting = Some(ip);
-                }
-            }
-            let Some(address) = waiting else { return Ok(()) };
-            let event = self.0.wait(deadline, |_| {}).map_err(|failure| {
-                failure.during(format_args!("wait for duplicate address detection on {name}"))
-            })?;
-            if !event {
-                return Err(Error::StillTentative {
-                    address,
-                    interface: name.to_owned(),
-                    seconds: patience.as_secs(),
-                });
+        let pending = self.wait_while(namespace, IPV6_ADDRESS_GROUP, patience, |rtnetlink| {
+            rtnetlink.unusable(link, addresses, dad)
+        })?;
+        match pending {
+            None => Ok(()),
+            Some(address) => {
+                let (interface, seconds) = (self.name_of(link), patience.as_secs());
+                Err(Error::StillTentative { address, interface, seconds })
             }
         }
+    }
+
+    /// One of the addresses that cannot be used yet.
+    fn unusable(
+        &mut self,
+        link: u32,
+        addresses: &[Ipv6Addr],
+        dad: DuplicateDetection,
+    ) -> Result<Option<Ipv6Addr>> {
+        match dad {
+            DuplicateDetection::Skip => {
+                let groups = self.multicast_groups(link)?;
+                Ok(addresses.iter().copied().find(|address| !groups.contains(&solicited_node(*address))))
+            }
+            DuplicateDetection::Run => self.tentative(link),
+        }
+    }
+
+    fn tentative(&mut self, link: u32) -> Result<Option<Ipv6Addr>> {
+        let mut tentative = None;
+        for address in self.addresses(link)? {
+            let IpAddr::V6(ip) = address.network.ip() else { continue };
+            if address.duplicate {
+                return Err(Error::DuplicateAddress { address: ip, interface: self.name_of(link) });
+            }
+            if address.tentative {
+                tentative = Some(ip);
+            }
+        }
+        Ok(tentative)
     }
 }

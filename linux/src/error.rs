@@ -83,6 +83,16 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// A link did not get its carrier in time.
+    #[error(
+        "{link} has no carrier after {seconds} s: its other end is not up, or the kernel's work queue is stuck"
+    )]
+    NoCarrier {
+        /// The link's name.
+        link: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Addresses stayed tentative: duplicate address detection did not end in time.
     #[error(
         "IPv6 address {address} on {interface} is still tentative after {seconds} s: duplicate address detection did not end"

@@ -14,7 +14,7 @@ use crate::peer::NamespaceNumber;
 use crate::rtnetlink::Rtnetlink;
 
 /// `struct ifinfomsg` (uapi/linux/rtnetlink.h).
-const IFINFOMSG_LEN: usize = 16;
+pub(crate) const IFINFOMSG_LEN: usize = 16;
 const RTM_NEWLINK: u16 = 16;
 const IFF_UP: u32 = 1;
 const IFF_PROMISC: u32 = 0x100;

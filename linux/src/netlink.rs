@@ -210,7 +210,8 @@ impl Socket {
 
     /// Reads the events of one datagram of the subscribed groups; waits for it until `deadline`.
     ///
-    /// Returns `false` when the deadline passed without an event.
+    /// Returns `false` when the deadline passed without an event. Where the kernel had to drop events (`ENOBUFS`), there
+    /// was one: what they are about is to be looked at again.
     pub fn wait(
         &mut self,
         deadline: std::time::Instant,
@@ -219,7 +220,11 @@ impl Socket {
         if !self.is_readable_until(deadline)? {
             return Ok(false);
         }
-        let length = self.receive()?;
+        self.receive.clear();
+        let length = match self.raw.recv(&mut self.receive, 0) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(true),
+            length => length?,
+        };
         for message in Messages(&self.receive[..length]) {
             on_event(Reply { kind: message.kind, payload: message.payload });
         }

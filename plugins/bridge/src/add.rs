@@ -1,14 +1,14 @@
 //! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
 
 use cni::{AddResult, Delegate, Dns, Interface, IpConfig, Request};
-use linux::{Change, Link, Mac, Namespace, Nftables, Owner, Rtnetlink, VethPair, sysctl};
+use linux::{Change, Family, Link, Mac, Namespace, Nftables, Owner, Rtnetlink, VethPair, sysctl};
 
 use crate::addressing::Addressing;
 use crate::config::Config;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::host_end::{CANDIDATES, HostEnd};
-use crate::pod_end::PodEnd;
+use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
 use crate::pod_mac;
 use crate::spoof_check;
 use crate::vlan_gateway;
@@ -65,7 +65,7 @@ impl Addition<'_> {
         let vlan_gateway = self.vlan_gateway(&bridge, &addressing)?;
         let gateway = vlan_gateway.as_ref().unwrap_or(&bridge);
         device::ensure_gateways(&mut self.host, gateway, &addressing.gateways, self.config.force_address)?;
-        enable_forwarding(&addressing)?;
+        enable_forwarding(&mut self.host, &addressing)?;
 
         let pod_mac = self.config.mac.unwrap_or_else(|| pod_mac::following(self.request, &addressing));
         let host_end = self.create_pair(&bridge, pod_mac)?;
@@ -93,6 +93,9 @@ impl Addition<'_> {
         if self.config.ip_masq && !addressing.ips.is_empty() {
             Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
             self.masqueraded = true;
+        }
+        if !self.config.disable_container_interface {
+            self.host.wait_until_operational(None, host_end.index, CARRIER_PATIENCE)?;
         }
         self.host.make(&[Change::finish(host_end.index)])?;
         Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac, vlan_gateway))
@@ -234,12 +237,14 @@ fn interface_taken(request: &Request) -> Error {
     }
 }
 
-fn enable_forwarding(addressing: &Addressing) -> Result<()> {
-    if addressing.gateways.iter().any(ipnetwork::IpNetwork::is_ipv4) {
-        sysctl::ensure("net/ipv4/ip_forward", "1")?;
-    }
-    if addressing.gateways.iter().any(ipnetwork::IpNetwork::is_ipv6) {
-        sysctl::ensure("net/ipv6/conf/all/forwarding", "1")?;
+fn enable_forwarding(host: &mut Rtnetlink, addressing: &Addressing) -> Result<()> {
+    for (family, is_ipv4, key) in
+        [(Family::V4, true, "net/ipv4/ip_forward"), (Family::V6, false, "net/ipv6/conf/all/forwarding")]
+    {
+        let is_needed = addressing.gateways.iter().any(|gateway| gateway.is_ipv4() == is_ipv4);
+        if is_needed && !host.forwards(family) {
+            sysctl::ensure(key, "1")?;
+        }
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The pod's end of an attachment: kernel parameters, addresses, routes.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use linux::{AddressEvents, Change, DuplicateDetection, Namespace, Rtnetlink, sysctl};
+use linux::{Change, DuplicateDetection, Namespace, Rtnetlink, sysctl};
 
 use crate::addressing::Addressing;
 use crate::error::{Error, Result};
@@ -10,6 +11,8 @@ use crate::error::{Error, Result};
 /// How long duplicate address detection may take. The kernel probes for about two seconds; a runtime
 /// gives a plugin minutes.
 const DAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the kernel may take to give a pair its carrier. The reference waits 2.5 s, which a busy node may exceed.
+pub(crate) const CARRIER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pod's interface, as it was made.
 pub(crate) struct PodEnd<'a> {
@@ -29,15 +32,20 @@ pub(crate) struct PodEnd<'a> {
 impl PodEnd<'_> {
     /// Brings the interface up with its addresses and routes. When this returns, all of them are usable.
     ///
-    /// The kernel announces IPv4 addresses when an interface goes up (`arp_notify`): a frame to every pod on the
-    /// bridge. Where none is needed, it is told to only afterwards, for the next time.
+    /// The kernel announces addresses when an interface goes up (`arp_notify`, `ndisc_notify`): a frame to every pod on
+    /// the bridge. Where none is needed, it is told so for IPv4 only afterwards, for the next time, and not for IPv6:
+    /// that is a kernel parameter, and each costs more the more namespaces there are.
+    ///
+    /// The link-local address is left to the kernel, which probes it for a second or two. Without these probes
+    /// (`accept_dad`), its reports and solicitations would go to every pod on the bridge within this ADD, while every
+    /// other change of a link waits.
     pub fn configure(&mut self, addressing: &Addressing, dad: DuplicateDetection) -> Result<()> {
-        let mut events = None;
-        if addressing.has_family(false) {
-            events = Some(self.namespace.enter(|| {
-                self.set_ipv6_parameters(dad)?;
-                AddressEvents::open()
-            })?);
+        let ipv6: Vec<_> = addressing.ips.iter().filter_map(|ip| ipv6(ip.address.ip())).collect();
+        if !ipv6.is_empty() && !self.is_known {
+            self.namespace.enter(|| {
+                sysctl::prefer(&self.ipv6_parameter("ndisc_notify"), "1");
+                Ok(())
+            })?;
         }
         let announcement = addressing.has_family(true).then(|| Change::announce_ipv4_addresses(self.index));
         let (before, after) = if self.is_known { (None, announcement) } else { (announcement, None) };
@@ -50,31 +58,42 @@ impl PodEnd<'_> {
             .chain(routes)
             .chain(after)
             .collect();
-        self.rtnetlink.make(&changes).map_err(|source| {
+        let made = match self.rtnetlink.make(&changes) {
+            Err(error) if error.is_denied() && !ipv6.is_empty() => {
+                self.enable_ipv6()?;
+                self.rtnetlink.make(&changes)
+            }
+            made => made,
+        };
+        made.map_err(|source| {
             if source.is_unreachable() {
                 Error::Unreachable { source, addresses: addressing.addresses() }
             } else {
                 source.into()
             }
         })?;
-        if let Some(events) = &mut events {
-            events.until_usable(self.rtnetlink, self.index, self.name, DAD_PATIENCE)?;
+        let here = Some(self.namespace);
+        self.rtnetlink.wait_until_operational(here, self.index, CARRIER_PATIENCE)?;
+        if !ipv6.is_empty() {
+            self.rtnetlink.wait_until_usable(here, self.index, &ipv6, dad, DAD_PATIENCE)?;
         }
         Ok(())
     }
 
-    /// What netlink cannot set, for a pod with IPv6 addresses. Only what the addresses need must succeed: an
-    /// announcement is worth no failed ADD where `/proc/sys` is read-only.
-    ///
-    /// An IPv4 pod is left as it is: its link-local address is nobody's concern here, and without the kernel's check
-    /// for duplicates its reports and solicitations would go to every pod on the bridge within this ADD.
-    fn set_ipv6_parameters(&self, dad: DuplicateDetection) -> linux::Result<()> {
-        let of = |key: &str| format!("net/ipv6/conf/{}/{key}", self.name);
-        sysctl::prefer(&of("ndisc_notify"), "1");
-        sysctl::ensure_if_present(&of("disable_ipv6"), "0")?;
-        if dad == DuplicateDetection::Skip {
-            sysctl::ensure_if_present(&of("accept_dad"), "0")?;
-        }
-        Ok(())
+    /// Container runtimes and hardened nodes switch IPv6 off for new interfaces; the kernel then refuses an address.
+    /// Only then is it looked at, for `/proc/sys` costs more the more namespaces there are.
+    fn enable_ipv6(&self) -> linux::Result<()> {
+        self.namespace.enter(|| sysctl::ensure_if_present(&self.ipv6_parameter("disable_ipv6"), "0"))
+    }
+
+    fn ipv6_parameter(&self, key: &str) -> String {
+        format!("net/ipv6/conf/{}/{key}", self.name)
+    }
+}
+
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(address),
     }
 }

@@ -188,7 +188,7 @@ fn both_families_are_usable_when_add_returns() {
     for number in 0..5 {
         let pod = Pod::new(&format!("c{number}"));
         node.call("bridge", &pod).add(&config);
-        assert_eq!(pod.look("ip -6 addr show tentative"), "");
+        assert_eq!(pod.look("ip -6 addr show scope global tentative"), "");
         assert!(pod.reaches("fd00:244::1", 56) && pod.reaches("10.244.0.1", 56));
     }
     assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
 mod addresses;
+mod at_once;
 mod attachment;
 mod check;
 mod del;

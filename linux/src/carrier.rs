@@ -1,0 +1,101 @@
+//! Waiting until a link carries packets, by the kernel's word.
+
+use std::time::Duration;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+
+use crate::error::{Error, Result};
+use crate::link::IFINFOMSG_LEN;
+use crate::namespace::Namespace;
+use crate::netlink::attributes;
+use crate::rtnetlink::Rtnetlink;
+
+/// `RTNLGRP_LINK` (uapi/linux/rtnetlink.h).
+const LINK_GROUP: u32 = 1;
+const IFLA_OPERSTATE: u16 = 16;
+/// uapi/linux/if.h
+const IF_OPER_UP: u8 = 6;
+
+impl Rtnetlink {
+    /// Whether a link carries packets (`operstate` is `UP`).
+    ///
+    /// When both ends of a pair are up, a work queue of the kernel's gives them their carrier a moment later, on a busy
+    /// node many moments. Until then the end that went up first drops what it is to send, and a bridge forwards nothing
+    /// to it. Since Linux 6.8 the kernel does that work before it answers.
+    ///
+    /// As `ip link show dev NAME`.
+    ///
+    /// # Errors
+    /// The kernel's refusal; `ENODEV` when the link is gone.
+    pub fn is_operational(&mut self, link: u32) -> Result<bool> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let mut state = None;
+        let operation = format_args!("look up the state of link {link}");
+        self.query(RouteNetlinkMessage::GetLink(message), 0, operation, |reply| {
+            let found = attributes(reply.payload, IFINFOMSG_LEN)
+                .find(|attribute| attribute.kind() == IFLA_OPERSTATE)
+                .and_then(|attribute| attribute.value().first().copied());
+            state = found.or(state);
+        })?;
+        Ok(state == Some(IF_OPER_UP))
+    }
+
+    /// Waits until a link [carries packets](Rtnetlink::is_operational), for at most `patience`. `namespace` is this
+    /// socket's, none the thread's. As `ip monitor link`.
+    ///
+    /// # Errors
+    /// [`Error::NoCarrier`] when the time is up; otherwise as [`Rtnetlink::is_operational`].
+    pub fn wait_until_operational(
+        &mut self,
+        namespace: Option<&Namespace>,
+        link: u32,
+        patience: Duration,
+    ) -> Result<()> {
+        let pending = self.wait_while(namespace, LINK_GROUP, patience, |rtnetlink| {
+            Ok((!rtnetlink.is_operational(link)?).then_some(()))
+        })?;
+        match pending {
+            None => Ok(()),
+            Some(()) => Err(Error::NoCarrier { link: self.name_of(link), seconds: patience.as_secs() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::{InfoKind, LinkInfo};
+    use nix::sched::{CloneFlags, setns, unshare};
+
+    use super::*;
+
+    /// A pair, both ends here and down.
+    fn pair(rtnetlink: &mut Rtnetlink) -> (u32, u32) {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName("one".to_owned()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
+        let one = rtnetlink.create_link(message, "one").unwrap();
+        (one.index, one.peer.unwrap())
+    }
+
+    #[test]
+    fn a_link_is_waited_for_until_its_other_end_is_up() {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let here = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let (one, other) = pair(&mut rtnetlink);
+        rtnetlink.set_up(one).unwrap();
+        assert!(!rtnetlink.is_operational(one).unwrap());
+        let refused = rtnetlink.wait_until_operational(None, one, Duration::ZERO).unwrap_err().to_string();
+        assert!(refused.contains("one") && refused.contains("carrier"), "{refused}");
+        let waiting = std::thread::spawn(move || {
+            setns(here, CloneFlags::CLONE_NEWNET).unwrap();
+            Rtnetlink::open().unwrap().wait_until_operational(None, one, Duration::from_secs(60))
+        });
+        rtnetlink.set_up(other).unwrap();
+        waiting.join().unwrap().unwrap();
+        assert!(rtnetlink.is_operational(one).unwrap());
+    }
+}

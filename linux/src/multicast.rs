@@ -1,0 +1,89 @@
+//! Multicast groups of links.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use netlink_packet_core::NLM_F_DUMP;
+
+use crate::address::ip;
+use crate::error::Result;
+use crate::netlink::{attributes, read_u32, request_flags};
+use crate::rtnetlink::Rtnetlink;
+
+/// uapi/linux/rtnetlink.h and uapi/linux/if_addr.h
+const RTM_GETMULTICAST: u16 = 58;
+const IFADDRMSG_LEN: usize = 8;
+const IFA_MULTICAST: u16 = 7;
+const AF_INET6: u8 = 10;
+
+impl Rtnetlink {
+    /// The IPv6 multicast groups that a link has joined. As `ip -6 maddress show dev NAME`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(crate) fn multicast_groups(&mut self, link: u32) -> Result<Vec<Ipv6Addr>> {
+        let sequence = self.socket.next_sequence();
+        let mut groups = Vec::new();
+        let outcome = self.socket.exchange(&message(link, sequence), sequence, sequence, |reply| {
+            if reply.kind != RTM_GETMULTICAST || reply.payload.get(4..).and_then(read_u32) != Some(link) {
+                return;
+            }
+            for attribute in attributes(reply.payload, IFADDRMSG_LEN) {
+                if let (IFA_MULTICAST, Some(IpAddr::V6(group))) = (attribute.kind(), ip(attribute.value())) {
+                    groups.push(group);
+                }
+            }
+        });
+        outcome
+            .map_err(|failure| failure.during(format_args!("list the multicast groups of link {link}")))?;
+        Ok(groups)
+    }
+}
+
+/// The group at which neighbours ask for the hardware address of `address` (RFC 4291, section 2.7.1).
+pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+/// By hand: netlink-packet-route has no `RTM_GETMULTICAST`.
+fn message(link: u32, sequence: u32) -> Vec<u8> {
+    /// `struct nlmsghdr` and `struct ifaddrmsg`.
+    const LENGTH: u32 = 16 + 8;
+    let mut bytes = LENGTH.to_ne_bytes().to_vec();
+    bytes.extend(RTM_GETMULTICAST.to_ne_bytes());
+    bytes.extend(request_flags(NLM_F_DUMP).to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend([AF_INET6, 0, 0, 0]);
+    bytes.extend(link.to_ne_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::{DuplicateDetection, Mac};
+
+    #[test]
+    fn the_group_of_an_address_is_the_links() {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let bridge = rtnetlink.create_bridge("br0", Mac::random(), None, false).unwrap().index;
+        let address: Ipv6Addr = "fd00::12:3456".parse().unwrap();
+        rtnetlink.add_address(bridge, IpAddr::from(address).into(), DuplicateDetection::Skip).unwrap();
+        let mut has_group = || {
+            let groups = rtnetlink.multicast_groups(bridge).unwrap();
+            groups.contains(&"ff02::1:ff12:3456".parse().unwrap())
+        };
+        // A work queue of the kernel's joins it.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !has_group() {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        assert_eq!(solicited_node(address), "ff02::1:ff12:3456".parse::<Ipv6Addr>().unwrap());
+        assert_eq!(rtnetlink.multicast_groups(4711).unwrap_or_default(), [] as [Ipv6Addr; 0]);
+    }
+}
