@@ -110,6 +110,11 @@ impl Attachment {
         self.network == network || self.network == alias_value::shorten(network)
     }
 
+    /// Whether this is an attachment of the container with this ID.
+    pub fn is_of_container(&self, container_id: &str) -> bool {
+        self.container_id == container_id || self.container_id == alias_value::shorten(container_id)
+    }
+
     /// Whether `valid`, a list of `network`'s attachments, has this one.
     pub fn is_listed(&self, network: &str, valid: &[ValidAttachment]) -> bool {
         valid.iter().any(|valid| valid.in_network(network).is_same(self))

@@ -1,6 +1,6 @@
 //! The network namespaces that exist, as far as a process can find them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -12,39 +12,28 @@ use crate::namespace::Namespace;
 /// Where tools and runtimes mount namespaces, so that they stay without a process.
 const FOLDERS: [&str; 3] = ["/run/netns", "/var/run/netns", "/run/docker/netns"];
 const OWN: &str = "/proc/self/ns/net";
-
-/// Namespaces, each once, and what could not be looked at.
-pub struct Existing {
-    /// The namespaces, that of this process among them.
-    pub namespaces: Vec<Namespace>,
-    /// Why there may be more.
-    pub failures: Vec<Error>,
-}
+/// A namespace is opened by the first of its paths that still leads to it: a process may have ended meanwhile.
+const PATHS: usize = 8;
 
 impl Namespace {
-    /// Every network namespace that is mounted in `/run/netns` or `/run/docker/netns`, that a thread is in, or
-    /// that a process has open. As `lsns --type net` and more.
+    /// Calls `visit` with every network namespace that is mounted in `/run/netns` or `/run/docker/netns`, that a
+    /// thread is in, or that a process has open, each once, this process's own among them. The other argument tells
+    /// whether a process is in it. As `lsns --type net` and more; one namespace is open at a time.
     ///
     /// One that is only mounted elsewhere, or in a mount namespace of its own, is not found; neither is one that
     /// only a process has open which this one may not look into (`ptrace(2)`, "access mode checking"). A thread
     /// of such a process is no failure when it is in a namespace that was found otherwise.
     ///
+    /// Returns what could not be looked at.
+    ///
     /// # Errors
     /// When `/proc` cannot be read.
-    pub fn existing() -> Result<Existing> {
+    pub fn visit_existing(mut visit: impl FnMut(&Self, bool)) -> Result<Vec<Error>> {
         let failed = |source| Error::OpenNamespace { path: OWN.into(), source };
         // Every namespace is a file of one file system of the kernel's.
-        let device = fs::metadata(OWN).map_err(failed)?.dev();
-        let mut search = Search {
-            device,
-            known: HashSet::new(),
-            identities: HashSet::new(),
-            denied: Vec::new(),
-            namespaces: Vec::new(),
-            failures: Vec::new(),
-        };
+        let mut search = Search::new(fs::metadata(OWN).map_err(failed)?.dev());
         for path in FOLDERS.iter().flat_map(|folder| names(Path::new(folder))) {
-            search.visit(path);
+            search.note(path);
         }
         let is_process = |path: &PathBuf| {
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok())
@@ -54,38 +43,51 @@ impl Namespace {
                 continue;
             }
             for thread in names(&process.join("task")) {
-                search.visit_thread(&thread);
+                search.note_thread(&thread);
             }
             let is_namespace = |path: &PathBuf| {
                 fs::read_link(path)
                     .is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"net:["))
             };
             for open in names(&process.join("fd")).filter(is_namespace) {
-                search.visit(open);
+                search.note(open);
             }
         }
-        for (identity, failure) in std::mem::take(&mut search.denied) {
-            if !search.identities.contains(&identity) {
-                search.failures.push(failure);
-            }
-        }
-        Ok(Existing { namespaces: search.namespaces, failures: search.failures })
+        Ok(search.visit(&mut visit))
     }
 }
 
 struct Search {
     device: u64,
-    known: HashSet<u64>,
+    /// By inode, in the order in which they were found.
+    found: Vec<Found>,
+    places: HashMap<u64, usize>,
     /// What [`identity`] says of the namespaces that threads are in.
     identities: HashSet<u64>,
     /// Threads that may not be looked into.
     denied: Vec<(u64, Error)>,
-    namespaces: Vec<Namespace>,
     failures: Vec<Error>,
 }
 
+struct Found {
+    inode: u64,
+    paths: Vec<PathBuf>,
+    has_process: bool,
+}
+
 impl Search {
-    fn visit_thread(&mut self, thread: &Path) {
+    fn new(device: u64) -> Self {
+        Self {
+            device,
+            found: Vec::new(),
+            places: HashMap::new(),
+            identities: HashSet::new(),
+            denied: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    fn note_thread(&mut self, thread: &Path) {
         let path = thread.join("ns/net");
         match (fs::metadata(&path), identity(thread)) {
             (Err(source), Some(identity)) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -93,28 +95,74 @@ impl Search {
             }
             (_, identity) => {
                 self.identities.extend(identity);
-                self.visit(path);
+                if let Some(found) = self.note(path) {
+                    found.has_process = true;
+                }
             }
         }
     }
 
-    fn visit(&mut self, path: PathBuf) {
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if is_gone(&error) => return,
-            Err(source) => return self.failures.push(Error::OpenNamespace { path, source }),
-        };
-        // A file that nothing is mounted on any more is no namespace.
-        if metadata.dev() != self.device || !self.known.insert(metadata.ino()) {
-            return;
-        }
-        match Namespace::open(&path) {
-            Ok(namespace) => self.namespaces.push(namespace),
-            Err(Error::OpenNamespace { source, .. }) if is_gone(&source) => {
-                self.known.remove(&metadata.ino());
+    /// Notes the namespace that `path` leads to, if it does.
+    fn note(&mut self, path: PathBuf) -> Option<&mut Found> {
+        let inode = match inode(&path, self.device) {
+            Ok(inode) => inode?,
+            Err(source) => {
+                self.failures.push(Error::OpenNamespace { path, source });
+                return None;
             }
-            Err(error) => self.failures.push(error),
+        };
+        let place = *self.places.entry(inode).or_insert(self.found.len());
+        if place == self.found.len() {
+            self.found.push(Found { inode, paths: Vec::new(), has_process: false });
         }
+        let found = &mut self.found[place];
+        if found.paths.len() < PATHS {
+            found.paths.push(path);
+        }
+        Some(found)
+    }
+
+    fn visit(mut self, visit: &mut impl FnMut(&Namespace, bool)) -> Vec<Error> {
+        for (identity, failure) in self.denied {
+            if !self.identities.contains(&identity) {
+                self.failures.push(failure);
+            }
+        }
+        for found in self.found {
+            match found.open(self.device) {
+                Ok(Some(namespace)) => visit(&namespace, found.has_process),
+                Ok(None) => {}
+                Err(error) => self.failures.push(error),
+            }
+        }
+        self.failures
+    }
+}
+
+impl Found {
+    /// `None` when it is gone.
+    fn open(&self, device: u64) -> Result<Option<Namespace>> {
+        for path in &self.paths {
+            match Namespace::open(path) {
+                // The path may lead to another one by now.
+                Ok(namespace) if inode(path, device).is_ok_and(|inode| inode == Some(self.inode)) => {
+                    return Ok(Some(namespace));
+                }
+                Ok(_) | Err(Error::NotANamespace { .. }) => {}
+                Err(Error::OpenNamespace { source, .. }) if is_gone(&source) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The number of the namespace that `path` leads to; `None` when it is gone, or nothing is mounted on the file.
+fn inode(path: &Path, device: u64) -> io::Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok((metadata.dev() == device).then(|| metadata.ino())),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -135,12 +183,43 @@ fn names(folder: &Path) -> impl Iterator<Item = PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
     use super::*;
 
+    fn is_own(namespace: &Namespace) -> bool {
+        namespace.is_current().unwrap()
+    }
+
     #[test]
-    fn the_own_namespace_exists_once() {
-        let existing = Namespace::existing().unwrap();
-        let own = existing.namespaces.iter().filter(|namespace| namespace.is_current().unwrap());
-        assert_eq!(own.count(), 1);
+    fn the_own_namespace_is_visited_once_and_has_a_process() {
+        let mut own = Vec::new();
+        Namespace::visit_existing(|namespace, has_process| {
+            own.extend(is_own(namespace).then_some(has_process));
+        })
+        .unwrap();
+        assert_eq!(own, [true]);
+    }
+
+    #[test]
+    fn many_namespaces_need_few_descriptors_and_one_that_is_only_open_has_no_process() {
+        const MANY: usize = 40;
+        let open = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            fs::File::open("/proc/thread-self/ns/net").unwrap()
+        };
+        let files: Vec<_> = (0..MANY).map(|_| std::thread::spawn(open).join().unwrap()).collect();
+        let inodes: HashSet<_> = files.iter().map(|file| file.metadata().unwrap().ino()).collect();
+        let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let (before, mut most, mut empty) = (descriptors(), 0, 0);
+        Namespace::visit_existing(|namespace, has_process| {
+            most = most.max(descriptors());
+            let inode = fs::metadata(namespace.path()).map(|metadata| metadata.ino());
+            empty += usize::from(inode.is_ok_and(|inode| inodes.contains(&inode)) && !has_process);
+        })
+        .unwrap();
+        // Other tests of this process open some, too.
+        assert!(most < before + MANY / 2, "{most} descriptors, {before} before");
+        assert_eq!(empty, MANY);
     }
 }

@@ -173,6 +173,16 @@ impl Running {
         self.0.wait().expect("a child can be waited for").signal().is_some()
     }
 
+    /// Sends it this signal, such as `CONT`; tells whether it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn has_ended_after(&mut self, signal: &str) -> bool {
+        // One that has ended meanwhile gets none.
+        Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status().ok();
+        self.0.try_wait().expect("a child can be waited for").is_some()
+    }
+
     fn output(self) -> Output {
         self.0.wait_with_output().expect("the plugin ends")
     }

@@ -57,9 +57,9 @@ mod bad_input {
             (json!({"mtu": 60}), 7, &["mtu", "60", "68"]),
             (json!({"vlan": 4095}), 7, &["vlan", "4095", "4094"]),
             (
-                ranges(json!([[{"subnet": "10.1.0.0/31"}]])),
+                ranges(json!([[{"subnet": "10.1.0.0/32"}]])),
                 7,
-                &["ipam.ranges[0][0].subnet", "10.1.0.0/31", "too small"],
+                &["ipam.ranges[0][0].subnet", "10.1.0.0/32", "too small"],
             ),
             (
                 ranges(json!([[{"subnet": "10.1.0.0/24"}], [{"subnet": "10.1.0.128/25"}]])),

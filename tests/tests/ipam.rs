@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tests::config::{bridge, changed, host_local};
@@ -186,6 +187,56 @@ mod allocation {
     }
 
     #[test]
+    fn who_has_a_requested_address_and_what_could_be_requested_is_told() {
+        let node = Node::new();
+        let ask = |ip: &str| changed(&subnet("10.244.0.0/24"), json!({"runtimeConfig": {"ips": [ip]}}));
+        address(&node, "c1", &ask("10.244.0.50"));
+        let file = fs::File::options().append(true).open(format!("{STORE}/10.244.0.50")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+        for (ip, text) in [
+            (
+                "10.244.0.50",
+                "requested IP address 10.244.0.50 is not available in range set 10.244.0.1-10.244.0.254; \
+                 /var/lib/cni/networks/pods/10.244.0.50 holds it for eth0 of container c1 since 2001-09-09T01:46:40Z",
+            ),
+            (
+                "10.9.0.1",
+                "failed to allocate all requested IPs: 10.9.0.1; each range set gives one address of its ranges: \
+                 ipam has 10.244.0.1-10.244.0.254",
+            ),
+        ] {
+            let message = add(&node, "c2", &ask(ip)).unwrap_err().message;
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_link_of_two_addresses_has_one_for_the_pod_and_one_for_its_gateway() {
+        for (range, expected, gateway) in [
+            (json!({"subnet": "10.244.0.6/31"}), "10.244.0.7/31", "10.244.0.6"),
+            (json!({"subnet": "10.244.0.6/31", "gateway": "10.244.0.7"}), "10.244.0.6/31", "10.244.0.7"),
+            (json!({"subnet": "fd00:244::8/127"}), "fd00:244::9/127", "fd00:244::8"),
+            (
+                json!({"subnet": "fd00:244::8/127", "gateway": "fd00:244::9"}),
+                "fd00:244::8/127",
+                "fd00:244::9",
+            ),
+        ] {
+            let (node, pod) = (Node::new(), Pod::new("c1"));
+            let config =
+                bridge(json!({"isGateway": true, "ipam": {"type": "host-local", "ranges": [[range]]}}));
+            let result = node.call("bridge", &pod).add(&config);
+            assert_eq!(result["ips"][0]["address"], expected);
+            assert_eq!(pod.addresses("eth0"), [expected]);
+            assert!(pod.reaches(gateway, 56), "{gateway}");
+            node.call("bridge", &pod).check(&config, &result);
+            let failure = node.call("bridge", &Pod::new("c2")).verb("ADD", &config).unwrap_err();
+            assert!(failure.msg.contains("no IP addresses available in range set"), "{failure:?}");
+            node.call("bridge", &pod).del(&config);
+        }
+    }
+
+    #[test]
     fn the_runtime_brings_ranges_in_either_spelling() {
         for range in [
             json!({"subnet": "10.5.0.0/24", "rangeStart": "10.5.0.20", "gateway": "10.5.0.254"}),
@@ -360,7 +411,7 @@ mod delegation {
             with(host_local(&["10.244.0.0/24"]), json!(["10.244.0.77"])),
             with(host_local(&["10.244.0.0/24"]), json!(["10.9.0.1"])),
             with(host_local(&["10.244.0.0/24"]), json!(["nonsense"])),
-            with(host_local(&["10.244.0.0/31"]), json!(null)),
+            with(host_local(&["10.244.0.0/32"]), json!(null)),
             with(host_local(&["10.244.0.0/24", "10.244.0.128/25"]), json!(null)),
             with(
                 json!({"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24", "rangeStart": "10.9.0.1"}]]}),

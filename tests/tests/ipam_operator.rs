@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tests::config::bridge;
-use tests::{Look, Node, Pod, shell};
+use tests::{Look, Node, Pod, Process, shell};
 
 /// A network of a test's own, described where the operator's tool looks for it.
 struct Network {
@@ -130,15 +130,18 @@ fn reclaim_frees_what_is_leaked_and_nothing_that_is_in_use() {
     network.reserve("198.18.2.4", "");
     // Its ADD may still be at work.
     fs::write(network.file("198.18.2.5"), "young\r\neth0").unwrap();
-    let output = network.weir("reclaim reclaimed --dry-run");
-    assert!(said(&output).contains("would give back 2"), "{}", said(&output));
-    assert_eq!(network.states().len(), 4);
-    let output = network.weir("reclaim reclaimed");
+    for arguments in ["reclaim reclaimed", "reclaim reclaimed --dry-run"] {
+        let output = network.weir(arguments);
+        assert!(said(&output).contains("reclaimed: would give back 2: --yes does it"), "{}", said(&output));
+        assert!(said(&output).contains("198.18.2.3: leaked"), "{}", said(&output));
+        assert_eq!(network.states().len(), 4);
+    }
+    let output = network.weir("reclaim reclaimed --yes");
     assert!(output.status.success() && said(&output).contains("gave back 2"), "{}", said(&output));
     let left: Vec<_> = network.states().into_iter().map(|(address, _)| address).collect();
     assert_eq!(left, ["198.18.2.2", "198.18.2.5"]);
     call.check(&network.config, &result);
-    assert!(said(&network.weir("reclaim reclaimed")).contains("gave back 0"));
+    assert!(said(&network.weir("reclaim reclaimed --yes")).contains("gave back 0"));
     assert_eq!(network.weir("audit reclaimed").status.code(), Some(0));
 }
 
@@ -236,7 +239,8 @@ fn a_full_or_read_only_disk_is_named_and_loses_nothing() {
         let failure = call("c3").verb(verb, &config).unwrap_err();
         assert_eq!(failure.code, if verb == "ADD" { 5 } else { 50 }, "{failure:?}");
         assert!(
-            failure.msg.contains("/mnt/small/small/.reservation: No space left on device"),
+            failure.msg.contains("cannot write /mnt/small/small")
+                && failure.msg.contains("No space left on device"),
             "{failure:?}"
         );
     }
@@ -258,4 +262,138 @@ fn a_full_or_read_only_disk_is_named_and_loses_nothing() {
         call(id).del(&config);
     }
     assert_eq!(held(), 0);
+}
+
+#[test]
+fn an_address_in_a_namespace_without_a_process_is_listed_as_idle_and_kept() {
+    let network = Network::new("idle", 8);
+    let (empty, lived_in) = (Pod::new("c1"), Pod::new("c2"));
+    let mut process = Process::start(Some(&lived_in.netns()), "tail -f /etc/passwd");
+    process.wait_for(":");
+    for pod in [&empty, &lived_in] {
+        network.node.call("bridge", pod).add(&network.config);
+    }
+    // Its containers may not have been started yet.
+    let states = |states: [&str; 2]| {
+        [("198.18.8.2", states[0]), ("198.18.8.3", states[1])].map(|(a, s)| (a.to_owned(), s.to_owned()))
+    };
+    assert_eq!(network.states(), states(["attached", "attached"]));
+    for last in [2, 3] {
+        let file = fs::File::options().append(true).open(network.file(&format!("198.18.8.{last}"))).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    }
+    assert_eq!(network.states(), states(["idle", "attached"]));
+    let output = network.weir("audit idle");
+    let table = said(&output);
+    assert!(
+        output.status.success() && table.contains("198.18.8.2: idle, held for eth0 of container c1"),
+        "{table}"
+    );
+    assert!(table.contains("1 held in network namespaces without a process"), "{table}");
+    assert!(!table.contains("nothing is wrong"), "{table}");
+    for arguments in ["reclaim idle --yes", "release idle --container c1 --yes"] {
+        network.weir(arguments);
+        assert_eq!(network.states(), states(["idle", "attached"]), "{arguments}");
+    }
+}
+
+#[test]
+fn a_folder_or_a_configuration_that_cannot_be_read_is_no_clean_bill() {
+    let network = Network::new("unread", 9);
+    network.node.call("bridge", &Pod::new("c1")).add(&network.config);
+    for arguments in ["audit", "reclaim", "release unread --address 198.18.9.2"] {
+        for option in ["--conf-dir", "--data-dir"] {
+            let output = network.node.weir(&format!("ipam {arguments} {option} /mnt/absent"));
+            assert_eq!(output.status.code(), Some(1), "{arguments} {option}");
+            assert!(said(&output).contains("cannot read folder /mnt/absent: "), "{}", said(&output));
+        }
+    }
+    assert_eq!(network.weir("audit").status.code(), Some(0));
+    for (text, words) in [
+        ("{", "/mnt/net.d/20.conf"),
+        (r#"{"name": "x", "ipam": {"type": "host-local", "subnet": 7}}"#, "ipam.subnet"),
+    ] {
+        fs::write("/mnt/net.d/20.conf", text).unwrap();
+        let output = network.weir("audit");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(
+            said(&output).contains(words) && !said(&output).contains("nothing is wrong"),
+            "{}",
+            said(&output)
+        );
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_ends_in_an_error_and_a_reader_that_has_gone_in_none() {
+    let network = Network::new("printed", 10);
+    network.node.call("bridge", &Pod::new("c1")).add(&network.config);
+    network.reserve("198.18.10.3", "");
+    for arguments in ["audit", "audit --json", "reclaim --yes", "release printed --address 198.18.10.3 --yes"]
+    {
+        let command = format!("{}/weir ipam {arguments} --conf-dir /mnt/net.d", network.node.bin().display());
+        let code = network.node.look(&format!("set +e; {command} > /dev/full 2> /mnt/said; echo $?"));
+        assert_eq!(code, "1\n", "{arguments}");
+        let said = fs::read_to_string("/mnt/said").unwrap();
+        assert!(said.contains("cannot print: No space left on device"), "{arguments}: {said}");
+        // What could not be shown was not done.
+        assert!(network.file("198.18.10.3").exists(), "{arguments}");
+        let text = network.node.look(&format!(
+            "set +e; mkfifo /mnt/pipe; true < /mnt/pipe & exec 3> /mnt/pipe; wait; rm /mnt/pipe; {command} >&3; echo $? >&2; exec 3>&-"
+        ) .replace("echo $? >&2", "echo $? > /mnt/code"));
+        assert_eq!(text, "");
+        let expected = if arguments.starts_with("audit") { "3\n" } else { "0\n" };
+        assert_eq!(fs::read_to_string("/mnt/code").unwrap(), expected, "{arguments}");
+        network.reserve("198.18.10.3", "");
+    }
+}
+
+#[test]
+fn a_range_of_2_to_the_64_is_shown_as_what_it_is() {
+    let network = Network::new("large", 11);
+    for (subnet, size) in
+        [("fd00:18::/64", "2^64"), ("fd00:18::/32", "2^96"), ("fd00:18::/112", "65534"), ("::/0", "2^128")]
+    {
+        let config = json!({"cniVersion": "1.0.0", "name": "large", "type": "bridge",
+            "ipam": {"type": "host-local", "subnet": subnet}});
+        fs::write("/mnt/net.d/10-test.conflist", config.to_string()).unwrap();
+        let table = said(&network.weir("audit large"));
+        let line = table.lines().find(|line| line.contains("ffff")).unwrap();
+        let cells: Vec<_> = line.split_whitespace().skip(1).collect();
+        assert_eq!((cells[0], cells[2]), (size, size), "{table}");
+    }
+}
+
+#[test]
+fn a_status_writes_nothing() {
+    let network = Network::new("asked", 12);
+    let config = |changes: Value| {
+        let mut ipam =
+            json!({"type": "host-local", "subnet": "198.18.12.0/30", "statusReportsExhaustion": true});
+        ipam.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        json!({"cniVersion": "1.1.0", "name": "asked", "type": "host-local", "ipam": ipam})
+    };
+    let call = |id: &str| network.node.call("host-local", &Pod::new(id));
+    let traced = network.node.bin().join("host-local");
+    let status = |config: &Value| {
+        fs::write("/mnt/config", config.to_string()).unwrap();
+        let command = format!(
+            "CNI_COMMAND=STATUS CNI_PATH=/ strace -f -qq -o /mnt/trace \
+             -e trace=openat,open,creat,mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,pwrite64,utimensat \
+             {} < /mnt/config > /mnt/answer || true",
+            traced.display()
+        );
+        network.node.look(&command);
+        let trace = fs::read_to_string("/mnt/trace").unwrap();
+        let writes = |line: &&str| !line.contains("open") || line.contains("O_CREAT");
+        assert_eq!(trace.lines().filter(writes).collect::<Vec<_>>(), Vec::<&str>::new());
+        fs::read_to_string("/mnt/answer").unwrap()
+    };
+    assert_eq!(status(&config(json!({}))), "");
+    assert!(!Path::new("/var/lib/cni/networks").exists());
+    call("c1").add(&config(json!({})));
+    // As after a change by somebody else, the index is not believed.
+    fs::write(network.file("198.18.12.9"), "c9\r\neth0").unwrap();
+    assert!(status(&config(json!({}))).contains("no IP addresses available"));
+    assert_eq!(status(&config(json!({"statusReportsExhaustion": false}))), "");
 }

@@ -1,30 +1,19 @@
 //! Reading a file that others may have put there.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::libc::O_NONBLOCK;
+use linux::SymbolicLinks;
 
 /// No config and no result comes near this size.
-const MOST_BYTES: u64 = 4 << 20;
+const MOST_BYTES: usize = 4 << 20;
 
 /// The content of a regular file of at most 4 MiB: a FIFO would block, and a device such as `/dev/zero` has no end.
 ///
 /// # Errors
 /// The system's, or what is wrong with the file.
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO waits for a writer unless told otherwise.
-    let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    read_bounded(file)
+    linux::read_regular(path, MOST_BYTES, SymbolicLinks::Follow)
 }
 
 /// The whole of standard input, at most 4 MiB.
@@ -32,13 +21,9 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The system's, or that there is more.
 pub(crate) fn read_standard_input() -> io::Result<Vec<u8>> {
-    read_bounded(io::stdin().lock())
-}
-
-fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    from.take(MOST_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MOST_BYTES {
+    io::stdin().lock().take(MOST_BYTES as u64 + 1).read_to_end(&mut content)?;
+    if content.len() > MOST_BYTES {
         return Err(io::Error::other(format!("larger than {} MiB", MOST_BYTES >> 20)));
     }
     Ok(content)
@@ -46,7 +31,7 @@ fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
@@ -59,8 +44,8 @@ mod tests {
         let file = place.path().join("file");
         fs::write(&file, "text").unwrap();
         assert_eq!(read_file(&file).unwrap(), b"text");
-        File::options().write(true).open(&file).unwrap().set_len(MOST_BYTES + 1).unwrap();
-        assert!(read_file(&file).unwrap_err().to_string().contains("4 MiB"));
+        File::options().write(true).open(&file).unwrap().set_len(MOST_BYTES as u64 + 1).unwrap();
+        assert_eq!(read_file(&file).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         let fifo = place.path().join("fifo");
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();
         for path in [fifo.as_path(), place.path(), Path::new("/dev/zero")] {

@@ -1,6 +1,7 @@
 //! Which address an attachment gets.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use cni::IpConfig;
@@ -10,6 +11,7 @@ use crate::barred::Barred;
 use crate::boot;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::listing::holder_at;
 use crate::range::Range;
 use crate::range_set::RangeSet;
 use crate::released;
@@ -73,14 +75,26 @@ impl<'a> Allocator<'a> {
     }
 
     fn duplicate(&self, address: IpAddr) -> Error {
+        let (path, since) = self.reservation(address);
+        Error::Duplicate { address, container_id: self.owner.container_id.to_owned(), path, since }
+    }
+
+    fn held(&self, address: IpAddr, set: &RangeSet) -> Error {
+        let (path, since) = self.reservation(address);
+        Error::Held { address, ranges: set.to_string(), holder: holder_at(&path).to_string(), path, since }
+    }
+
+    /// The file that holds an address, and when it was written.
+    fn reservation(&self, address: IpAddr) -> (PathBuf, Option<SystemTime>) {
         let path = self.store.directory().join(address.to_string());
         let since = path.symlink_metadata().and_then(|metadata| metadata.modified()).ok();
-        Error::Duplicate { address, container_id: self.owner.container_id.to_owned(), path, since }
+        (path, since)
     }
 
     fn reserve_requested<'s>(&mut self, set: &'s RangeSet, address: IpAddr) -> Result<(IpAddr, &'s Range)> {
         let Some(range) = set.range_of(address) else {
-            return Err(Error::Unfulfilled { addresses: vec![address] });
+            let sets = vec![(set.key.clone(), set.to_string())];
+            return Err(Error::Unfulfilled { addresses: vec![address], sets });
         };
         if self.barred.is_gateway(address) {
             return Err(Error::IsGateway { address });
@@ -91,7 +105,7 @@ impl<'a> Allocator<'a> {
         if self.store.reserve(address, self.owner)? {
             return Ok((address, range));
         }
-        Err(Error::Held { address, ranges: set.to_string() })
+        Err(self.held(address, set))
     }
 
     /// In this order: what the index says is free; what the directory itself says, when there is none;
@@ -127,10 +141,11 @@ impl<'a> Allocator<'a> {
         loop {
             let first_free = |from, to| self.barred.first_allowed(self.store, from, to);
             let Some((address, range)) = next_free(set, last, first_free)? else { return Ok(None) };
-            // Where it is not free after all, the store has learnt so.
             if self.store.reserve(address, self.owner)? {
                 return Ok(Some((address, range)));
             }
+            // It is not free after all: whatever the store makes of that, it is not tried again.
+            self.barred.bar(address);
         }
     }
 

@@ -1,9 +1,7 @@
 //! The reservations of a network beside what is really attached.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -11,9 +9,10 @@ use crate::error::{Error, Result};
 use crate::evidence::{Carrier, Evidence};
 use crate::holder::Holder;
 use crate::listing::holder_at;
+use crate::making;
 use crate::network::Network;
-use crate::stamp::changed;
-use crate::store::Store;
+use crate::stamp::FileIdentity;
+use crate::store::{Seen, Store};
 
 /// What was found in a network's directory.
 pub struct Audit {
@@ -28,12 +27,12 @@ pub struct Audit {
 pub struct RangeSummary {
     /// First and last address, or what is known instead.
     pub range: String,
-    /// How many addresses can be handed out; at most 2⁶⁴ − 1.
-    pub size: u64,
+    /// How many addresses can be handed out; at most 2¹²⁸ − 1.
+    pub size: u128,
     /// How many of them are held.
     pub held: u64,
     /// How many of them are not.
-    pub free: u64,
+    pub free: u128,
     /// How many are held for what is not there.
     pub leaked: u64,
     /// How many reservations hold nothing.
@@ -62,8 +61,7 @@ pub struct Reserved {
     /// No range of the config contains it.
     pub is_outside: bool,
     path: PathBuf,
-    /// Tells a file from one that was made later.
-    identity: (u64, i64),
+    identity: FileIdentity,
 }
 
 impl Reserved {
@@ -78,6 +76,9 @@ impl Reserved {
 pub enum State {
     /// An interface carries the address, or says that it is the holder's.
     Attached,
+    /// So it does, but no process is in its namespace: between two starts of its containers, or because a runtime left
+    /// the namespace over.
+    Idle,
     /// No interface does, but a runtime keeps the result: its DEL is still to come.
     Remembered,
     /// Nothing is there of it, and it is so young that its ADD may be at work.
@@ -97,6 +98,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attached => "attached",
+            Self::Idle => "idle",
             Self::Remembered => "remembered",
             Self::Young => "young",
             Self::Leaked => "leaked",
@@ -124,6 +126,11 @@ impl Audit {
         Ok(Self { ranges, reservations })
     }
 
+    /// How many addresses are held by namespaces without a process.
+    pub fn idle(&self) -> usize {
+        self.reservations.iter().filter(|reserved| reserved.state == State::Idle).count()
+    }
+
     /// Whether something is leaked, torn or duplicated.
     pub fn finds_fault(&self) -> bool {
         self.reservations
@@ -140,20 +147,12 @@ impl Network {
     /// What could not be removed; the rest is.
     pub fn release(&self, reservations: &[&Reserved]) -> Result<Vec<IpAddr>> {
         let Some(mut store) = Store::open(&self.directory, self.options)? else { return Ok(Vec::new()) };
-        let (mut released, mut errors) = (Vec::new(), Vec::new());
-        for reserved in reservations {
-            let is_same = reserved
-                .path
-                .symlink_metadata()
-                .is_ok_and(|metadata| identity(&metadata) == reserved.identity);
-            if !is_same {
-                continue;
-            }
-            match store.release_file(reserved.address, &reserved.path) {
-                Ok(()) => released.push(reserved.address),
-                Err(error) => errors.push(error),
-            }
-        }
+        let seen = |reserved: &&Reserved| Seen {
+            address: reserved.address,
+            path: reserved.path.clone(),
+            identity: reserved.identity,
+        };
+        let (released, errors) = store.release_unchanged(reservations.iter().map(seen));
         Error::collected(errors).map(|()| released)
     }
 }
@@ -166,10 +165,13 @@ fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) 
         let since = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let held = now.duration_since(since).unwrap_or_default();
         let (address, holder) = (reservation.address, holder_at(&path));
+        let identity = FileIdentity::from(&metadata);
         let is_outside =
             !network.sets.is_empty() && !network.sets.iter().any(|set| set.range_of(address).is_some());
         let state = match holder {
             Holder::Nobody => State::Torn,
+            _ if making::is_at_work(&path) => State::Young,
+            _ if held >= youth && evidence.is_without_process(&network.name, address, &holder) => State::Idle,
             _ if !evidence.carriers(address).is_empty() || evidence.has_pair(&network.name, &holder) => {
                 State::Attached
             }
@@ -180,7 +182,6 @@ fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) 
             _ => State::Uncertain,
         };
         let carriers = evidence.carriers(address).to_vec();
-        let identity = identity(&metadata);
         Some(Reserved {
             address,
             holder,
@@ -195,10 +196,6 @@ fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) 
         })
     };
     Ok(store.list()?.into_iter().filter_map(look).collect())
-}
-
-fn identity(metadata: &Metadata) -> (u64, i64) {
-    (metadata.ino(), changed(metadata))
 }
 
 fn mark_duplicated(network: &Network, reservations: &mut [Reserved]) {
@@ -242,7 +239,7 @@ fn summaries(network: &Network, reservations: &[Reserved]) -> Vec<RangeSummary> 
     summaries
 }
 
-fn summary(range: String, size: u64, reservations: &[&Reserved]) -> RangeSummary {
+fn summary(range: String, size: u128, reservations: &[&Reserved]) -> RangeSummary {
     let count = |is_counted: &dyn Fn(&Reserved) -> bool| {
         reservations.iter().filter(|reserved| is_counted(reserved)).count() as u64
     };
@@ -251,7 +248,7 @@ fn summary(range: String, size: u64, reservations: &[&Reserved]) -> RangeSummary
         range,
         size,
         held,
-        free: size.saturating_sub(held),
+        free: size.saturating_sub(held.into()),
         leaked: count(&|reserved| reserved.state == State::Leaked),
         torn: count(&|reserved| reserved.state == State::Torn),
         duplicated: count(&|reserved| reserved.is_duplicated),

@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::exclusions::Exclusions;
 use crate::range::successor;
 use crate::range_set::RangeSet;
 use crate::store::Store;
@@ -14,8 +15,9 @@ use crate::store::Store;
 /// The gateways of all ranges, what the config excludes, and what rests after it was given back.
 pub(crate) struct Barred<'a> {
     gateways: HashSet<IpAddr>,
-    exclude: &'a [IpNetwork],
-    resting: HashSet<IpAddr>,
+    exclude: &'a Exclusions,
+    /// What rests, and what turned out not to be free.
+    single: HashSet<IpAddr>,
 }
 
 impl<'a> Barred<'a> {
@@ -24,8 +26,13 @@ impl<'a> Barred<'a> {
         Self {
             gateways: ranges.map(|range| range.gateway).collect(),
             exclude: &config.exclude,
-            resting: resting.iter().copied().collect(),
+            single: resting.iter().copied().collect(),
         }
+    }
+
+    /// Bars one more address.
+    pub(crate) fn bar(&mut self, address: IpAddr) {
+        self.single.insert(address);
     }
 
     pub(crate) fn is_gateway(&self, address: IpAddr) -> bool {
@@ -34,7 +41,7 @@ impl<'a> Barred<'a> {
 
     /// The prefix of `ipam.exclude` that the address is in.
     pub(crate) fn excluded_by(&self, address: IpAddr) -> Option<IpNetwork> {
-        self.exclude.iter().find(|prefix| prefix.contains(address)).copied()
+        self.exclude.prefix_of(address)
     }
 
     /// The first address from `from` to `to` that nobody holds and that is not barred.
@@ -73,9 +80,7 @@ impl<'a> Barred<'a> {
 
     /// For a barred address, the last one in a row that is barred with it.
     fn last_of_barrier(&self, address: IpAddr) -> Option<IpAddr> {
-        match self.excluded_by(address) {
-            Some(prefix) => Some(prefix.broadcast()),
-            None => (self.is_gateway(address) || self.resting.contains(&address)).then_some(address),
-        }
+        let is_barred = || self.is_gateway(address) || self.single.contains(&address);
+        self.exclude.end_of_run(address).or_else(|| is_barred().then_some(address))
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
+use crate::file;
 use crate::listing::holder_at;
 use crate::range_set::RangeSet;
 use crate::stamp::changed;
@@ -23,6 +24,8 @@ use crate::store::Store;
 
 const NAME: &str = ".boot";
 const UNFINISHED: &str = ".boot.new";
+/// More than the addresses of many /16 need; what is longer is no file of ours.
+const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Notes, once in each boot, what is there from before.
 ///
@@ -34,7 +37,7 @@ pub(crate) fn note(store: &mut Store) -> Result<()> {
 
 fn note_boot(store: &mut Store, boot: &str, begin: SystemTime) -> Result<()> {
     let path = store.directory().join(NAME);
-    let known = fs::read_to_string(&path).unwrap_or_default();
+    let known = read(&path);
     if boot.is_empty() || known.lines().next() == Some(boot) {
         return Ok(());
     }
@@ -50,8 +53,7 @@ fn note_boot(store: &mut Store, boot: &str, begin: SystemTime) -> Result<()> {
     }
     store.touch()?;
     let unfinished = store.directory().join(UNFINISHED);
-    (fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &path)))
-        .map_err(|source| Error::Write { path, source })
+    file::replace(&path, &unfinished, text.as_bytes()).map_err(|source| Error::Write { path, source })
 }
 
 /// Takes back what is held in `set` from before the boot for containers that are known to be gone; returns
@@ -88,7 +90,7 @@ fn reclaim_known_gone(store: &mut Store, old: &[IpAddr], evidence: &Evidence) ->
 
 /// The addresses whose reservation is the one that was there when this boot was noted.
 fn from_before(directory: &Path) -> Vec<IpAddr> {
-    let text = fs::read_to_string(directory.join(NAME)).unwrap_or_default();
+    let text = read(&directory.join(NAME));
     let is_same = |line: &str| -> Option<IpAddr> {
         let (address, noted) = line.split_once(' ')?;
         let metadata = directory.join(address).symlink_metadata().ok()?;
@@ -98,6 +100,10 @@ fn from_before(directory: &Path) -> Vec<IpAddr> {
     let mut addresses: Vec<_> = addresses.into_iter().collect();
     addresses.sort_unstable();
     addresses
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&file::read(path, LONGEST).unwrap_or_default()).into_owned()
 }
 
 fn identity(metadata: &fs::Metadata) -> String {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::exclusions::Exclusions;
 use crate::network::Network;
 use crate::range_set::RangeSet;
 use crate::requested;
@@ -32,7 +33,7 @@ pub(crate) struct Config {
     /// Addresses that were asked for.
     pub(crate) requested: Vec<IpAddr>,
     /// Addresses that are given to nobody.
-    pub(crate) exclude: Vec<IpNetwork>,
+    pub(crate) exclude: Exclusions,
     /// Whether reservations from before the last boot may be taken back when nothing else is left.
     pub(crate) reclaim_after_reboot: bool,
     /// Whether STATUS fails when there is nothing left.
@@ -128,6 +129,12 @@ struct DirectoryKeys {
     data_dir: String,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct GcKeys {
+    gc_removes_running: bool,
+}
+
 impl StoreKeys {
     fn options(&self) -> Options {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
@@ -161,7 +168,7 @@ impl Config {
             routes: ipam.routes,
             resolv_conf: Some(ipam.resolv_conf).filter(|path| !path.is_empty()).map(PathBuf::from),
             requested,
-            exclude: ipam.exclude,
+            exclude: Exclusions::new(ipam.exclude),
             reclaim_after_reboot: ipam.reclaim_after_reboot,
             status_reports_exhaustion: ipam.status_reports_exhaustion,
             directory,
@@ -187,6 +194,17 @@ pub(crate) fn place_of_any(request: &Request) -> (PathBuf, Options) {
         cni::note(format_args!("weir: going on with {}: {error}", directory.display()));
         (directory, Options::default())
     })
+}
+
+/// Whether GC may take addresses from namespaces in which processes live: `gcRemovesRunning`, of the network or in
+/// `ipam`.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn gc_removes_running(request: &Request) -> Result<bool> {
+    let network: GcKeys = request.config()?;
+    let ipam: Under<GcKeys> = request.config()?;
+    Ok(network.gc_removes_running || ipam.ipam.gc_removes_running)
 }
 
 /// What the operator's tool needs of a plugin's config.

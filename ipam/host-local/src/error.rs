@@ -37,7 +37,7 @@ pub enum Error {
         /// The range's key.
         key: String,
     },
-    /// A subnet that leaves no address beside the network's and the gateway's.
+    /// A subnet of one address.
     #[error("{key}.subnet: Network {subnet} too small to allocate from")]
     TooSmall {
         /// The range's key.
@@ -124,6 +124,8 @@ pub enum Error {
     Unfulfilled {
         /// Those addresses.
         addresses: Vec<IpAddr>,
+        /// The range sets with their keys.
+        sets: Vec<(String, String)>,
     },
     /// A range set that gave no address.
     #[error("failed to allocate for range {set}: {source}")]
@@ -158,6 +160,12 @@ pub enum Error {
         address: IpAddr,
         /// The set.
         ranges: String,
+        /// Whom it is held for.
+        holder: String,
+        /// The reservation.
+        path: PathBuf,
+        /// When it was made.
+        since: Option<SystemTime>,
     },
     /// A requested address is a gateway's.
     #[error("requested ip {address} is subnet's gateway")]
@@ -273,8 +281,17 @@ impl Error {
                 "{} says so since {}; DEL for container {container_id} gives the address back, and so does \
                  weir ipam release if the container is gone",
                 path.display(),
-                since.map_or_else(|| "an unknown time".to_owned(), time::utc),
+                time_or_unknown(*since),
             ),
+            Self::Held { holder, path, since, .. } => format!(
+                "{} holds it for {holder} since {}; weir ipam audit shows what is there of that",
+                path.display(),
+                time_or_unknown(*since),
+            ),
+            Self::Unfulfilled { sets, .. } => {
+                let sets: Vec<_> = sets.iter().map(|(key, ranges)| format!("{key} has {ranges}")).collect();
+                format!("each range set gives one address of its ranges: {}", list(&sets, ", "))
+            }
             Self::Exhausted { .. } => {
                 "weir ipam audit shows who holds them, weir ipam reclaim frees what nobody uses".to_owned()
             }
@@ -327,6 +344,10 @@ impl From<Error> for Failure {
             error => Self { details: error.advice(), ..Self::new(error.code(), error.to_string()) },
         }
     }
+}
+
+fn time_or_unknown(time: Option<SystemTime>) -> String {
+    time.map_or_else(|| "an unknown time".to_owned(), time::utc)
 }
 
 fn holders_or_unknown(holders: &[String]) -> String {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use cni::Attachment;
 use linux::{Namespace, Rtnetlink};
 
 use crate::holder::Holder;
@@ -22,14 +23,26 @@ pub struct Carrier {
     /// Whether it is of this node's pod networks: here, or the other end of a veth pair from here. Namespaces
     /// of other nodes can be seen as well, where a node is a container (kind); they have the same subnets.
     pub is_from_here: bool,
+    /// The namespace that it is in, when it may be a pod's of this node: not this one, and not behind a veth pair
+    /// that leads elsewhere.
+    pod_namespace: Option<Occupancy>,
+}
+
+/// Whether somebody lives in a pod's namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occupancy {
+    /// No process is in it: between the start of its containers, or left over.
+    Empty,
+    /// A process is in it.
+    Lived,
 }
 
 /// What was found on the node at one moment.
 #[derive(Default)]
 pub struct Evidence {
     carried: HashMap<IpAddr, Vec<Carrier>>,
-    /// Network, container ID, interface.
-    attached: HashSet<(String, String, String)>,
+    /// What veth pairs say that they are, and the namespaces of the ends that are in a pod's.
+    attached: HashMap<String, Pair>,
     /// Texts that may be the container ID in a result's name, which has no unique reading.
     named: HashSet<String>,
     has_results: bool,
@@ -65,22 +78,21 @@ impl Evidence {
                 Err(error) => evidence.failures.push(format!("cannot read {}: {error}", folder.display())),
             }
         }
-        match Namespace::existing() {
-            Ok(existing) => {
-                evidence.failures.extend(existing.failures.iter().map(ToString::to_string));
-                let pairs = pairs().unwrap_or_else(|error| {
-                    evidence.failures.push(error.to_string());
-                    HashMap::new()
-                });
-                for namespace in &existing.namespaces {
-                    if let Err(error) = evidence.look_into(namespace, &pairs) {
-                        evidence.failures.push(error.to_string());
-                    }
-                }
-            }
-            Err(error) => evidence.failures.push(error.to_string()),
+        if let Err(error) = evidence.look_into_namespaces() {
+            evidence.failures.push(error.to_string());
         }
         evidence
+    }
+
+    fn look_into_namespaces(&mut self) -> linux::Result<()> {
+        let mut host = Rtnetlink::open()?;
+        let mut failures = Vec::new();
+        let unseen = Namespace::visit_existing(|namespace, has_process| {
+            let occupancy = if has_process { Occupancy::Lived } else { Occupancy::Empty };
+            failures.extend(self.look_into(namespace, occupancy, &mut host).err());
+        })?;
+        self.failures.extend(unseen.iter().chain(&failures).map(ToString::to_string));
+        Ok(())
     }
 
     /// A node on which nothing is attached.
@@ -98,7 +110,12 @@ impl Evidence {
         }
     }
 
-    fn look_into(&mut self, namespace: &Namespace, pairs: &HashMap<u32, u32>) -> linux::Result<()> {
+    fn look_into(
+        &mut self,
+        namespace: &Namespace,
+        occupancy: Occupancy,
+        host: &mut Rtnetlink,
+    ) -> linux::Result<()> {
         let mut netlink: Rtnetlink = namespace.rtnetlink()?;
         let is_here = namespace.is_current()?;
         for (link, address) in netlink.all_addresses()? {
@@ -108,16 +125,20 @@ impl Evidence {
             }
             // It may have gone with its address meanwhile.
             let Some(link) = netlink.link_by_index(link)? else { continue };
-            let leads_here =
-                link.is("veth") && link.peer.is_some_and(|peer| pairs.get(&peer) == Some(&link.index));
+            let leads_here = !is_here && link.is("veth") && host.other_end(&link, namespace)?.is_some();
+            let is_pods = !is_here && (leads_here || !(link.is("veth") || link.is("bridge")));
             self.carried.entry(address).or_default().push(Carrier {
                 place: format!("{} in {}", link.name, namespace.path().display()),
                 is_from_here: is_here || leads_here,
+                pod_namespace: is_pods.then_some(occupancy),
             });
         }
         for link in netlink.links_of_kind("veth")? {
-            if let Some(attachment) = link.alias.as_deref().and_then(cni::Attachment::parse) {
-                self.attached.insert((attachment.network, attachment.container_id, attachment.interface));
+            if let Some(attachment) = link.alias.as_deref().and_then(Attachment::parse) {
+                // The pods of another node may have the same names.
+                let leads_here = !is_here && host.other_end(&link, namespace)?.is_some();
+                let pair = self.attached.entry(identity(&attachment)).or_insert_with(|| Pair::of(attachment));
+                pair.pod_namespaces.extend(leads_here.then_some(occupancy));
             }
         }
         Ok(())
@@ -141,15 +162,49 @@ impl Evidence {
 
     /// Whether a veth pair says that it belongs to this attachment of `network`.
     pub fn has_pair(&self, network: &str, holder: &Holder) -> bool {
+        !self.pairs(network, holder).is_empty()
+    }
+
+    fn pairs(&self, network: &str, holder: &Holder) -> Vec<&Pair> {
         match holder {
             Holder::Attachment { container_id, interface } => {
-                self.attached.contains(&(network.to_owned(), container_id.clone(), interface.clone()))
+                let named = Attachment {
+                    network: network.to_owned(),
+                    container_id: container_id.clone(),
+                    interface: interface.clone(),
+                    pod: None,
+                };
+                self.attached.get(&identity(&named)).into_iter().collect()
             }
             Holder::Container { container_id } => {
-                self.attached.iter().any(|(name, id, _)| name == network && id == container_id)
+                let is_of = |pair: &&Pair| {
+                    pair.attachment.is_in(network) && pair.attachment.is_of_container(container_id)
+                };
+                self.attached.values().filter(is_of).collect()
             }
-            Holder::Stranger | Holder::Nobody => false,
+            Holder::Stranger | Holder::Nobody => Vec::new(),
         }
+    }
+
+    /// Whether a process is in a namespace that carries the address, or that has an interface which says that it is
+    /// the holder's.
+    pub(crate) fn has_process(&self, network: &str, address: IpAddr, holder: &Holder) -> bool {
+        self.pod_namespaces(network, address, holder).contains(&Occupancy::Lived)
+    }
+
+    /// Whether the address is carried in a pod's namespace, or an interface there says that it is the holder's, and
+    /// no process is in any such namespace, which is certain.
+    pub(crate) fn is_without_process(&self, network: &str, address: IpAddr, holder: &Holder) -> bool {
+        let namespaces = self.pod_namespaces(network, address, holder);
+        self.failures.is_empty()
+            && !namespaces.is_empty()
+            && namespaces.iter().all(|occupancy| *occupancy == Occupancy::Empty)
+    }
+
+    fn pod_namespaces(&self, network: &str, address: IpAddr, holder: &Holder) -> Vec<Occupancy> {
+        let carriers = self.carriers(address).iter().filter_map(|carrier| carrier.pod_namespace);
+        let pairs = self.pairs(network, holder);
+        carriers.chain(pairs.iter().flat_map(|pair| pair.pod_namespaces.iter().copied())).collect()
     }
 
     /// Whether a runtime keeps a result of the holder's container, in whatever network: who delegates (Multus)
@@ -172,15 +227,26 @@ impl Evidence {
         };
         self.is_complete()
             && !self.named.contains(container_id)
-            && !self.attached.iter().any(|(_, id, _)| id == container_id)
+            && !self.attached.values().any(|pair| pair.attachment.is_of_container(container_id))
             && self.carriers(address).is_empty()
     }
 }
 
-/// The other end's index of each end of a veth pair in the current namespace.
-fn pairs() -> linux::Result<HashMap<u32, u32>> {
-    let ends = Rtnetlink::open()?.links_of_kind("veth")?;
-    Ok(ends.into_iter().filter_map(|end| Some((end.index, end.peer?))).collect())
+/// A veth pair that says what it is.
+struct Pair {
+    attachment: Attachment,
+    pod_namespaces: Vec<Occupancy>,
+}
+
+impl Pair {
+    fn of(attachment: Attachment) -> Self {
+        Self { attachment, pod_namespaces: Vec::new() }
+    }
+}
+
+/// The same text for two values that name the same attachment.
+fn identity(attachment: &Attachment) -> String {
+    Attachment { pod: None, ..attachment.clone() }.to_string()
 }
 
 #[cfg(test)]
@@ -215,7 +281,7 @@ mod tests {
         let mut evidence = Evidence::of_an_empty_node();
         let holder = Holder::attachment("c1", "eth0");
         assert!(evidence.knows_gone(ADDRESS, &holder));
-        let carrier = Carrier { place: "eth0".to_owned(), is_from_here: false };
+        let carrier = Carrier { place: "eth0".to_owned(), is_from_here: false, pod_namespace: None };
         evidence.carried.insert(ADDRESS, vec![carrier]);
         assert!(!evidence.knows_gone(ADDRESS, &holder));
         evidence.carried.clear();

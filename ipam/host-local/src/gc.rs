@@ -1,28 +1,76 @@
 //! GC: give back the addresses of attachments that are not valid.
+//!
+//! A runtime's list may lack attachments of others that use the same network, such as a second runtime's, and those of
+//! an ADD at the same moment. So what would be given back is looked at first: what belongs to a namespace in which a
+//! process lives stays (unless `gcRemovesRunning` says otherwise), and so does what an ADD that has not ended made.
 
 use std::collections::HashSet;
 
 use cni::Request;
 
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::evidence::Evidence;
 use crate::holder::Holder;
-use crate::store::Store;
+use crate::store::{Seen, Store};
 
 /// Needs no ranges: a runtime that brings them along does not do so here.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let (directory, options) = config::place(request)?;
+    let removes_running = config::gc_removes_running(request)?;
     let Some(mut store) = Store::open(&directory, options)? else { return Ok(()) };
+    let mut errors = store.remove_unfinished()?;
     let attachments: HashSet<(&str, &str)> =
         valid.iter().map(|valid| (valid.container_id.as_str(), valid.interface.as_str())).collect();
     let containers: HashSet<&str> = valid.iter().map(|valid| valid.container_id.as_str()).collect();
-    store.release_stale(|holder| match holder {
+    let stale = store.stale(|holder| match holder {
         Holder::Attachment { container_id, interface } => {
             !attachments.contains(&(container_id.as_str(), interface.as_str()))
         }
         Holder::Container { container_id } => !containers.contains(container_id.as_str()),
         Holder::Stranger => false,
         Holder::Nobody => true,
-    })
+    })?;
+    let (claimed, torn): (Vec<_>, Vec<_>) =
+        stale.into_iter().partition(|(_, holder)| *holder != Holder::Nobody);
+    errors.extend(store.release_unchanged(torn.into_iter().map(|(seen, _)| seen)).1);
+    if !claimed.is_empty() {
+        let unused = match removes_running {
+            true => claimed.into_iter().map(|(seen, _)| seen).collect(),
+            false => {
+                // Nobody waits for the lock while every namespace is looked into.
+                drop(store);
+                let unused = without_process(&request.network, claimed);
+                store = match Store::open(&directory, options)? {
+                    Some(store) => store,
+                    None => return Error::collected(errors),
+                };
+                unused
+            }
+        };
+        errors.extend(store.release_unchanged(unused).1);
+    }
+    Error::collected(errors)
+}
+
+/// Names what stays on standard error.
+fn without_process(network: &str, claimed: Vec<(Seen, Holder)>) -> Vec<Seen> {
+    let evidence = Evidence::gather();
+    for failure in &evidence.failures {
+        cni::note(format_args!("weir: processes may use addresses unseen: {failure}"));
+    }
+    let mut unused = Vec::with_capacity(claimed.len());
+    for (seen, holder) in claimed {
+        if evidence.has_process(network, seen.address, &holder) {
+            cni::note(format_args!(
+                "weir: GC leaves {} to {holder}, which is not in the list of valid attachments: processes are in its \
+                 network namespace (gcRemovesRunning)",
+                seen.address
+            ));
+        } else {
+            unused.push(seen);
+        }
+    }
+    unused
 }

@@ -1,18 +1,20 @@
 //! What is in the directory.
 
 use std::ffi::OsString;
-use std::fs::{self, DirEntry, File};
-use std::io::{self, Read};
+use std::fs::{self, DirEntry};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::file;
 use crate::holder::Holder;
 use crate::stamp::changed;
 
 /// Where a reservation is written before it gets its name. There is only one writer, the owner of the
 /// lock: a file that stands here when the lock is had is what a killed one left.
 pub(crate) const UNFINISHED: &str = ".reservation";
+/// More than a container ID and an interface's name need.
+const LONGEST_RESERVATION: usize = 64 * 1024;
 
 /// The names in the directory, as far as they say anything.
 #[derive(Default)]
@@ -25,7 +27,8 @@ pub(crate) struct Listing {
 pub(crate) struct Reservation {
     pub(crate) address: IpAddr,
     name: OsString,
-    /// When the file changed last; only after [`Listing::read_with_times`].
+    /// When the file changed last; only after [`Listing::read_with_times`], and only of a file that can be looked
+    /// at.
     pub(crate) changed: Option<i64>,
 }
 
@@ -40,24 +43,37 @@ impl Reservation {
     }
 }
 
+/// Somebody removed the file after its name was read.
+struct Gone;
+
 impl Listing {
     /// Reads the names; opens no file.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
-        Self::read_entries(directory, |_| None)
+        Self::read_entries(directory, |_| Ok(None))
     }
 
     /// Reads the names and times; opens no file.
     pub(crate) fn read_with_times(directory: &Path) -> io::Result<Self> {
-        Self::read_entries(directory, |entry| entry.metadata().ok().map(|metadata| changed(&metadata)))
+        Self::read_entries(directory, |entry| match entry.metadata() {
+            Ok(metadata) => Ok(Some(changed(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Gone),
+            Err(_) => Ok(None),
+        })
     }
 
-    fn read_entries(directory: &Path, changed: impl Fn(&DirEntry) -> Option<i64>) -> io::Result<Self> {
+    fn read_entries(
+        directory: &Path,
+        changed: impl Fn(&DirEntry) -> Result<Option<i64>, Gone>,
+    ) -> io::Result<Self> {
         let mut listing = Self::default();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name();
-            if let Some(address) = name.to_str().and_then(|name| name.parse().ok()) {
-                listing.reservations.push(Reservation { address, name, changed: changed(&entry) });
+            let address = name.to_str().and_then(|name| name.parse().ok());
+            if let Some(address) = address
+                && let Ok(changed) = changed(&entry)
+            {
+                listing.reservations.push(Reservation { address, name, changed });
             }
         }
         Ok(listing)
@@ -67,7 +83,7 @@ impl Listing {
 /// Whom the file at `path` holds its address for. A file that cannot be read is a stranger's, so that it
 /// neither is given away nor keeps the others from being looked at; one that is gone is nobody's.
 pub(crate) fn holder_at(path: &Path) -> Holder {
-    match read_short(path) {
+    match file::read(path, LONGEST_RESERVATION) {
         Ok(text) => Holder::parse(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Holder::Nobody,
         Err(error) => {
@@ -75,25 +91,6 @@ pub(crate) fn holder_at(path: &Path) -> Holder {
             Holder::Stranger
         }
     }
-}
-
-/// Reads a file that is mostly shorter than the buffer in three system calls. What is no file (a pipe, which would
-/// keep the reader waiting) is an error.
-pub(crate) fn read_short(path: &Path) -> io::Result<Vec<u8>> {
-    /// `O_NONBLOCK` (uapi/asm-generic/fcntl.h).
-    const NONBLOCK: i32 = 0o4000;
-    let mut file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
-    let mut text = vec![0; 512];
-    let length = file.read(&mut text)?;
-    if length == 0 && !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let is_whole = length < text.len();
-    text.truncate(length);
-    if !is_whole {
-        file.read_to_end(&mut text)?;
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -121,6 +118,19 @@ mod tests {
             let id = "a".repeat(length);
             fs::write(&path, Holder::text(&id, "eth0")).unwrap();
             assert_eq!(holder_at(&path), Holder::attachment(&id, "eth0"));
+        }
+    }
+
+    #[test]
+    fn a_text_longer_than_any_reservation_and_a_symbolic_link_are_a_strangers() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("10.0.0.2"), "a".repeat(LONGEST_RESERVATION + 1)).unwrap();
+        fs::write(path("elsewhere"), "c1\r\neth0").unwrap();
+        std::os::unix::fs::symlink("elsewhere", path("10.0.0.3")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("10.0.0.4")).unwrap();
+        for name in ["10.0.0.2", "10.0.0.3", "10.0.0.4"] {
+            assert_eq!(holder_at(&path(name)), Holder::Stranger, "{name}");
         }
     }
 

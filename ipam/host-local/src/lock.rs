@@ -1,14 +1,15 @@
 //! The lock on a network's reservations: flock(2) on a file beside them, as the reference takes it.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::file;
 use crate::lock_holder;
 
 const NAME: &str = "lock";
@@ -33,13 +34,26 @@ impl Lock {
         }
     }
 
-    /// Takes the lock of `directory`, if nobody has it; makes the directory where it is missing.
-    pub(crate) fn create_if_free(directory: &Path) -> Result<Option<Self>> {
-        let file = create_file(directory)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(Error::Lock { path: path_in(directory), source }),
+    /// Takes the lock of `directory`, if there is one and nobody has it.
+    pub(crate) fn open_if_free(directory: &Path) -> Result<Option<Self>> {
+        match file::open(&path_in(directory)) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => Ok(Some(Self { _file: file })),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(source)) => Err(Error::Lock { path: path_in(directory), source }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::OpenLock { path: path_in(directory), source }),
+        }
+    }
+
+    /// Tries whether the lock could be opened, if there is one.
+    pub(crate) fn try_to_open(directory: &Path) -> Result<()> {
+        match file::open(&path_in(directory)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::OpenLock { path: path_in(directory), source })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -107,13 +121,7 @@ fn cannot_exist(error: &io::Error) -> bool {
 }
 
 fn open_file(directory: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path_in(directory))
+    file::open_or_create(&path_in(directory))
 }
 
 #[cfg(test)]
@@ -141,20 +149,19 @@ mod tests {
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(Lock::open(&file.join("net1"), LONG).unwrap().is_none());
-        let free = Lock::create_if_free(&file.join("net1")).map(drop);
-        for outcome in [free, Lock::create(&file.join("net1"), LONG).map(drop)] {
-            let error = outcome.unwrap_err().to_string();
-            assert!(error.starts_with("ipam.dataDir: ") && error.contains("file/net1"), "{error}");
-        }
+        let error = Lock::create(&file.join("net1"), LONG).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("ipam.dataDir: ") && error.contains("file/net1"), "{error}");
     }
 
     #[test]
     fn a_free_lock_is_taken_and_one_that_somebody_has_is_not_waited_for() {
         let parent = tempfile::tempdir().unwrap();
-        let lock = Lock::create_if_free(parent.path()).unwrap().unwrap();
-        assert!(Lock::create_if_free(parent.path()).unwrap().is_none());
+        assert!(Lock::open_if_free(parent.path()).unwrap().is_none());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        let lock = Lock::create(parent.path(), LONG).unwrap();
+        assert!(Lock::open_if_free(parent.path()).unwrap().is_none());
         drop(lock);
-        assert!(Lock::create_if_free(parent.path()).unwrap().is_some());
+        assert!(Lock::open_if_free(parent.path()).unwrap().is_some());
     }
 
     #[test]

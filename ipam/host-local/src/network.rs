@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::config;
 use crate::error::Result;
+use crate::exclusions::Exclusions;
 use crate::range_set::RangeSet;
 use crate::store::Options;
 
@@ -45,32 +46,10 @@ impl Network {
         }
     }
 
-    /// How many addresses can be handed out of the part between two addresses.
-    pub(crate) fn size(&self, start: IpAddr, end: IpAddr) -> u64 {
-        let (start, end) = (number(start), number(end));
-        let within = |first: u128, last: u128| (last.min(end) + 1).saturating_sub(first.max(start));
-        let mut excluded: Vec<_> = self
-            .exclude
-            .iter()
-            .map(|prefix| (number(prefix.network()), number(prefix.broadcast())))
-            .collect();
-        let gateways = self.sets.iter().flat_map(|set| &set.ranges).map(|range| number(range.gateway));
-        excluded.extend(gateways.map(|gateway| (gateway, gateway)));
-        excluded.sort_unstable();
-        let (mut barred, mut done) = (0, 0);
-        for (first, last) in excluded {
-            barred += within(first.max(done), last);
-            done = done.max(last + 1);
-        }
-        u64::try_from((end - start).saturating_add(1).saturating_sub(barred)).unwrap_or(u64::MAX)
-    }
-}
-
-/// IPv4 and IPv6 addresses are never in one range: their numbers do not meet but below 2³².
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
-        IpAddr::V6(address) => address.into(),
+    /// How many addresses can be handed out of those from `start` to `end`; at most 2¹²⁸ − 1.
+    pub(crate) fn size(&self, start: IpAddr, end: IpAddr) -> u128 {
+        let gateways = self.sets.iter().flat_map(|set| &set.ranges).map(|range| range.gateway.into());
+        Exclusions::new(self.exclude.iter().copied().chain(gateways)).count_outside(start, end)
     }
 }
 
@@ -92,7 +71,10 @@ mod tests {
         assert_eq!(size(&network(json!({"subnet": "10.1.2.0/24", "gateway": "10.9.0.1"}))), 254);
         let exclude = json!(["10.1.2.0/30", "10.1.2.2", "10.1.2.100/31", "10.9.0.0/16"]);
         assert_eq!(size(&network(json!({"subnet": "10.1.2.0/24", "exclude": exclude}))), 254 - 3 - 2);
-        assert_eq!(size(&network(json!({"subnet": "fd00::/64"}))), u64::MAX - 1);
-        assert_eq!(size(&network(json!({"subnet": "fd00::/32"}))), u64::MAX);
+        assert_eq!(size(&network(json!({"subnet": "10.1.2.0/31"}))), 1);
+        assert_eq!(size(&network(json!({"subnet": "fd00::/64"}))), (1 << 64) - 2);
+        assert_eq!(size(&network(json!({"subnet": "fd00::/32"}))), (1 << 96) - 2);
+        assert_eq!(size(&network(json!({"subnet": "::/0"}))), u128::MAX - 1);
+        assert_eq!(size(&network(json!({"subnet": "::/0", "exclude": ["::/0"]}))), 0);
     }
 }

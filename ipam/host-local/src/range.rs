@@ -23,8 +23,8 @@ pub struct Range {
 
 impl Range {
     /// Checks the keys of a range, which stands at `key` in the config, and fills in what is absent: the
-    /// gateway is the subnet's first address, the range all addresses but the subnet's own and (IPv4) the
-    /// broadcast address.
+    /// range is all addresses but the subnet's own and (IPv4) the broadcast address, the gateway the first of them.
+    /// A link of two addresses has neither of those: both are in the range (RFC 3021, RFC 6164).
     pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
         let key = || key.to_owned();
         let given =
@@ -34,7 +34,7 @@ impl Range {
         }
         let subnet = network_of(given);
         let bits = if subnet.is_ipv4() { 32 } else { 128 };
-        if subnet.prefix() > bits - 2 {
+        if subnet.prefix() == bits {
             return Err(Error::TooSmall { key: key(), subnet });
         }
         if subnet != given {
@@ -50,7 +50,7 @@ impl Range {
             }
             address => Ok(address),
         };
-        let first = successor(subnet.network()).unwrap_or(subnet.network());
+        let first = first_usable(subnet);
         let start = inside("rangeStart", keys.range_start)?.unwrap_or(first);
         let end = inside("rangeEnd", keys.range_end)?.unwrap_or_else(|| last_usable(subnet));
         if end < start {
@@ -88,10 +88,21 @@ fn network_of(subnet: IpNetwork) -> IpNetwork {
     IpNetwork::new(subnet.network(), subnet.prefix()).unwrap_or(subnet)
 }
 
+/// Whether the subnet is a point-to-point link's: of two addresses.
+fn is_of_two(subnet: IpNetwork) -> bool {
+    matches!((subnet, subnet.prefix()), (IpNetwork::V4(_), 31) | (IpNetwork::V6(_), 127))
+}
+
+/// The first address that is not the subnet's own.
+fn first_usable(subnet: IpNetwork) -> IpAddr {
+    let own = subnet.network();
+    if is_of_two(subnet) { own } else { successor(own).unwrap_or(own) }
+}
+
 /// The last address that is not the broadcast address.
 fn last_usable(subnet: IpNetwork) -> IpAddr {
     match subnet.broadcast() {
-        IpAddr::V4(broadcast) => IpAddr::V4((u32::from(broadcast) - 1).into()),
+        IpAddr::V4(broadcast) if !is_of_two(subnet) => IpAddr::V4((u32::from(broadcast) - 1).into()),
         last => last,
     }
 }
@@ -136,13 +147,25 @@ pub(crate) mod tests {
 
     #[test]
     fn a_subnet_that_is_too_small_is_named() {
-        for subnet in ["10.1.2.0/31", "10.1.2.0/32", "fd00::/127", "fd00::/128"] {
+        for subnet in ["10.1.2.0/32", "fd00::/128"] {
             let refused = refused(&keys(subnet));
             let want = format!("ipam.ranges[0][1].subnet: Network {subnet} too small to allocate from");
             assert_eq!(refused, want);
         }
         assert!(Range::new(&keys("10.1.2.0/30"), "ipam").is_ok());
         assert!(Range::new(&keys("fd00::/126"), "ipam").is_ok());
+    }
+
+    #[test]
+    fn both_addresses_of_a_point_to_point_link_are_usable() {
+        for (subnet, range, gateway) in
+            [("10.1.2.6/31", "10.1.2.6-10.1.2.7", "10.1.2.6"), ("fd00::8/127", "fd00::8-fd00::9", "fd00::8")]
+        {
+            let found = Range::new(&keys(subnet), "ipam").unwrap();
+            assert_eq!((found.to_string(), Some(found.gateway)), (range.to_owned(), address(gateway)));
+        }
+        let last = Range::new(&keys("255.255.255.254/31"), "ipam").unwrap();
+        assert_eq!(last.to_string(), "255.255.255.254-255.255.255.255");
     }
 
     #[test]

@@ -2,30 +2,34 @@
 //! `<seconds since 1970> <address>`, the latest last.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+use crate::file;
 
 const NAME: &str = ".released";
 const UNFINISHED: &str = ".released.new";
 /// A longer file is written anew without what is over.
 const LONG: usize = 64 * 1024;
+/// More than the addresses of many /16 need; what is longer is no file of ours.
+const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Notes that the addresses were given back now.
 pub(crate) fn note(directory: &Path, addresses: &[IpAddr], now: SystemTime) -> io::Result<()> {
     let now = seconds(now);
     let lines: String = addresses.iter().map(|address| format!("{now} {address}\n")).collect();
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(NAME))?;
+    let mut file = file::open_or_create(&directory.join(NAME))?;
+    file.seek(io::SeekFrom::End(0))?;
     file.write_all(lines.as_bytes())
 }
 
 /// The addresses that were given back less than `delay` ago, the one that rests longest first. What cannot
 /// be read does not rest.
 pub(crate) fn resting(directory: &Path, delay: Duration, now: SystemTime) -> Vec<IpAddr> {
-    let text = fs::read_to_string(directory.join(NAME)).unwrap_or_default();
+    let text = file::read(&directory.join(NAME), LONGEST).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let now = seconds(now);
     // A time to come is one of a clock that was wrong.
     let rests = |since: &u64| *since <= now && now - since < delay.as_secs();
@@ -39,7 +43,7 @@ pub(crate) fn resting(directory: &Path, delay: Duration, now: SystemTime) -> Vec
     if text.len() > LONG && lines.len() < text.len() / 2 {
         // When it cannot be shortened now, it is next time.
         let unfinished = directory.join(UNFINISHED);
-        let _ = fs::write(&unfinished, lines).and_then(|()| fs::rename(&unfinished, directory.join(NAME)));
+        let _ = file::replace(&directory.join(NAME), &unfinished, lines.as_bytes());
     }
     resting.into_iter().map(|(_, address)| address).collect()
 }
@@ -55,6 +59,8 @@ fn seconds(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+
     use super::*;
 
     fn at(seconds: u64) -> SystemTime {

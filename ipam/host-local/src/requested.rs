@@ -59,7 +59,11 @@ pub(crate) fn assign(requested: &[IpAddr], sets: &[RangeSet]) -> Result<Vec<Opti
             _ => unfulfilled.push(address),
         }
     }
-    if unfulfilled.is_empty() { Ok(assigned) } else { Err(Error::Unfulfilled { addresses: unfulfilled }) }
+    if unfulfilled.is_empty() {
+        return Ok(assigned);
+    }
+    let sets = sets.iter().map(|set| (set.key.clone(), set.to_string())).collect();
+    Err(Error::Unfulfilled { addresses: unfulfilled, sets })
 }
 
 #[cfg(test)]

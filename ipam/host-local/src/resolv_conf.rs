@@ -1,18 +1,21 @@
 //! The resolver's settings from a resolv.conf(5).
 
-use std::fs;
 use std::path::Path;
 
 use cni::Dns;
+use linux::{SymbolicLinks, read_regular};
 
 use crate::error::{Error, Result};
 
-/// Reads the file at `path`.
+/// More than any resolver reads.
+const LONGEST: usize = 1024 * 1024;
+
+/// Reads the file at `path`, which is often a symbolic link (`/etc/resolv.conf`).
 ///
 /// # Errors
 /// [`Error::ResolvConf`].
 pub(crate) fn read(path: &Path) -> Result<Dns> {
-    match fs::read(path) {
+    match read_regular(path, LONGEST, SymbolicLinks::Follow) {
         Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
         Err(source) => Err(Error::ResolvConf { path: path.to_owned(), source }),
     }
@@ -56,5 +59,20 @@ mod tests {
     fn a_file_that_is_missing_is_named() {
         let error = read(Path::new("/nowhere/resolv.conf")).unwrap_err().to_string();
         assert!(error.starts_with("ipam.resolvConf: cannot read /nowhere/resolv.conf: "), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_refused_and_a_link_to_one_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("resolv.conf");
+        std::fs::write(folder.path().join("stub"), "nameserver 10.0.0.53\n").unwrap();
+        std::os::unix::fs::symlink("stub", &link).unwrap();
+        assert_eq!(read(&link).unwrap().nameservers, ["10.0.0.53"]);
+        for (path, reason) in
+            [(Path::new("/dev/zero"), "not a regular file"), (folder.path(), "not a regular file")]
+        {
+            let error = read(path).unwrap_err().to_string();
+            assert!(error.starts_with("ipam.resolvConf: cannot read ") && error.ends_with(reason), "{error}");
+        }
     }
 }

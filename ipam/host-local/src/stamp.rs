@@ -57,6 +57,26 @@ pub(crate) fn changed(metadata: &Metadata) -> i64 {
     nanoseconds(metadata.ctime(), metadata.ctime_nsec())
 }
 
+/// Tells a file from one that gets its name later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    inode: u64,
+    changed: i64,
+}
+
+impl FileIdentity {
+    /// Of the file at `path`, if there is one.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        path.symlink_metadata().ok().as_ref().map(Self::from)
+    }
+}
+
+impl From<&Metadata> for FileIdentity {
+    fn from(metadata: &Metadata) -> Self {
+        Self { inode: metadata.ino(), changed: changed(metadata) }
+    }
+}
+
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }

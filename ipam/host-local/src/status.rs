@@ -1,10 +1,16 @@
 //! STATUS: the config can be used, and so can the directory.
+//!
+//! Runtimes ask every few seconds. Nothing is written for the answer, and nobody waits for it.
+
+use std::io::ErrorKind;
+use std::path::Path;
 
 use cni::Request;
 
 use crate::barred::Barred;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::store::Store;
 
 /// A config without ranges is fine: a runtime that brings them along does not do so here.
@@ -12,18 +18,33 @@ pub(crate) fn status(request: &Request) -> Result<()> {
     Config::of(request).and_then(|config| look(&config)).map_err(|error| Error::NotAvailable(Box::new(error)))
 }
 
-/// Whoever has the lock at this moment can use the directory: that is answer enough, and nobody has to wait.
 fn look(config: &Config) -> Result<()> {
-    let Some(mut store) = Store::create_if_free(&config.directory, config.options)? else { return Ok(()) };
-    store.try_to_write()?;
+    could_be_written(&config.directory)?;
     if !config.status_reports_exhaustion {
         return Ok(());
     }
+    // Without a directory nothing is held; whoever has the lock at this moment can use the directory.
+    let Some(mut store) = Store::to_look_at(&config.directory, config.options)? else { return Ok(()) };
     let barred = Barred::new(config, &[]);
     for (number, set) in config.sets.iter().enumerate() {
         if !barred.leaves_any(&mut store, set)? {
             let source = Box::new(Error::Exhausted { ranges: set.to_string() });
             return Err(Error::Allocation { set: number, source });
+        }
+    }
+    Ok(())
+}
+
+/// A directory that is not there yet will be made in the first one above that is.
+fn could_be_written(directory: &Path) -> Result<()> {
+    for place in directory.ancestors() {
+        match linux::could_make_file(place) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Ok(()) => return Lock::try_to_open(directory),
+            Err(source) if place == directory => {
+                return Err(Error::Write { path: directory.to_owned(), source });
+            }
+            Err(source) => return Err(Error::CreateDirectory { path: directory.to_owned(), source }),
         }
     }
     Ok(())

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
+use crate::file::{publish, remove, sync_directory, write_new};
 use crate::holder::Holder;
 use crate::index::{Index, Vacancy};
 use crate::listing::{Listing, Reservation, UNFINISHED, holder_at};
 use crate::lock::Lock;
+use crate::making;
 use crate::range::successor;
 use crate::released;
-use crate::stamp::changed;
+use crate::stamp::{FileIdentity, changed};
 
-mod file;
 mod found;
 mod last_reserved;
 mod owner;
 
 pub use owner::Owner;
 
-use file::{remove, sync_directory, write_new};
 use found::Found;
 
 /// How a store is used.
@@ -51,7 +51,16 @@ pub struct Store {
     index: Option<Index>,
     /// Given back by this store.
     released: Vec<IpAddr>,
+    /// Whether an index that was built anew is forgotten.
+    is_read_only: bool,
     _lock: Lock,
+}
+
+/// A reservation as it was at some time.
+pub(crate) struct Seen {
+    pub(crate) address: IpAddr,
+    pub(crate) path: PathBuf,
+    pub(crate) identity: FileIdentity,
 }
 
 impl Store {
@@ -72,17 +81,22 @@ impl Store {
         Ok(lock.map(|lock| Self::locked(directory, options, lock)))
     }
 
-    /// As [`Store::create`], but gives `None` when somebody has the lock.
+    /// As [`Store::open`], but gives `None` when somebody has the lock, and writes nothing, whatever it finds.
     ///
     /// # Errors
-    /// [`Error::CreateDirectory`], [`Error::OpenLock`], [`Error::Lock`].
-    pub fn create_if_free(directory: &Path, options: Options) -> Result<Option<Self>> {
-        let lock = Lock::create_if_free(directory)?;
-        Ok(lock.map(|lock| Self::locked(directory, options, lock)))
+    /// [`Error::OpenLock`], [`Error::Lock`].
+    pub(crate) fn to_look_at(directory: &Path, options: Options) -> Result<Option<Self>> {
+        let lock = Lock::open_if_free(directory)?;
+        Ok(lock.map(|lock| {
+            let mut store = Self::locked(directory, options, lock);
+            store.is_read_only = true;
+            store
+        }))
     }
 
     fn locked(directory: &Path, options: Options, lock: Lock) -> Self {
-        Self { directory: directory.to_owned(), options, index: None, released: Vec::new(), _lock: lock }
+        let directory = directory.to_owned();
+        Self { directory, options, index: None, released: Vec::new(), is_read_only: false, _lock: lock }
     }
 
     /// Where the reservations are.
@@ -110,7 +124,8 @@ impl Store {
                 Ok(Vacancy::Free(address)) => return Ok(Some(address)),
                 Ok(Vacancy::None) => return Ok(None),
                 Ok(Vacancy::Unknown(address)) => {
-                    if self.path_of(address).symlink_metadata().is_err() {
+                    let looked = self.path_of(address).symlink_metadata();
+                    if looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                         return Ok(Some(address));
                     }
                     match successor(address).filter(|next| *next <= to) {
@@ -151,9 +166,9 @@ impl Store {
             move |source| Error::Write { path, source }
         };
         let text = Holder::text(owner.container_id, owner.interface);
-        write_new(&unfinished, text.as_bytes(), self.options.durable).map_err(failed(&unfinished))?;
-        let linked = fs::hard_link(&unfinished, &path);
-        let reserved = match linked {
+        let written = write_new(&unfinished, text.as_bytes(), self.options.durable);
+        making::mark(written.map_err(failed(&unfinished))?);
+        let reserved = match publish(&unfinished, &path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if holder_at(&path) == Holder::Nobody {
@@ -202,11 +217,6 @@ impl Store {
         self.give_back(&Found { address, holder, path })
     }
 
-    /// Gives back the address that the file at `path` in the directory holds.
-    pub(crate) fn release_file(&mut self, address: IpAddr, path: &Path) -> Result<()> {
-        self.give_back(&Found { address, holder: holder_at(path), path: path.to_owned() })
-    }
-
     /// Gives back what is held for an attachment. Where nothing is held for its interface, old
     /// reservations of the whole container are given back.
     ///
@@ -221,26 +231,38 @@ impl Store {
         Error::collected(errors)
     }
 
-    /// Gives back every address whose holder `is_stale`.
+    /// The reservations whose holder `is_stale`. Those of an ADD that has not ended are not.
     ///
     /// # Errors
-    /// What could not be removed; the rest is.
-    pub fn release_stale(&mut self, is_stale: impl Fn(&Holder) -> bool) -> Result<()> {
-        let mut errors = self.remove_unfinished()?;
-        let stale: Vec<_> = self.scan()?.into_iter().filter(|found| is_stale(&found.holder)).collect();
-        errors.extend(stale.iter().filter_map(|found| self.give_back(found).err()));
-        Error::collected(errors)
+    /// [`Error::List`].
+    pub(crate) fn stale(&mut self, is_stale: impl Fn(&Holder) -> bool) -> Result<Vec<(Seen, Holder)>> {
+        let seen = |reservation: Reservation| {
+            let path = reservation.path(&self.directory);
+            let identity = FileIdentity::at(&path)?;
+            let holder = holder_at(&path);
+            let is_chosen = is_stale(&holder) && !making::is_at_work(&path);
+            is_chosen.then_some((Seen { address: reservation.address, path, identity }, holder))
+        };
+        Ok(self.list()?.into_iter().filter_map(seen).collect())
     }
 
-    /// Tries whether a reservation could be written.
-    ///
-    /// # Errors
-    /// [`Error::Write`], [`Error::List`].
-    pub fn try_to_write(&mut self) -> Result<()> {
-        let path = self.directory.join(UNFINISHED);
-        self.index()?.is_changed = true;
-        let written = write_new(&path, b"-", false);
-        written.and_then(|()| fs::remove_file(&path)).map_err(|source| Error::Write { path, source })
+    /// Gives back those addresses whose file is still the one that was seen. Returns them, and what could not be
+    /// removed.
+    pub(crate) fn release_unchanged(
+        &mut self,
+        seen: impl IntoIterator<Item = Seen>,
+    ) -> (Vec<IpAddr>, Vec<Error>) {
+        let (mut released, mut errors) = (Vec::new(), Vec::new());
+        for Seen { address, path, identity } in seen {
+            if FileIdentity::at(&path) != Some(identity) {
+                continue;
+            }
+            match self.give_back(&Found { address, holder: holder_at(&path), path }) {
+                Ok(()) => released.push(address),
+                Err(error) => errors.push(error),
+            }
+        }
+        (released, errors)
     }
 
     /// The names in the directory, read anew.
@@ -283,7 +305,8 @@ impl Store {
             .map_err(|source| Error::List { path: self.directory.clone(), source })
     }
 
-    fn remove_unfinished(&mut self) -> Result<Vec<Error>> {
+    /// Removes what a killed writer left; returns why it could not.
+    pub(crate) fn remove_unfinished(&mut self) -> Result<Vec<Error>> {
         self.index()?;
         match fs::remove_file(self.directory.join(UNFINISHED)) {
             Ok(()) => self.touch().map(|()| Vec::new()),
@@ -315,7 +338,8 @@ impl Drop for Store {
                 ));
             }
         }
-        if let Some(index) = self.index.as_mut().filter(|index| index.is_changed)
+        if !self.is_read_only
+            && let Some(index) = self.index.as_mut().filter(|index| index.is_changed)
             && index.commit(&self.directory).is_err()
         {
             Index::remove_from(&self.directory);

@@ -6,13 +6,14 @@ mod reclaim;
 mod release;
 mod report;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use host_local::Network;
+use networks::Networks;
 
 /// Exit code when an audit finds something wrong: neither success nor a failure of the command.
 const FAULT_FOUND: u8 = 3;
@@ -23,7 +24,8 @@ pub(crate) enum Command {
     /// Compare what is reserved with what is attached: interfaces and addresses in the network namespaces that
     /// exist, and the results that runtimes keep.
     ///
-    /// Exit code 0 when nothing is leaked, torn or duplicated, 3 when something is, 1 when it cannot be told.
+    /// Exit code 0 when nothing is leaked, torn or duplicated, 3 when something is, 1 when it cannot be told. What is
+    /// idle (held in a network namespace without a process) is listed, and counts for neither.
     Audit {
         #[command(flatten)]
         scope: Scope,
@@ -45,12 +47,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         places: Places,
     },
-    /// Give back what the audit calls leaked or torn.
+    /// Give back what the audit calls leaked or torn; shows what it would do, and does it with --yes.
     Reclaim {
         #[command(flatten)]
         scope: Scope,
-        /// Only show what it would do.
+        /// Do it.
         #[arg(long)]
+        yes: bool,
+        /// Only show it, as without --yes.
+        #[arg(long, hide = true, conflicts_with = "yes")]
         dry_run: bool,
     },
 }
@@ -70,12 +75,14 @@ pub(crate) struct Scope {
 /// Where networks are described and their reservations kept.
 #[derive(Args)]
 pub(crate) struct Places {
-    /// Folder with the runtime's network configurations, which tell ranges and dataDir.
-    #[arg(long, value_name = "FOLDER", default_value = "/etc/cni/net.d")]
-    conf_dir: PathBuf,
-    /// Folder with the reservations of networks that no configuration describes.
-    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/cni/networks")]
-    data_dir: PathBuf,
+    /// Folder with the runtime's network configurations, which tell ranges and dataDir; /etc/cni/net.d, if there is
+    /// one, when absent.
+    #[arg(long, value_name = "FOLDER")]
+    conf_dir: Option<PathBuf>,
+    /// Folder with the reservations of networks that no configuration describes; /var/lib/cni/networks, if there is
+    /// one, when absent.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
 }
 
 /// What to release.
@@ -91,7 +98,7 @@ pub(crate) struct Chosen {
 }
 
 impl Scope {
-    fn networks(&self) -> Result<Vec<Network>, Error> {
+    fn networks(&self) -> Result<Networks, Error> {
         networks::find(&self.places, self.network.as_deref())
     }
 
@@ -115,8 +122,12 @@ pub(crate) enum Error {
     InUse { address: std::net::IpAddr, place: String },
     #[error("{address} has just been reserved; look again before you release it")]
     JustReserved { address: std::net::IpAddr },
+    #[error("cannot read folder {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
     #[error("cannot print: {0}")]
-    Print(#[from] serde_json::Error),
+    Json(#[from] serde_json::Error),
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
 }
 
 /// Runs a command of `weir ipam`.
@@ -126,6 +137,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Release { network, chosen, yes, places } => {
             release::release(&network, &chosen, yes, &places).map(|()| ExitCode::SUCCESS)
         }
-        Command::Reclaim { scope, dry_run } => reclaim::reclaim(&scope, dry_run).map(|()| ExitCode::SUCCESS),
+        Command::Reclaim { scope, yes, dry_run: _ } => {
+            reclaim::reclaim(&scope, yes).map(|()| ExitCode::SUCCESS)
+        }
     }
 }

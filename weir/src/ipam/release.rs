@@ -6,16 +6,18 @@ use host_local::{Audit, Evidence, Holder, Reserved, State};
 
 use super::networks;
 use super::{Chosen, Error, Places, report};
+use crate::output;
 
 /// Shows what is held for the address or the container; gives it back with `yes`, unless any of it is in use.
 pub(super) fn release(name: &str, chosen: &Chosen, yes: bool, places: &Places) -> Result<(), Error> {
     let evidence = Evidence::gather();
     let mut count = 0;
-    for network in networks::find(places, Some(name))? {
+    for network in networks::find(places, Some(name))?.networks {
         let failed = |source| Error::Store { network: name.to_owned(), source: Box::new(source) };
         let audit = Audit::of(&network, &evidence, Duration::ZERO).map_err(failed)?;
         let found: Vec<_> = audit.reservations.iter().filter(|reserved| chosen.is(reserved)).collect();
-        if let Some(used) = found.iter().find(|reserved| reserved.state == State::Attached) {
+        let is_used = |reserved: &&&Reserved| matches!(reserved.state, State::Attached | State::Idle);
+        if let Some(used) = found.iter().find(is_used) {
             let place = match used.carriers.is_empty() {
                 true => "an interface says that it is its own".to_owned(),
                 false => used.places().join(", "),
@@ -25,18 +27,15 @@ pub(super) fn release(name: &str, chosen: &Chosen, yes: bool, places: &Places) -
         if let Some(young) = found.iter().find(|reserved| reserved.state == State::Young) {
             return Err(Error::JustReserved { address: young.address });
         }
-        for reserved in &found {
-            println!("{}", report::sentence(reserved));
-        }
+        let lines = found.iter().map(|reserved| report::sentence(reserved) + "\n");
+        // What cannot be shown is not done.
+        output::print(&lines.collect::<String>())?;
         count += if yes { network.release(&found).map_err(failed)?.len() } else { found.len() };
     }
     if count == 0 {
         return Err(Error::NothingReserved { network: name.to_owned(), what: chosen.to_string() });
     }
-    println!(
-        "{}",
-        if yes { format!("gave back {count}") } else { format!("would give back {count}: --yes does it") }
-    );
+    output::print(&(report::given_back(count, yes) + "\n"))?;
     Ok(())
 }
 

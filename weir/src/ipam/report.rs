@@ -2,29 +2,39 @@
 
 use std::time::Duration;
 
+use cni::printable;
 use host_local::{Audit, Holder, Network, RangeSummary, Reserved, State, utc};
 use serde_json::{Value, json};
 
-/// Prints the ranges of a network, and below them each reservation that is not plainly attached.
-pub(super) fn print(network: &Network, audit: &Audit) {
-    println!("{} ({})", network.name, network.directory.display());
+/// The ranges of a network, and below them each reservation that is not plainly attached.
+pub(super) fn text(network: &Network, audit: &Audit) -> String {
     let width = audit.ranges.iter().map(|range| range.range.len()).max().unwrap_or(0).max("range".len());
     let line = |range: &str, cells: [&str; 6]| {
         let cells: String = cells.iter().map(|cell| format!(" {cell:>10}")).collect();
-        println!("  {range:width$}{cells}");
+        format!("  {range:width$}{cells}\n")
     };
-    line("range", ["size", "held", "free", "leaked", "torn", "duplicated"]);
+    let mut text = format!("{} ({})\n", network.name, network.directory.display());
+    text.push_str(&line("range", ["size", "held", "free", "leaked", "torn", "duplicated"]));
     for range in &audit.ranges {
         let RangeSummary { size, held, free, leaked, torn, duplicated, .. } = range;
         let [size, free] =
             [size, free].map(|number| if range.size == 0 { "-".to_owned() } else { short(*number) });
         let counts = [held, leaked, torn, duplicated].map(u64::to_string);
-        line(&range.range, [&size, &counts[0], &free, &counts[1], &counts[2], &counts[3]]);
+        text.push_str(&line(&range.range, [&size, &counts[0], &free, &counts[1], &counts[2], &counts[3]]));
     }
     for reserved in audit.reservations.iter().filter(|reserved| is_remarkable(reserved)) {
-        println!("  {}", sentence(reserved));
+        text.push_str(&format!("  {}\n", sentence(reserved)));
     }
-    println!();
+    text + "\n"
+}
+
+/// What became of so many reservations, or would with `--yes`.
+pub(super) fn given_back(count: usize, yes: bool) -> String {
+    match (yes, count) {
+        (true, _) => format!("gave back {count}"),
+        (false, 0) => "would give back 0".to_owned(),
+        (false, _) => format!("would give back {count}: --yes does it"),
+    }
 }
 
 /// One reservation in a line.
@@ -36,21 +46,24 @@ pub(super) fn sentence(reserved: &Reserved) -> String {
         true => String::new(),
         false => format!(", on {}", reserved.places().join(" and ")),
     };
-    format!(
+    let sentence = format!(
         "{}: {}, held for {} since {} ({}){carriers}",
         reserved.address,
         words.join(", "),
         reserved.holder,
         utc(reserved.since),
         age(reserved.held),
-    )
+    );
+    // A pod names its interfaces, and whoever writes to the directory names a holder.
+    printable(&sentence).into_owned()
 }
 
 /// The same as JSON.
 pub(super) fn to_json(network: &Network, audit: &Audit) -> Value {
     let range = |range: &RangeSummary| {
         json!({
-            "range": range.range, "size": range.size, "held": range.held, "free": range.free,
+            "range": range.range, "size": json_number(range.size), "held": range.held,
+            "free": json_number(range.free),
             "leaked": range.leaked, "torn": range.torn, "duplicated": range.duplicated,
         })
     };
@@ -78,10 +91,23 @@ fn is_remarkable(reserved: &Reserved) -> bool {
     reserved.state != State::Attached || reserved.is_duplicated || reserved.is_outside
 }
 
-/// A number that may be an IPv6 range's.
-fn short(number: u64) -> String {
-    const MANY: u64 = 1 << 32;
-    if number < MANY { number.to_string() } else { format!("2^{}", number.ilog2()) }
+/// A number that may be an IPv6 range's: a large one as a power of two, to a tenth.
+fn short(number: u128) -> String {
+    const MANY: u128 = 1 << 32;
+    if number < MANY {
+        return number.to_string();
+    }
+    // 53 bits are enough for a tenth.
+    #[allow(clippy::cast_precision_loss)]
+    let exponent = (number as f64).log2();
+    format!("2^{exponent:.1}").trim_end_matches(".0").to_owned()
+}
+
+/// A number for JSON. Readers take numbers above 2^53 for the next one that they can tell apart, most of them.
+fn json_number(number: u128) -> Value {
+    // What is larger than any integer of JSON libraries is written as 7.9e+28.
+    #[allow(clippy::cast_precision_loss)]
+    u64::try_from(number).map_or_else(|_| json!(number as f64), |number| json!(number))
 }
 
 fn age(held: Duration) -> String {
@@ -102,6 +128,9 @@ mod tests {
     fn ages_and_sizes_are_short() {
         let ages = [0, 119, 120, 7199, 7200, 172_800].map(|seconds| age(Duration::from_secs(seconds)));
         assert_eq!(ages, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
-        assert_eq!([253, u64::MAX].map(short), ["253", "2^63"]);
+        let sizes = [253, (1 << 32) - 1, (1 << 64) - 2, 3 << 80, (1 << 96) - 2, u128::MAX];
+        assert_eq!(sizes.map(short), ["253", "4294967295", "2^64", "2^81.6", "2^96", "2^128"]);
+        assert_eq!(json_number((1 << 64) - 2).to_string(), "18446744073709551614");
+        assert_eq!(json_number(1 << 96).to_string(), "7.922816251426434e+28");
     }
 }

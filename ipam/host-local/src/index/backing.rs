@@ -1,9 +1,11 @@
 //! Where the index stands: in its file, or in memory until it gets one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::file;
 
 /// The bytes of an index.
 pub(super) enum Backing {
@@ -15,13 +17,12 @@ pub(super) enum Backing {
 impl Backing {
     /// Opens the file at `path` for reading and writing.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open(path).map(Self::File)
+        file::open(path).map(Self::File)
     }
 
     /// Makes a new file of `length` zeros at `path`.
     pub(super) fn create(path: &Path, length: u64) -> io::Result<Self> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = file::create(path)?;
         file.set_len(length)?;
         Ok(Self::File(file))
     }

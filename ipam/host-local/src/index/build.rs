@@ -31,12 +31,12 @@ impl Index {
         let (mut held, mut has_irregular) = (Vec::new(), false);
         for reservation in Listing::read_with_times(directory)?.reservations {
             let address = reservation.address;
-            if !reservation.is_regular() || narrow(wide(address)) != address {
+            let is_findable = reservation.is_regular() && narrow(wide(address)) == address;
+            let Some(changed) = reservation.changed.filter(|_| is_findable) else {
                 has_irregular = true;
                 held.push(address);
                 continue;
-            }
-            let Some(changed) = reservation.changed else { continue };
+            };
             if let Some(entry) = known.get(&address).filter(|entry| entry.changed == changed) {
                 entries.push(*entry);
                 held.push(address);

@@ -1,22 +1,22 @@
 //! The address that each range set handed out last.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::Store;
 use crate::error::{Error, Result};
-use crate::listing::read_short;
+use crate::file;
 
 const PREFIX: &str = "last_reserved_ip.";
+/// More than an address needs.
+const LONGEST: usize = 1024;
 
 impl Store {
     /// The address that range set `set` handed out last. What cannot be read only costs the round robin
     /// its place.
     pub fn last_reserved(&self, set: usize) -> Option<IpAddr> {
-        let text = read_short(&self.last_reserved_path(set)).ok()?;
+        let text = file::read(&self.last_reserved_path(set), LONGEST).ok()?;
         std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
@@ -30,7 +30,7 @@ impl Store {
         let text = address.to_string();
         // Not truncated first: that would leave it empty when we are killed, and have ext4 write it to the
         // disk when it is closed, which costs more than the rest of an ADD.
-        (OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path))
+        file::open_or_create(&path)
             .and_then(|mut file| {
                 file.write_all(text.as_bytes())?;
                 let length = text.len() as u64;

@@ -1,0 +1,108 @@
+//! Files of the directory: regular ones, that appear and go as a whole, and that only their owner reads.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use linux::{SymbolicLinks, open_regular, read_regular};
+
+use crate::error::{Error, Result};
+
+/// The reference's, whatever the umask.
+const MODE: u32 = 0o600;
+
+/// Reads a file of the directory. Others may put names there: what is not a regular file is an error, and so is one
+/// that is longer than `limit`.
+pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    read_regular(path, limit, SymbolicLinks::Refuse)
+}
+
+/// Opens a file of the directory to read and write it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    open_regular(path, OpenOptions::new().read(true).write(true), SymbolicLinks::Refuse)
+}
+
+/// As [`open`]; makes the file where it is missing.
+pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
+    loop {
+        match open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        // Somebody else may make it at this moment.
+        match create_new(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return created,
+        }
+    }
+}
+
+/// Makes a file that must not be the one that a killed writer left: that one may have got its second name already,
+/// so that writing into it would change a reservation.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    match create_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            create_new(path)
+        }
+        created => created,
+    }
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    Ok(file)
+}
+
+/// Makes a file with this content. Before a `durable` one gets its name, its content is on the disk.
+pub(crate) fn write_new(path: &Path, text: &[u8], durable: bool) -> io::Result<File> {
+    let mut file = create(path)?;
+    let written = file.write_all(text).and_then(|()| if durable { file.sync_all() } else { Ok(()) });
+    written.map(|()| file).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
+}
+
+/// Puts a file with this content in the place of the one at `path`; it is written at `unfinished` first.
+pub(crate) fn replace(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result<()> {
+    write_new(unfinished, text, false)?;
+    fs::rename(unfinished, path)
+}
+
+/// Gives a finished file its name, unless something has that name (`AlreadyExists`).
+///
+/// Where the file system has no hard links the file is renamed. The name is known to be free then, because whoever
+/// takes names has the directory's lock.
+pub(crate) fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(unfinished, path) {
+        Err(error) if lacks_hard_links(&error) => match path.symlink_metadata() {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::rename(unfinished, path),
+            Err(error) => Err(error),
+        },
+        linked => linked,
+    }
+}
+
+/// link(2): `EPERM` where the file system has none; network and user space file systems say otherwise.
+fn lacks_hard_links(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::TooManyLinks)
+}
+
+/// Waits until the directory's names are on the disk.
+pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
+    let synced = File::open(directory).and_then(|file| file.sync_all());
+    synced.map_err(|source| Error::Write { path: directory.to_owned(), source })
+}
+
+/// Removes a file; one that is gone already is fine.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::Remove { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

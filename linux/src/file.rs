@@ -1,0 +1,137 @@
+//! Files whose name somebody else may have put there. A FIFO keeps a reader waiting, a device never ends, a
+//! symbolic link leads elsewhere: only regular files are opened, without blocking, and read up to a limit.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc::{ELOOP, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
+
+/// What becomes of a path whose last component is a symbolic link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolicLinks {
+    /// The file that it leads to is opened.
+    Follow,
+    /// It is refused.
+    Refuse,
+}
+
+/// Opens the regular file at `path` as `options` say, never waiting for anyone at its other end (open(2),
+/// `O_NONBLOCK`, `O_NOFOLLOW`).
+///
+/// # Errors
+/// The system's; `InvalidInput` for a symbolic link that is refused and for everything that is not a regular file.
+pub fn open_regular(path: &Path, options: &mut OpenOptions, links: SymbolicLinks) -> io::Result<File> {
+    let refused = if links == SymbolicLinks::Refuse { O_NOFOLLOW } else { 0 };
+    let flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | refused;
+    let file = options.custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
+        Some(ELOOP) if refused != 0 => invalid("it is a symbolic link"),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(invalid("not a regular file")) }
+}
+
+/// Reads the regular file at `path` as a whole, in four system calls when it is shorter than 512 bytes.
+///
+/// # Errors
+/// As [`open_regular`]; `FileTooLarge` when there are more than `limit` bytes.
+pub fn read_regular(path: &Path, limit: usize, links: SymbolicLinks) -> io::Result<Vec<u8>> {
+    const SHORT: usize = 512;
+    let mut file = open_regular(path, OpenOptions::new().read(true), links)?;
+    let mut content = vec![0; SHORT];
+    let length = file.read(&mut content)?;
+    content.truncate(length);
+    if length == SHORT {
+        let rest = (limit + 1).saturating_sub(length) as u64;
+        file.take(rest).read_to_end(&mut content)?;
+    }
+    match content.len() > limit {
+        true => Err(io::Error::new(ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))),
+        false => Ok(content),
+    }
+}
+
+/// Tells whether a file could be made in `folder`, as far as that can be told without making one: it is a folder that
+/// may be changed, on a file system with room (access(2), statvfs(3); as `test -w` and `df`).
+///
+/// # Errors
+/// What making a file would say: `EACCES`, `EROFS`, `ENOSPC`, `ENOTDIR`.
+pub fn could_make_file(folder: &Path) -> io::Result<()> {
+    if !folder.metadata()?.is_dir() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?;
+    let system = statvfs(folder)?;
+    // File systems that make inodes as they need them count none.
+    let is_full = system.blocks_free() == 0 || (system.files() > 0 && system.files_free() == 0);
+    if is_full { Err(Errno::ENOSPC.into()) } else { Ok(()) }
+}
+
+fn invalid(reason: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use super::*;
+
+    fn make_fifo(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    fn read(path: &Path, links: SymbolicLinks) -> Result<usize, ErrorKind> {
+        read_regular(path, 1000, links).map(|content| content.len()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn only_regular_files_are_read_and_only_up_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        make_fifo(&path("fifo"));
+        fs::create_dir(path("folder")).unwrap();
+        for length in [0, 1, 511, 512, 513, 999, 1000] {
+            fs::write(path("file"), vec![b'x'; length]).unwrap();
+            assert_eq!(read(&path("file"), SymbolicLinks::Refuse), Ok(length));
+        }
+        fs::write(path("long"), vec![b'x'; 1001]).unwrap();
+        symlink("file", path("link")).unwrap();
+        symlink("/dev/zero", path("link-to-device")).unwrap();
+        assert_eq!(read(&path("long"), SymbolicLinks::Follow), Err(ErrorKind::FileTooLarge));
+        assert_eq!(read(&path("link"), SymbolicLinks::Follow), Ok(1000));
+        assert_eq!(read(&path("link"), SymbolicLinks::Refuse), Err(ErrorKind::InvalidInput));
+        for other in [path("fifo"), path("folder"), path("link-to-device"), "/dev/zero".into()] {
+            assert_eq!(read(&other, SymbolicLinks::Follow), Err(ErrorKind::InvalidInput), "{other:?}");
+        }
+        assert_eq!(read(&path("absent"), SymbolicLinks::Follow), Err(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_folder_takes_files_and_nothing_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        could_make_file(folder.path()).unwrap();
+        assert_eq!(
+            could_make_file(&folder.path().join("file")).unwrap_err().kind(),
+            ErrorKind::NotADirectory
+        );
+        assert_eq!(could_make_file(&folder.path().join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_for_when_it_is_written_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        make_fifo(&fifo);
+        open_regular(&fifo, OpenOptions::new().write(true), SymbolicLinks::Refuse).unwrap_err();
+        open_regular(&fifo, OpenOptions::new().read(true).write(true), SymbolicLinks::Refuse).unwrap_err();
+    }
+}
