@@ -60,7 +60,8 @@ pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result
     })
 }
 
-/// Runs the plugin to its end; returns also the end of what it wrote to standard error.
+/// Runs the plugin until it has ended and both its outputs are closed, as libcni does; returns also the end of what it
+/// wrote to standard error.
 fn run(executable: &Path, variables: &Variables, stdin: &[u8]) -> io::Result<(Output, Vec<u8>)> {
     let (reader, writer) = io::pipe()?;
     let forwarding = Builder::new().spawn(move || forward(reader))?;

@@ -1,10 +1,13 @@
 //! `weir`: every plugin under its own name, the operator's tool under `weir`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod attached;
 mod command;
 mod folder;
 mod human;
 mod install;
+#[allow(clippy::print_stdout, reason = "prints line by line")]
 mod ipam;
 mod limit;
 mod list;
