@@ -4,14 +4,23 @@ use cni::Request;
 use linux::{Nftables, Rtnetlink};
 
 use crate::config::Config;
+use crate::device;
 use crate::error::{Error, Result};
 
+/// A runtime may ask every half second. So what is in use proves that the kernel has it, and only what is not is tried,
+/// with requests that the kernel must refuse or that are never carried out.
 pub(crate) fn status(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
     let mut host = Rtnetlink::open()?;
-    host.probe_bridge().map_err(Error::NotReady)?;
+    let bridge = match device::find(&mut host, &config.bridge) {
+        Err(Error::Kernel(error)) => return Err(Error::NotReady(error)),
+        found => found?,
+    };
+    if bridge.is_none() {
+        host.probe_bridge().map_err(Error::NotReady)?;
+    }
     host.probe_veth().map_err(Error::NotReady)?;
-    if config.vlans.is_some() {
+    if config.vlans.is_some() && !bridge.is_some_and(|bridge| bridge.vlans.filtering) {
         host.probe_vlan_filtering().map_err(Error::NotReady)?;
     }
     if config.ip_masq {

@@ -153,3 +153,34 @@ fn addresses_of_other_subnets_stay_beside_the_gateways() {
     addresses.sort();
     assert_eq!(addresses, ["10.244.0.1/24", "fd00:244::1/64", "fd00:9::1/64"]);
 }
+
+/// A runtime asks every half second, and each change of links or nf_tables waits for others and makes others wait.
+#[test]
+fn status_of_a_network_in_use_tries_nothing_but_one_refused_link() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config =
+        bridge(json!({"cniVersion": "1.1.0", "isGateway": true, "ipMasq": true, "macspoofchk": true}));
+    node.call("bridge", &pod).add(&config);
+    let before = node.fingerprint();
+    let traced = format!(
+        "exec strace -f -qq -v -s 4096 -e trace=sendto,setns,unshare -o /mnt/trace {}/bridge",
+        node.bin().display()
+    );
+    let node = node.with_script("traced", &traced);
+    node.call("traced", &pod).verb("STATUS", &config).unwrap();
+    let trace = std::fs::read_to_string("/mnt/trace").unwrap();
+    assert_eq!(trace.matches("RTM_NEWLINK").count(), 1, "{trace}");
+    for word in ["NFNL_MSG_BATCH_BEGIN", "setns", "unshare"] {
+        assert!(!trace.contains(word), "{trace}");
+    }
+    assert_eq!(node.fingerprint(), before);
+}
+
+#[test]
+fn status_says_that_the_bridges_name_is_taken_by_something_else() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    node.look("ip link add cni0 type ifb");
+    let failure =
+        node.call("bridge", &pod).verb("STATUS", &bridge(json!({"cniVersion": "1.1.0"}))).unwrap_err();
+    assert!(failure.message.contains("\"cni0\"") && failure.message.contains("not a bridge"), "{failure:?}");
+}

@@ -217,15 +217,15 @@ fn status_says_what_keeps_add_from_working() {
 
 #[test]
 fn status_names_what_the_kernel_lacks() {
-    // The kernel's answer to the first request, the second: -EOPNOTSUPP (struct nlmsghdr, without the sender's
+    // The kernel's answer to the second request (the first looks for the bridge), the third: -EOPNOTSUPP (struct nlmsghdr, without the sender's
     // number, and struct nlmsgerr, uapi/linux/netlink.h).
     let refused = |answer: u8| {
         let header = format!("24000000020000010{answer}00000000000000");
         format!("recvfrom:poke_exit=@arg2={header}a1ffffff:when={answer}")
     };
     for (tampering, words) in [
-        (refused(1), ["bridge", "CONFIG_BRIDGE"]),
-        (refused(2), ["veth", "CONFIG_VETH"]),
+        (refused(2), ["bridge", "CONFIG_BRIDGE"]),
+        (refused(3), ["veth", "CONFIG_VETH"]),
         ("socket:error=EPROTONOSUPPORT:when=2+".to_owned(), ["nf_tables", "CONFIG_NFT_NAT"]),
     ] {
         let bridge = Node::new().bin().join("bridge");
