@@ -231,6 +231,59 @@ fn the_reference_checks_and_removes_our_limits() {
     assert_eq!(node.fingerprint(), before);
 }
 
+/// What the README says of going back: a runtime's burst is not taken literally, and the reference looks for it.
+#[test]
+fn the_reference_refuses_our_limits_where_nobody_chose_the_burst() {
+    for burst in [4_294_967_295, 34_359_738_359, 2_147_483_647] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let [ours, reference] = Set::both(&node);
+        let result = ours.call(&node, "bridge", &pod).add(&full("1.0.0"));
+        let config = limits(&result, (10_000_000, burst));
+        let shaped = ours.call(&node, "bandwidth", &pod).add(&config);
+        ours.call(&node, "bandwidth", &pod).check(&config, &shaped);
+        let checking = reference.call(&node, "bandwidth", &pod);
+        let failure = checking.verb("CHECK", &with_prev_result(&config, &shaped)).unwrap_err();
+        assert!(failure.message.contains("doesn't match"), "{burst}: {failure:?}");
+    }
+}
+
+#[test]
+fn either_checks_the_loopback_interface_of_the_other() {
+    for (maker, checker) in [(0, 1), (1, 0)] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let sets = Set::both(&node);
+        let config = json!({"cniVersion": "1.0.0", "name": "lo", "type": "loopback"});
+        let call = |set: usize| sets[set].call(&node, "loopback", &pod).with("CNI_IFNAME", "lo");
+        let result = call(maker).add(&config);
+        call(checker).check(&config, &result);
+        pod.look("ip link set lo down");
+        call(checker).verb("CHECK", &with_prev_result(&config, &result)).unwrap_err();
+    }
+}
+
+#[test]
+fn the_reference_checks_a_pod_that_we_masquerade_and_whose_frames_we_check() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let [ours, reference] = Set::both(&node);
+    let config = changed(&checkable(), json!({"ipMasq": true, "macspoofchk": true}));
+    let result = ours.call(&node, "bridge", &pod).add(&config);
+    reference.call(&node, "bridge", &pod).check(&config, &result);
+}
+
+/// A VPN in a pod has a default route of its own.
+#[test]
+fn either_tolerates_another_next_hop_of_the_default_route() {
+    for (maker, checker) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let sets = Set::both(&node);
+        let result = sets[maker].call(&node, "bridge", &pod).add(&checkable());
+        pod.look(
+            "ip route replace default via 10.244.0.9; ip -6 route replace default via fd00:244::9 dev eth0",
+        );
+        sets[checker].call(&node, "bridge", &pod).check(&checkable(), &result);
+    }
+}
+
 #[test]
 fn a_store_is_shared_in_turn() {
     let node = Node::new();
