@@ -397,3 +397,17 @@ fn a_status_writes_nothing() {
     assert!(status(&config(json!({}))).contains("no IP addresses available"));
     assert_eq!(status(&config(json!({"statusReportsExhaustion": false}))), "");
 }
+
+#[test]
+fn an_audit_needs_no_descriptor_for_each_namespace() {
+    let network = Network::new("many", 13);
+    let pods: Vec<_> = (0..60).map(|number| Pod::new(&format!("c{number}"))).collect();
+    network.node.call("bridge", &pods[0]).add(&network.config);
+    network.reserve("198.18.13.3", "gone\r\neth0");
+    let command = format!(
+        "set +e; ulimit -n 40; {}/weir ipam audit many --conf-dir /mnt/net.d",
+        network.node.bin().display()
+    );
+    let table = network.node.look(&format!("{command}; true"));
+    assert!(table.contains("198.18.13.3: leaked"), "{table}");
+}
