@@ -178,6 +178,10 @@ pub enum Feature {
     NftablesNat,
     /// nf_tables for frames that bridges forward.
     NftablesBridge,
+    /// nf_tables that sends what arrives at a link out of another one.
+    NftablesForward,
+    /// The hierarchical token bucket, as a classifier before a token bucket filter.
+    Htb,
     /// IPv6.
     Ipv6,
 }
@@ -200,6 +204,10 @@ impl std::fmt::Display for Feature {
                 "nf_tables address translation (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, modules nf_tables, nft_chain_nat and nft_masq)"
             }
             Self::NftablesBridge => "nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE, module nf_tables)",
+            Self::NftablesForward => {
+                "nf_tables for what arrives at a link (CONFIG_NF_TABLES_NETDEV and CONFIG_NFT_FWD_NETDEV, modules nf_tables and nft_fwd_netdev)"
+            }
+            Self::Htb => "hierarchical token bucket (CONFIG_NET_SCH_HTB, module sch_htb)",
             Self::Ipv6 => "IPv6 (CONFIG_IPV6, or it is switched off by ipv6.disable=1)",
         })
     }

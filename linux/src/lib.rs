@@ -47,7 +47,8 @@ pub use link::{BridgePort, Link};
 pub use mac::{Mac, ParseMacError};
 pub use namespace::Namespace;
 pub use nftables::{
-    Attachment, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table, TableFamily,
+    Attachment, Forward, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table, TableFamily,
+    Traffic,
 };
 pub use peer::NamespaceNumber;
 pub use route::{Family, Route};

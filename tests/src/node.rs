@@ -116,7 +116,7 @@ impl Node {
         self.look(
             "ip -o -d link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//; s/ state [A-Z]*//; s/ promiscuity.*//'; \
              ip -o addr show scope global | sed 's/^[0-9]*: //'; \
-             ip rule; ip -6 rule; tc qdisc | sed '/noqueue/d'; nft list ruleset; \
+             ip rule; ip -6 rule; tc qdisc | sed '/noqueue/d'; nft list ruleset | sed '/^table netdev weir {$/{N;N;/\\n}$/d}'; \
              find /var/lib -type f ! -name 'last_reserved_ip.*' ! -name lock ! -name .index | sort",
         )
     }

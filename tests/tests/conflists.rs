@@ -106,8 +106,8 @@ impl<'a> Attached<'a> {
     /// What the kernel limits the pod to, in bits per second to and from it.
     fn limits(&self) -> (Option<u64>, Option<u64>) {
         let host_end = self.host_end();
-        let filters = self.node.look(&format!("tc filter show dev {host_end} ingress"));
-        let ifb = filters.split("Redirect to device ").nth(1).map(|rest| rest.split(')').next().unwrap());
+        let chain = self.node.look(&format!("nft list chain netdev weir {host_end} 2>&1 || true"));
+        let ifb = chain.split("fwd to \"").nth(1).map(|rest| rest.split('"').next().unwrap());
         (self.rate(&host_end), ifb.and_then(|ifb| self.rate(ifb)))
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::attributes::Attributes;
-use super::objects::{NFTA_DATA_VERDICT, NFTA_VERDICT_CODE};
+use super::objects::{NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE};
 use super::subnet::octets;
 use crate::route::Family;
 
@@ -12,10 +12,19 @@ pub(super) const NFTA_EXPR_NAME: u16 = 1;
 pub(super) const NFTA_EXPR_DATA: u16 = 2;
 pub(super) const NFTA_LOOKUP_SET: u16 = 1;
 const NFTA_LOOKUP_SREG: u16 = 2;
-const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_LOOKUP_SET_ID: u16 = 4;
+pub(super) const NFTA_CMP_DATA: u16 = 3;
+pub(super) const NFTA_META_KEY: u16 = 2;
+pub(super) const NFT_META_IIF: u32 = 4;
+const NFTA_IMMEDIATE_DREG: u16 = 1;
 pub(super) const NFTA_IMMEDIATE_DATA: u16 = 2;
-/// `NF_DROP` (uapi/linux/netfilter.h).
+/// `NF_DROP` and `NF_ACCEPT` (uapi/linux/netfilter.h).
 pub(super) const NF_DROP: u32 = 0;
+const NF_ACCEPT: u32 = 1;
+/// The name of a set that is one rule's own: the kernel puts a number in the place of `%d`.
+pub(super) const ANONYMOUS_SET: &str = "__set%d";
+
+const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
 
 const NFT_REG_VERDICT: u32 = 0;
 const NFT_REG_1: u32 = 1;
@@ -33,6 +42,8 @@ pub(super) enum Side {
 pub(super) enum Comparison {
     Equal = 0,
     Different = 1,
+    AtMost = 3,
+    AtLeast = 5,
 }
 
 /// The expressions of one rule, inside `NFTA_RULE_EXPRESSIONS`.
@@ -45,6 +56,24 @@ impl Expressions<'_, '_> {
         self.load_meta(NFT_META_IIFNAME);
     }
 
+    /// `iif INDEX`: ends the rule unless the packet came in by the link with this index.
+    pub fn came_in_by(&mut self, link: u32) {
+        self.load_meta(NFT_META_IIF);
+        self.compare(Comparison::Equal, &link.to_ne_bytes());
+    }
+
+    /// `meta protocol PROTOCOL`, an `ETH_P_*`: that of a frame with one VLAN tag is what comes after the tag.
+    pub fn of_protocol(&mut self, protocol: u16) {
+        const NFT_META_PROTOCOL: u32 = 1;
+        self.load_meta(NFT_META_PROTOCOL);
+        self.compare(Comparison::Equal, &protocol.to_be_bytes());
+    }
+
+    /// `@nh,OFFSET,8`: loads one byte of the network header, or of what follows it.
+    pub fn load_byte(&mut self, offset: u32) {
+        self.load_payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, 1);
+    }
+
     /// `meta nfproto ipv4`: in a table of family inet the rule must say whose header it reads.
     pub fn of_family(&mut self, family: Family) {
         const NFT_META_NFPROTO: u32 = 15;
@@ -54,7 +83,6 @@ impl Expressions<'_, '_> {
 
     /// Loads `ip saddr`, `ip6 daddr`, … into the register.
     pub fn load_address(&mut self, family: Family, side: Side) {
-        const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
         let offset = match (family, side) {
             (Family::V4, Side::Source) => 12,
             (Family::V4, Side::Destination) => 16,
@@ -95,7 +123,6 @@ impl Expressions<'_, '_> {
     pub fn compare(&mut self, comparison: Comparison, value: &[u8]) {
         const NFTA_CMP_SREG: u16 = 1;
         const NFTA_CMP_OP: u16 = 2;
-        const NFTA_CMP_DATA: u16 = 3;
         self.expression("cmp", |data| {
             data.number(NFTA_CMP_SREG, NFT_REG_1);
             data.number(NFTA_CMP_OP, comparison as u32);
@@ -108,6 +135,16 @@ impl Expressions<'_, '_> {
         self.expression("lookup", |data| {
             data.text(NFTA_LOOKUP_SET, set);
             data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
+        });
+    }
+
+    /// Ends the rule unless the register is an element of this rule's own set, which this number names in the
+    /// transaction.
+    pub fn is_in_own(&mut self, id: u32) {
+        self.expression("lookup", |data| {
+            data.text(NFTA_LOOKUP_SET, ANONYMOUS_SET);
+            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
+            data.number(NFTA_LOOKUP_SET_ID, id);
         });
     }
 
@@ -144,18 +181,35 @@ impl Expressions<'_, '_> {
 
     /// `drop`
     pub fn drop(&mut self) {
-        const NFTA_IMMEDIATE_DREG: u16 = 1;
+        self.end_with(NF_DROP);
+    }
+
+    /// `accept`
+    pub fn accept(&mut self) {
+        self.end_with(NF_ACCEPT);
+    }
+
+    fn end_with(&mut self, verdict: u32) {
         self.expression("immediate", |data| {
             data.number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
             data.nest(NFTA_IMMEDIATE_DATA, |nest| {
-                nest.nest(NFTA_DATA_VERDICT, |verdict| verdict.number(NFTA_VERDICT_CODE, NF_DROP));
+                nest.nest(NFTA_DATA_VERDICT, |code| code.number(NFTA_VERDICT_CODE, verdict));
             });
         });
     }
 
+    /// `fwd to LINK`: the packet goes out of the link with this index.
+    pub fn forward_to(&mut self, link: u32) {
+        const NFTA_FWD_SREG_DEV: u16 = 1;
+        self.expression("immediate", |data| {
+            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_1);
+            data.nest(NFTA_IMMEDIATE_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, &link.to_ne_bytes()));
+        });
+        self.expression("fwd", |data| data.number(NFTA_FWD_SREG_DEV, NFT_REG_1));
+    }
+
     fn load_meta(&mut self, key: u32) {
         const NFTA_META_DREG: u16 = 1;
-        const NFTA_META_KEY: u16 = 2;
         self.expression("meta", |data| {
             data.number(NFTA_META_KEY, key);
             data.number(NFTA_META_DREG, NFT_REG_1);

@@ -49,6 +49,8 @@ mod attributes;
 mod batch;
 mod check;
 mod expressions;
+mod forward;
+mod forwarded;
 mod leftovers;
 mod masquerade;
 mod objects;
@@ -76,6 +78,8 @@ use crate::error::{Error, Feature, Result};
 use crate::netlink::{Failure, Socket, request_flags};
 
 pub use self::check::{Attachment, MasqueradeFault};
+pub use self::forward::Traffic;
+pub use self::forwarded::Forward;
 pub use self::leftovers::Leftover;
 pub use self::owner::Owner;
 pub use self::spoof::SpoofCheckFault;

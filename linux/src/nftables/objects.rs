@@ -4,10 +4,11 @@ use netlink_packet_core::NLM_F_CREATE;
 
 use super::attributes::{Attributes, find, find_nested};
 use super::batch::Batch;
-use super::expressions::Expressions;
+use super::expressions::{ANONYMOUS_SET, Expressions};
 use super::records;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
+pub(super) const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_NEWCHAIN: u16 = 3;
 pub(super) const NFT_MSG_GETCHAIN: u16 = 4;
 const NFT_MSG_DELCHAIN: u16 = 5;
@@ -20,8 +21,10 @@ const NFT_MSG_NEWSETELEM: u16 = 12;
 pub(super) const NFT_MSG_GETSETELEM: u16 = 13;
 const NFT_MSG_DELSETELEM: u16 = 14;
 
+pub(super) const NFTA_TABLE_FLAGS: u16 = 2;
+pub(super) const NFT_TABLE_F_DORMANT: u32 = 1;
 const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_DATA_VALUE: u16 = 1;
+pub(super) const NFTA_DATA_VALUE: u16 = 1;
 pub(super) const NFTA_DATA_VERDICT: u16 = 2;
 pub(super) const NFTA_VERDICT_CODE: u16 = 1;
 pub(super) const NFTA_VERDICT_CHAIN: u16 = 2;
@@ -30,9 +33,15 @@ const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
+const NFTA_SET_ELEM_FLAGS: u16 = 3;
+const NFT_SET_ELEM_INTERVAL_END: u32 = 1;
+const NFTA_SET_FLAGS: u16 = 3;
+const NFTA_SET_KEY_TYPE: u16 = 4;
+const NFTA_SET_KEY_LEN: u16 = 5;
+const NFTA_SET_ID: u16 = 10;
 const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_SET_NAME: u16 = 2;
-const NFTA_RULE_CHAIN: u16 = 2;
+pub(super) const NFTA_RULE_CHAIN: u16 = 2;
 pub(super) const NFTA_RULE_HANDLE: u16 = 3;
 pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
 pub(super) const NFTA_RULE_USERDATA: u16 = 7;
@@ -85,7 +94,7 @@ pub(super) enum Values {
 
 /// Where a base chain is hooked in.
 #[derive(Clone, Copy)]
-pub(super) enum ChainKind {
+pub(super) enum ChainKind<'a> {
     /// Reached by jumps only.
     Regular,
     /// `type nat hook postrouting priority srcnat`.
@@ -93,6 +102,9 @@ pub(super) enum ChainKind {
     /// `type filter hook prerouting priority -300`, of family bridge: before everything else that a bridge does
     /// with a frame.
     BridgePrerouting,
+    /// `type filter hook ingress device NAME priority 2147483647`, of family netdev: what arrives at the link, after
+    /// everything else that looks at it there.
+    DeviceIngress(&'a str),
 }
 
 /// Data of one element.
@@ -105,18 +117,35 @@ pub(super) enum Data<'a> {
 
 /// `add table inet weir { comment "…"; }`
 pub(super) fn table(batch: &mut Batch, dormant: bool, comment: &str) {
-    const NFTA_TABLE_FLAGS: u16 = 2;
     const NFTA_TABLE_USERDATA: u16 = 6;
-    const NFT_TABLE_F_DORMANT: u32 = 1;
     batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
         table.number(NFTA_TABLE_FLAGS, if dormant { NFT_TABLE_F_DORMANT } else { 0 });
         table.bytes(NFTA_TABLE_USERDATA, &records::comment(comment));
     });
 }
 
+/// `add table netdev weir { comment "…"; }`, which leaves one that is there as it is, dormant or not.
+pub(super) fn table_unless_there(batch: &mut Batch, comment: &str) {
+    const NFTA_TABLE_USERDATA: u16 = 6;
+    batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
+        table.bytes(NFTA_TABLE_USERDATA, &records::comment(comment));
+    });
+}
+
 /// `add chain inet weir NAME { type nat hook postrouting priority srcnat; comment "…"; }`
 /// Returns the message's index.
-pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind, comment: &str) -> usize {
+pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind<'_>, comment: &str) -> usize {
+    base_chain(batch, 0, name, kind, comment)
+}
+
+/// As [`chain`], with `NLM_F_EXCL` among `flags` as `create chain`.
+pub(super) fn base_chain(
+    batch: &mut Batch,
+    flags: u16,
+    name: &str,
+    kind: ChainKind<'_>,
+    comment: &str,
+) -> usize {
     const NFTA_CHAIN_HOOK: u16 = 4;
     const NFTA_CHAIN_TYPE: u16 = 7;
     const NFTA_CHAIN_USERDATA: u16 = 12;
@@ -126,18 +155,24 @@ pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind, comment: &st
     const NF_BR_PRE_ROUTING: u32 = 0;
     const NF_IP_PRI_NAT_SRC: i32 = 100;
     const NF_BR_PRI_NAT_DST_BRIDGED: i32 = -300;
+    const NFTA_HOOK_DEV: u16 = 3;
+    const NF_NETDEV_INGRESS: u32 = 0;
     let hook = match kind {
         ChainKind::Regular => None,
         ChainKind::SourceNat => Some(("nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC)),
         ChainKind::BridgePrerouting => Some(("filter", NF_BR_PRE_ROUTING, NF_BR_PRI_NAT_DST_BRIDGED)),
+        ChainKind::DeviceIngress(_) => Some(("filter", NF_NETDEV_INGRESS, i32::MAX)),
     };
-    batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |chain| {
+    batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE | flags, |chain| {
         chain.text(NFTA_CHAIN_NAME, name);
-        if let Some((kind, number, priority)) = hook {
-            chain.text(NFTA_CHAIN_TYPE, kind);
+        if let Some((hook_type, number, priority)) = hook {
+            chain.text(NFTA_CHAIN_TYPE, hook_type);
             chain.nest(NFTA_CHAIN_HOOK, |hook| {
                 hook.number(NFTA_HOOK_HOOKNUM, number);
                 hook.number(NFTA_HOOK_PRIORITY, priority.cast_unsigned());
+                if let ChainKind::DeviceIngress(device) = kind {
+                    hook.text(NFTA_HOOK_DEV, device);
+                }
             });
         }
         chain.bytes(NFTA_CHAIN_USERDATA, &records::comment(comment));
@@ -146,12 +181,8 @@ pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind, comment: &st
 
 /// `add set inet weir NAME { type KEYS; comment "…"; }`; with [`Values`] other than `None`, `add map`.
 pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, values: Values, comment: &str) {
-    const NFTA_SET_FLAGS: u16 = 3;
-    const NFTA_SET_KEY_TYPE: u16 = 4;
-    const NFTA_SET_KEY_LEN: u16 = 5;
     const NFTA_SET_DATA_TYPE: u16 = 6;
     const NFTA_SET_DATA_LEN: u16 = 7;
-    const NFTA_SET_ID: u16 = 10;
     const NFTA_SET_USERDATA: u16 = 13;
     const NFT_SET_MAP: u32 = 8;
     const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
@@ -185,11 +216,21 @@ pub(super) fn rule(
     comment: &str,
     expressions: impl FnOnce(&mut Expressions<'_, '_>),
 ) -> usize {
+    owned_rule(batch, chain, &records::comment(comment), expressions)
+}
+
+/// As [`rule`], with all of its user data.
+pub(super) fn owned_rule(
+    batch: &mut Batch,
+    chain: &str,
+    user_data: &[u8],
+    expressions: impl FnOnce(&mut Expressions<'_, '_>),
+) -> usize {
     const NLM_F_APPEND: u16 = 0x800;
     batch.message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |rule| {
         rule.text(NFTA_RULE_CHAIN, chain);
         rule.nest(NFTA_RULE_EXPRESSIONS, |list| expressions(&mut Expressions(list)));
-        rule.bytes(NFTA_RULE_USERDATA, &records::comment(comment));
+        rule.bytes(NFTA_RULE_USERDATA, user_data);
     })
 }
 
@@ -233,6 +274,48 @@ pub(super) fn add_element(
 /// `delete element inet weir SET { KEY }`
 pub(super) fn delete_element(batch: &mut Batch, set: &str, key: &[u8]) -> usize {
     batch.message(NFT_MSG_DELSETELEM, 0, |list| element(list, set, key, Data::None, &[]))
+}
+
+/// A set of address ranges of one rule's own, as in `ip daddr { 10.0.0.0/8 }`: each from its first address to
+/// before another, or to the end. They must not overlap. Returns the number by which the rule names it.
+pub(super) fn own_ranges(batch: &mut Batch, keys: DataType, ranges: &[(Vec<u8>, Option<Vec<u8>>)]) -> u32 {
+    const NFT_SET_ANONYMOUS: u32 = 1;
+    const NFT_SET_CONSTANT: u32 = 2;
+    const NFT_SET_INTERVAL: u32 = 4;
+    const NFTA_SET_ELEM_LIST_SET_ID: u16 = 4;
+    /// A list's length is 16 bits.
+    const AT_ONCE: usize = 500;
+    let id = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+    batch.message(NFT_MSG_NEWSET, NLM_F_CREATE, |set| {
+        set.text(NFTA_SET_NAME, ANONYMOUS_SET);
+        set.number(NFTA_SET_FLAGS, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_INTERVAL);
+        set.number(NFTA_SET_KEY_TYPE, keys.number);
+        set.number(NFTA_SET_KEY_LEN, keys.length);
+        set.number(NFTA_SET_ID, id);
+    });
+    for ranges in ranges.chunks(AT_ONCE) {
+        batch.message(NFT_MSG_NEWSETELEM, NLM_F_CREATE, |list| {
+            list.text(NFTA_SET_ELEM_LIST_SET, ANONYMOUS_SET);
+            list.number(NFTA_SET_ELEM_LIST_SET_ID, id);
+            list.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |elements| {
+                for (first, end) in ranges {
+                    bound(elements, first, false);
+                    end.iter().for_each(|end| bound(elements, end, true));
+                }
+            });
+        });
+    }
+    id
+}
+
+/// One end of a range in a set.
+fn bound(elements: &mut Attributes<'_>, key: &[u8], is_end: bool) {
+    elements.nest(NFTA_LIST_ELEM, |element| {
+        element.nest(NFTA_SET_ELEM_KEY, |nest| nest.bytes(NFTA_DATA_VALUE, key));
+        if is_end {
+            element.number(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
+        }
+    });
 }
 
 /// Names one element, or with an empty key all elements of the set.
@@ -299,6 +382,12 @@ impl<'a> Element<'a> {
     pub fn chain(self) -> Option<&'a [u8]> {
         let path = [NFTA_SET_ELEM_DATA, NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN];
         find_nested(self.0, &path).map(super::attributes::text)
+    }
+
+    /// Whether it is the end of a range, and not in it.
+    pub fn is_end(self) -> bool {
+        let flags = find(self.0, NFTA_SET_ELEM_FLAGS).and_then(|flags| flags.try_into().ok());
+        flags.map_or(0, u32::from_be_bytes) & NFT_SET_ELEM_INTERVAL_END != 0
     }
 
     pub fn user_data(self) -> &'a [u8] {

@@ -111,6 +111,19 @@ pub(super) fn read_port(user_data: &[u8]) -> Option<(Digest, Mac)> {
     Some((Digest(owner), Mac(mac)))
 }
 
+/// The user data of a rule of an attachment's: its owner's text and digest.
+pub(super) fn owned(text: &str, owner: Digest) -> Vec<u8> {
+    let mut bytes = comment(text);
+    push(&mut bytes, OWNER, &owner.0);
+    bytes
+}
+
+/// Reads back the owner's digest.
+pub(super) fn read_owner(user_data: &[u8]) -> Option<Digest> {
+    let owner = entries(user_data).find(|(kind, _)| *kind == OWNER).map(|(_, value)| value);
+    Some(Digest(owner?.try_into().ok()?))
+}
+
 /// Who holds an address: the data of an element of the map `owners`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {

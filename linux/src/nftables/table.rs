@@ -9,6 +9,8 @@ pub enum TableFamily {
     Inet = 1,
     /// `ip`: IPv4.
     Ipv4 = 2,
+    /// `netdev`: what arrives at a link.
+    Netdev = 5,
     /// `bridge`: frames that a bridge forwards.
     Bridge = 7,
     /// `ip6`: IPv6.
@@ -29,6 +31,7 @@ impl fmt::Display for Table {
         let family = match self.family {
             TableFamily::Inet => "inet",
             TableFamily::Ipv4 => "ip",
+            TableFamily::Netdev => "netdev",
             TableFamily::Bridge => "bridge",
             TableFamily::Ipv6 => "ip6",
         };

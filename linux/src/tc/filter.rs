@@ -4,12 +4,14 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::hook::Hook;
 use super::rule::{EVERYTHING, Key, Rule};
+use super::tcx;
 use super::{TCA_KIND, TCA_OPTIONS, TCMSG_LEN, request};
 use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 const RTM_NEWTFILTER: u16 = 44;
+const TCA_U32_CLASSID: u16 = 1;
 const TCA_U32_SEL: u16 = 5;
 const TCA_U32_ACT: u16 = 7;
 /// `struct tc_u32_sel` and `struct tc_u32_key` (uapi/linux/pkt_cls.h).
@@ -51,7 +53,7 @@ impl Filter {
                     rule = selector.and_then(|selector| parse_keys(selector.value())).map(|keys| Rule {
                         protocol: u16::from_be(protocol),
                         keys,
-                        to: redirect_target(options),
+                        to: redirect_target(options).or_else(|| class(options)),
                     });
                 }
                 _ => {}
@@ -66,6 +68,12 @@ impl Filter {
         self.priority == self.rule.priority(hook)
             && if self.rule.is_everything() { number == EVERYTHING } else { (1..=0x7FF).contains(&number) }
     }
+}
+
+/// The class of a limit that a u32 filter at [`Hook::Root`] sorts packets into.
+fn class(options: &[u8]) -> Option<u32> {
+    let class = attributes(options, 0).find(|option| option.kind() == TCA_U32_CLASSID)?;
+    read_u32(class.value()).filter(|class| *class == Rule::CLASS)
 }
 
 fn parse_keys(selector: &[u8]) -> Option<Vec<Key>> {
@@ -127,6 +135,34 @@ impl Rtnetlink {
 
     pub(super) fn filters(&mut self, link: u32, hook: Hook) -> Result<Vec<Filter>> {
         self.list(link, hook, Filter::parse)
+    }
+
+    /// A filter of others at a hook of `link` that sees packets before the one that redirects them to the device `to`,
+    /// and can end the search; in the words of `tc`, its preference and kind. Also a program of TCX.
+    ///
+    /// As `tc filter show dev NAME ingress`, and `bpftool net`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn filter_before(&mut self, link: u32, hook: Hook, to: u32) -> Result<Option<String>> {
+        if tcx::has_program(link, hook) {
+            return Ok(Some("a program of TCX".to_owned()));
+        }
+        let any = self.list(link, hook, |reply| {
+            let header = reply.payload.get(..TCMSG_LEN).filter(|_| reply.kind == RTM_NEWTFILTER)?;
+            let kind = attributes(reply.payload, TCMSG_LEN).find(|attribute| attribute.kind() == TCA_KIND)?;
+            let kind = String::from_utf8_lossy(kind.value().strip_suffix(&[0]).unwrap_or(kind.value()));
+            Some((read_u32(&header[16..])? >> 16, kind.into_owned()))
+        })?;
+        let filters = self.filters(link, hook)?;
+        let leads_there = |filter: &&Filter| filter.rule.target() == Some(to);
+        let first = filters.iter().filter(leads_there).map(|filter| u32::from(filter.priority)).min();
+        let Some(first) = first else { return Ok(None) };
+        let ours = |priority: u32| {
+            filters.iter().any(|filter| u32::from(filter.priority) == priority && filter.is_ours(hook))
+        };
+        let before = any.into_iter().find(|(priority, _)| *priority < first && !ours(*priority));
+        Ok(before.map(|(priority, kind)| format!("the {kind} filter of preference {priority}")))
     }
 
     /// Whether anything hangs at a hook of `link`: filters of any kind.

@@ -16,6 +16,8 @@ pub enum Hook {
     Ingress,
     /// Before it is queued there to be sent. Only a `clsact` qdisc has this hook.
     Egress,
+    /// In the root qdisc, when that sorts packets into classes: see [`Rtnetlink::set_root_classes`].
+    Root,
 }
 
 /// The qdisc that has both hooks.
@@ -25,11 +27,11 @@ const HANDLE: TcHandle = TcHandle { major: 0xFFFF, minor: 0 };
 
 impl Hook {
     pub(super) fn parent(self) -> TcHandle {
-        let minor = match self {
-            Self::Ingress => TcHandle::MIN_INGRESS,
-            Self::Egress => TcHandle::MIN_EGRESS,
-        };
-        TcHandle { major: 0xFFFF, minor }
+        match self {
+            Self::Ingress => TcHandle { major: 0xFFFF, minor: TcHandle::MIN_INGRESS },
+            Self::Egress => TcHandle { major: 0xFFFF, minor: TcHandle::MIN_EGRESS },
+            Self::Root => super::tbf::HANDLE,
+        }
     }
 }
 
@@ -38,6 +40,7 @@ impl std::fmt::Display for Hook {
         f.write_str(match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
+            Self::Root => "root",
         })
     }
 }
@@ -53,6 +56,9 @@ impl Rtnetlink {
 
     /// Whether `link` has this hook.
     pub(super) fn has_hook(&mut self, link: u32, hook: Hook) -> Result<bool> {
+        if hook == Hook::Root {
+            return Ok(true);
+        }
         Ok(match self.hook_kind(link)?.as_deref() {
             Some(CLSACT) => true,
             Some(_) => hook == Hook::Ingress,

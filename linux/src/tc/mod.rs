@@ -10,12 +10,14 @@
 
 mod filter;
 mod hook;
+mod htb;
 mod ifb;
 mod probe;
 mod qdisc;
 mod rule;
 mod rules;
 mod tbf;
+mod tcx;
 
 pub use hook::Hook;
 pub use ifb::Ifb;

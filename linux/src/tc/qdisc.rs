@@ -24,6 +24,8 @@ pub struct Qdisc {
     pub kind: String,
     /// Major number in the upper 16 bits; 0 for one that the kernel chose.
     pub handle: u32,
+    /// What it hangs at: `u32::MAX` for the root, or a class.
+    pub parent: u32,
     /// Its parameters, when it is a token bucket filter.
     pub tbf: Option<Tbf>,
     /// Whether whoever made that filter told the kernel that the link is an Ethernet, as `tc` and
@@ -55,10 +57,11 @@ impl Qdisc {
         if reply.kind != RTM_NEWQDISC {
             return None;
         }
-        let handle = read_u32(reply.payload.get(8..)?)?;
+        let (handle, parent) = (read_u32(reply.payload.get(8..)?)?, read_u32(reply.payload.get(12..)?)?);
         let mut qdisc = Self {
             kind: String::new(),
             handle,
+            parent,
             tbf: None,
             tells_ethernet: false,
             statistics: QdiscStatistics::default(),

@@ -1,10 +1,13 @@
 //! Rules for a link's packets: which are sent through another device, and which pass as they are.
 //!
 //! Each rule is a u32 filter of its own. The ones of a protocol share a preference, for the kernel ties a
-//! preference to one protocol: 61437 ARP, 61438 IPv4, 61439 IPv6, 61440 everything. So all that is exempt is
-//! looked at before "everything else". Within a preference the rules count in their order. At the egress hook
-//! they have eight less (61429 to 61432): the kernel lists the u32 filters of a clsact qdisc by preference, those
-//! of both hooks alike.
+//! preference to one protocol: 61437 ARP, 61438 IPv4, 61439 IPv6, 61440 everything. A frame with a VLAN tag is of the
+//! tag's protocol for these filters, so that they stand there once more for each: 61436 IPv6 and 61435 IPv4 and ARP
+//! behind an 802.1Q tag, 61434 and 61433 the same behind an 802.1AD tag. So all that is exempt is looked at before
+//! "everything else". Within a preference the rules count in their order. At the egress hook they have eight less
+//! (61425 to 61432): the kernel lists the u32 filters of a clsact qdisc by preference, those of both hooks alike.
+
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::tc::{
@@ -43,7 +46,8 @@ pub enum End {
 pub struct Rule {
     pub(super) protocol: u16,
     pub(super) keys: Vec<Key>,
-    /// The device that the packets are sent through; without one they pass as they are.
+    /// The device that the packets are sent through, or, at [`Hook::Root`], [`Rule::CLASS`]; without one they pass
+    /// as they are.
     pub(super) to: Option<u32>,
 }
 
@@ -61,6 +65,14 @@ const ANY: Key = Key { mask: 0, value: 0, offset: 0 };
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_ARP: u16 = 0x0806;
 const ETH_P_IPV6: u16 = 0x86DD;
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88A8;
+/// The tags of a VLAN, each by its protocol.
+const TAGS: [u16; 2] = [ETH_P_8021Q, ETH_P_8021AD];
+/// The word before the network header ends with the protocol of what follows. The kernel takes a frame's first tag out
+/// and keeps it beside the frame.
+const LAST_OF_ETHERNET_HEADER: i32 = -4;
+const ETHERTYPE: u32 = 0xFFFF;
 /// Offsets in the IPv4 and IPv6 headers.
 const IPV4_SOURCE: i32 = 12;
 const IPV4_DESTINATION: i32 = 16;
@@ -72,6 +84,9 @@ const IPV6_PAYLOAD: i32 = 40;
 const ICMPV6: u32 = 58;
 
 impl Rule {
+    /// Where a rule at [`Hook::Root`] sends packets to: the class whose filter limits them.
+    pub const CLASS: u32 = 0x1_01FB;
+
     /// Every packet, to the device with this index.
     #[must_use]
     pub fn everything(to: u32) -> Self {
@@ -129,16 +144,56 @@ impl Rule {
         Self { protocol, keys, to }
     }
 
+    /// The addresses that a [`Rule::subnet`] is about; none for another rule.
+    #[must_use]
+    pub fn addresses(&self) -> Option<IpNetwork> {
+        let (bits, ends) = match self.protocol {
+            ETH_P_IP => (32, [IPV4_SOURCE, IPV4_DESTINATION]),
+            ETH_P_IPV6 => (128, [IPV6_SOURCE, IPV6_DESTINATION]),
+            _ => return None,
+        };
+        let everything = self.keys == [ANY];
+        let first = self.keys.first().filter(|key| everything || ends.contains(&key.offset))?.offset;
+        let (mut address, mut prefix) = (0u128, 0);
+        for key in self.keys.iter().filter(|_| !everything) {
+            let at = u32::try_from(key.offset - first).ok()? * 8;
+            address |= u128::from(key.value & key.mask) << bits_left(bits, at)?;
+            prefix += u8::try_from(key.mask.leading_ones()).ok()?;
+        }
+        let address = match bits {
+            32 => IpAddr::V4(u32::try_from(address).ok()?.into()),
+            _ => IpAddr::V6(address.into()),
+        };
+        IpNetwork::new(address, prefix).ok()
+    }
+
+    /// The same packets behind an 802.1Q tag, and behind an 802.1AD tag.
+    #[must_use]
+    pub fn behind_tags(&self) -> [Self; 2] {
+        let ethertype = Key { mask: ETHERTYPE, value: self.protocol.into(), offset: LAST_OF_ETHERNET_HEADER };
+        TAGS.map(|protocol| {
+            let keys = std::iter::once(ethertype).chain(self.keys.iter().copied()).collect();
+            Self { protocol, keys, to: self.to }
+        })
+    }
+
+    /// Frames with more than one VLAN tag, to the device `to`.
+    #[must_use]
+    pub fn several_tags(to: u32) -> Vec<Self> {
+        let tag = |protocol| Self { protocol, keys: Vec::new(), to: Some(to) };
+        TAGS.iter().flat_map(|inner| tag(*inner).behind_tags()).collect()
+    }
+
+    /// Whether it is about frames with a VLAN tag: one of [`Rule::behind_tags`] or [`Rule::several_tags`].
+    #[must_use]
+    pub fn is_about_tags(&self) -> bool {
+        TAGS.contains(&self.protocol)
+    }
+
     /// Where the packets go, if not as they are.
     #[must_use]
     pub fn target(&self) -> Option<u32> {
         self.to
-    }
-
-    /// The same for another device: what passes as it is still does.
-    #[must_use]
-    pub fn redirected_to(&self, device: u32) -> Self {
-        Self { to: self.to.map(|_| device), ..self.clone() }
     }
 
     /// Whether it is [`Rule::everything`].
@@ -149,14 +204,18 @@ impl Rule {
 
     pub(super) fn priority(&self, hook: Hook) -> u16 {
         let last = match hook {
-            Hook::Ingress => PRIORITY,
+            Hook::Ingress | Hook::Root => PRIORITY,
             Hook::Egress => PRIORITY - 8,
         };
-        match self.protocol {
-            ETH_P_ARP => last - 3,
-            ETH_P_IP => last - 2,
-            ETH_P_IPV6 => last - 1,
-            _ => last,
+        let ethertype = Key { mask: ETHERTYPE, value: ETH_P_IPV6.into(), offset: LAST_OF_ETHERNET_HEADER };
+        let is_ipv6 = self.keys.contains(&ethertype);
+        last - match self.protocol {
+            ETH_P_IPV6 => 1,
+            ETH_P_IP => 2,
+            ETH_P_ARP => 3,
+            ETH_P_8021Q => 5 - u16::from(is_ipv6),
+            ETH_P_8021AD => 7 - u16::from(is_ipv6),
+            _ => 0,
         }
     }
 
@@ -182,14 +241,25 @@ impl Rule {
         // Without a table the kernel completes it with that of our preference.
         message.header.handle = if self.is_everything() { EVERYTHING } else { number }.into();
         message.attributes.push(TcAttribute::Kind(TcFilterU32::KIND.to_owned()));
+        let class = match (hook, self.to) {
+            (Hook::Root, Some(_)) => Self::CLASS.into(),
+            (Hook::Root, None) => hook.parent(),
+            _ => CLASS,
+        };
         let mut options = vec![
-            TcOption::U32(TcFilterU32Option::ClassId(CLASS)),
+            TcOption::U32(TcFilterU32Option::ClassId(class)),
             TcOption::U32(TcFilterU32Option::Selector(self.selector())),
         ];
-        options.extend(self.to.map(|to| TcOption::U32(TcFilterU32Option::Action(vec![redirect_to(to)]))));
+        let device = self.to.filter(|_| hook != Hook::Root);
+        options.extend(device.map(|to| TcOption::U32(TcFilterU32Option::Action(vec![redirect_to(to)]))));
         message.attributes.push(TcAttribute::Options(options));
         message
     }
+}
+
+/// How far a word that begins after so many bits of an address is from its end.
+fn bits_left(bits: u32, at: u32) -> Option<u32> {
+    bits.checked_sub(at)?.checked_sub(u32::BITS)
 }
 
 /// A request about the filters of a protocol at a preference.

@@ -36,7 +36,7 @@ impl Rtnetlink {
     /// kernel's refusal.
     pub fn set_rules(&mut self, link: u32, hook: Hook, rules: &[Rule]) -> Result<bool> {
         let numbered = self.numbered(link, rules)?;
-        let made_hook = self.ensure_hook(link)?;
+        let made_hook = hook != Hook::Root && self.ensure_hook(link)?;
         if !made_hook {
             if !self.has_hook(link, hook)? {
                 return Err(Error::NoEgressHook { interface: self.name_of(link) });
@@ -60,12 +60,12 @@ impl Rtnetlink {
         Ok(made_hook)
     }
 
-    /// The rules with their numbers, from 1 for each protocol.
+    /// The rules with their numbers, from 1 at each preference.
     fn numbered<'a>(&mut self, link: u32, rules: &'a [Rule]) -> Result<Vec<(&'a Rule, u32)>> {
         let mut numbers = HashMap::<u16, u32>::new();
         let mut numbered = Vec::with_capacity(rules.len());
         for rule in rules {
-            let number = numbers.entry(rule.protocol).or_insert(0);
+            let number = numbers.entry(rule.priority(Hook::Ingress)).or_insert(0);
             *number += 1;
             if *number > RULES_MAX {
                 return Err(Error::TooManyRules { interface: self.name_of(link), most: RULES_MAX });

@@ -5,7 +5,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcOption};
 use nix::errno::Errno;
 
-use super::request;
+use super::{Qdisc, request};
 use crate::change::Change;
 use crate::error::{Feature, Result};
 use crate::netlink::{attributes, read_u32};
@@ -13,7 +13,7 @@ use crate::rtnetlink::Rtnetlink;
 
 pub(super) const KIND: &str = "tbf";
 /// Handle `1:`, as every shaper of pods names its root.
-const HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
+pub(super) const HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
 
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
@@ -158,11 +158,17 @@ fn byte_nanoseconds(rate_bytes_per_sec: u64, ticks: u32) -> u128 {
 impl Change {
     /// As [`Rtnetlink::set_root_tbf`].
     pub fn set_root_tbf(link: u32, tbf: &Tbf) -> Self {
-        Self::root_tbf(link, HANDLE, tbf, None)
+        Self::tbf(link, TcHandle::ROOT, HANDLE, tbf, None)
     }
 
-    fn root_tbf(link: u32, handle: TcHandle, tbf: &Tbf, largest_bytes: Option<u32>) -> Self {
-        let mut message = request(link, TcHandle::ROOT, Some(KIND));
+    pub(super) fn tbf(
+        link: u32,
+        parent: TcHandle,
+        handle: TcHandle,
+        tbf: &Tbf,
+        largest_bytes: Option<u32>,
+    ) -> Self {
+        let mut message = request(link, parent, Some(KIND));
         message.header.handle = handle;
         message.attributes.push(TcAttribute::Options(tbf.options(largest_bytes)));
         let rate = tbf.rate_bytes_per_sec;
@@ -190,26 +196,26 @@ impl Rtnetlink {
         self.make(&[Change::set_root_tbf(link, tbf)])
     }
 
-    /// Changes the root qdisc of a link in place, when it is a token bucket filter: what waits in its queue
-    /// stays, and nothing is lost. `handle` is that of [`Qdisc`](crate::Qdisc).
+    /// Changes `qdisc` of a link in place, when it is a token bucket filter: what waits in its queue stays, and nothing
+    /// is lost.
     ///
     /// What waits must not be larger than the new burst: it would wait forever. With `largest_bytes`, larger
     /// packets are segmented, or dropped, from now on, while those that wait still pass as far as the burst
     /// lets them. So one call with the old burst and `largest_bytes` of the new one, and another one with the
     /// new burst when the queue is through, make a burst smaller.
     ///
-    /// As `tc qdisc change dev NAME root handle HANDLE tbf rate RATEbps burst BURST limit LIMIT`.
+    /// As `tc qdisc change dev NAME parent PARENT handle HANDLE tbf rate RATEbps burst BURST limit LIMIT`.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn change_root_tbf(
+    pub fn change_tbf(
         &mut self,
         link: u32,
-        handle: u32,
+        qdisc: &Qdisc,
         tbf: &Tbf,
         largest_bytes: Option<u32>,
     ) -> Result<()> {
-        self.make(&[Change::root_tbf(link, handle.into(), tbf, largest_bytes)])
+        self.make(&[Change::tbf(link, qdisc.parent.into(), qdisc.handle.into(), tbf, largest_bytes)])
     }
 }
 
@@ -298,7 +304,8 @@ mod tests {
         let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
         rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
         let mut shown = |tbf: &Tbf, largest| {
-            rtnetlink.change_root_tbf(veth.index, 0x1_0000, tbf, largest).unwrap();
+            let root = rtnetlink.root_qdisc(veth.index).unwrap().unwrap();
+            rtnetlink.change_tbf(veth.index, &root, tbf, largest).unwrap();
             rtnetlink.root_qdisc(veth.index).unwrap().unwrap().tbf.unwrap()
         };
         assert!(shown(&Tbf::OPEN, None).is_open());

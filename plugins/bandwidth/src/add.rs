@@ -1,15 +1,16 @@
 //! ADD: shape both directions, or neither.
 
 use cni::{AddResult, Attachment, Interface, Request};
-use linux::{Change, Link, Rtnetlink, Tbf};
+use linux::{Change, Link, Rtnetlink};
 
 use crate::config::{Limit, Limits};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
+use crate::kernel::Kernel;
+use crate::layout::{Layout, Made, undo, undo_ifb};
 use crate::record;
-use crate::shaper::{self, Made, make_ifb, refuse_other_root, undo, undo_ifb};
-use crate::subnets::Subnets;
+use crate::shaper::{self, Root};
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let limits = Limits::of_call(request)?;
@@ -20,7 +21,8 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let mut host = Rtnetlink::open()?;
     let Pair { host_end, .. } = host_end::find(request, &mut host)?;
     let attachment = request.attachment();
-    let mut adding = Adding { host, host_end, attachment, limits: &limits, steps: Vec::new() };
+    let kernel = Kernel::new(&mut host);
+    let mut adding = Adding { kernel, host_end, attachment, limits: &limits, steps: Vec::new() };
     if let Err(error) = adding.shape() {
         adding.undo();
         return Err(error);
@@ -32,7 +34,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
 
 /// An ADD and what it has changed so far.
 struct Adding<'a> {
-    host: Rtnetlink,
+    kernel: Kernel<'a>,
     host_end: Link,
     attachment: Attachment,
     limits: &'a Limits,
@@ -41,8 +43,8 @@ struct Adding<'a> {
 
 /// Something that is to be undone, even if nobody knows whether it was done: the kernel's answer may be lost.
 enum Step {
-    /// A filter at the root of the host's end, and the one that was there.
-    Root(Option<Tbf>),
+    /// A filter or classes at the root of the host's end, and what was there.
+    Root(Root),
     /// An ifb that a direction is sent through.
     Ifb(Direction, Made),
     /// The alias of the host's end.
@@ -60,26 +62,28 @@ impl Adding<'_> {
         }
         // From now on they are not taken for the devices of an ADD that was killed.
         let finished: Vec<Change> = self.ifbs().map(|ifb| Change::finish(ifb.index)).collect();
-        Ok(self.host.make(&finished)?)
+        Ok(self.kernel.host.make(&finished)?)
     }
 
     fn limit(&mut self, direction: Direction, limit: &Limit) -> Result<()> {
         let tbf = shaper::numbers(direction, limit, self.host_end.mtu, &self.limits.choice);
-        if direction == Direction::Ingress && self.limits.subnets == Subnets::All {
-            let before = refuse_other_root(&mut self.host, &self.host_end)?;
-            self.steps.push(Step::Root(before));
-            return Ok(self.host.set_root_tbf(self.host_end.index, &tbf)?);
+        let (host_end, attachment) = (&self.host_end, Some(&self.attachment));
+        let layout = Layout { host_end, attachment, direction, subnets: &self.limits.subnets };
+        if direction == Direction::Ingress {
+            let root = Root::of(self.kernel.host, host_end)?;
+            self.steps.push(Step::Root(root.clone()));
+            if layout.make_at_root(&mut self.kernel, &root, &tbf)? {
+                return Ok(());
+            }
         }
-        let rules = |ifb| self.limits.subnets.rules(direction, ifb);
-        let attachment = Some(&self.attachment);
-        let made = make_ifb(&mut self.host, &self.host_end, attachment, direction, &tbf, rules)?;
+        let made = layout.make_ifb(&mut self.kernel, &tbf)?;
         self.steps.push(Step::Ifb(direction, made));
         Ok(())
     }
 
     fn identify(&mut self) -> Result<()> {
         self.steps.push(Step::Alias);
-        match record::identify(&mut self.host, &self.host_end, &self.attachment) {
+        match record::identify(self.kernel.host, &self.host_end, &self.attachment) {
             Err(error @ Error::RecordTooLong { .. }) => {
                 let name = &self.host_end.name;
                 cni::note(format_args!("bandwidth: {name} does not say whose it is: {error}"));
@@ -98,15 +102,22 @@ impl Adding<'_> {
     }
 
     fn undo(mut self) {
-        let host = &mut self.host;
+        let (kernel, link) = (&mut self.kernel, self.host_end.index);
         for step in self.steps.into_iter().rev() {
             match step {
-                Step::Root(Some(before)) => undo(host.set_root_tbf(self.host_end.index, &before)),
-                Step::Root(None) => undo(host.delete_root_qdisc(self.host_end.index)),
-                Step::Ifb(direction, made) => undo_ifb(host, &self.host_end, direction, &made),
+                Step::Root(Root::Filter(before)) => {
+                    if matches!(Root::of(kernel.host, &self.host_end), Ok(Root::Classes(_))) {
+                        undo(kernel.host.delete_root_qdisc(link));
+                    }
+                    let before = before.tbf.map(|before| kernel.host.set_root_tbf(link, &before));
+                    before.into_iter().for_each(undo);
+                }
+                Step::Root(Root::Free | Root::Classes(_)) => undo(kernel.host.delete_root_qdisc(link)),
+                Step::Root(Root::Other) => {}
+                Step::Ifb(direction, made) => undo_ifb(kernel, &self.host_end, direction, &made),
                 Step::Alias => {
                     let before = self.host_end.alias.as_deref().unwrap_or_default();
-                    undo(host.set_alias(self.host_end.index, before));
+                    undo(kernel.host.set_alias(link, before));
                 }
             }
         }

@@ -1,17 +1,19 @@
 //! CHECK: what the kernel shows is what ADD would program, or what a live change recorded.
 
 use cni::Request;
-use linux::{Link, Rtnetlink, Tbf};
+use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 
 use crate::choice::Choice;
 use crate::config::{Limit, Limits};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
+use crate::kernel::Kernel;
 use crate::record::{self, Record, Recorded};
-use crate::shaper::{self, Shaper};
+use crate::redirection::{self, Way};
+use crate::shaper::{self, Place, Shaper};
 use crate::subnets::{Subnets, hook};
-use crate::{ifb, shaping};
+use crate::{effect, ifb, shaping};
 
 /// What an Ethernet can have (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
@@ -29,8 +31,10 @@ pub(crate) fn check(request: &Request) -> Result<()> {
         pair => pair?,
     };
     let record = record::read(&pair.host_end, &devices.iter().collect::<Vec<_>>());
+    let mut kernel = Kernel::new(&mut host);
     for direction in [Direction::Ingress, Direction::Egress] {
-        Checked { host: &mut host, host_end: &pair.host_end, mtu: pair.mtu(), devices: &devices, direction }
+        let (host_end, mtu) = (&pair.host_end, pair.mtu());
+        Checked { kernel: &mut kernel, host_end, mtu, devices: &devices, direction }
             .check(&limits, &record)?;
     }
     Ok(())
@@ -47,8 +51,8 @@ fn find_pair(request: &Request, host: &mut Rtnetlink, devices: &[Link]) -> Resul
 }
 
 /// One direction of an attachment.
-struct Checked<'a> {
-    host: &'a mut Rtnetlink,
+struct Checked<'a, 'k> {
+    kernel: &'a mut Kernel<'k>,
     host_end: &'a Link,
     /// Of the packets that pass between the pair's ends.
     mtu: u32,
@@ -57,7 +61,7 @@ struct Checked<'a> {
     direction: Direction,
 }
 
-impl Checked<'_> {
+impl Checked<'_, '_> {
     fn check(self, limits: &Limits, record: &Record) -> Result<()> {
         match (record.of(self.direction), limits.of(self.direction)) {
             (Some(Recorded { limit: Some(limit), everything }), _) => {
@@ -72,8 +76,8 @@ impl Checked<'_> {
 
     /// The filter that packets go through, or else the first thing that is missing.
     fn shaper(&mut self, subnets: &Subnets) -> Result<Shaper> {
-        if let Some(shaper) = shaper::find(self.host, self.host_end, self.direction)? {
-            if shaper.at_ifb && !shaper.link.up {
+        if let Some(shaper) = shaper::find(self.kernel, self.host_end, self.direction)? {
+            if shaper.at_ifb() && !shaper.link.up {
                 return Err(Error::IfbDown { direction: self.direction.as_str(), ifb: shaper.link.name });
             }
             return Ok(shaper);
@@ -85,8 +89,8 @@ impl Checked<'_> {
         let Some(ifb) = self.devices.iter().find(|ifb| ifb::is_for(ifb, self.direction)) else {
             return Err(Error::NoIfb { direction, host_end: self.host_end.name.clone() });
         };
-        let redirects = self.host.redirects(self.host_end.index, hook(self.direction))?;
-        if !redirects.contains(&ifb.index) {
+        let targets = redirection::targets(self.kernel, self.host_end, self.direction)?;
+        if !targets.iter().any(|(to, _)| *to == ifb.index) {
             let host_end = self.host_end.name.clone();
             return Err(Error::NoRedirect { direction, host_end, ifb: ifb.name.clone() });
         }
@@ -94,7 +98,7 @@ impl Checked<'_> {
     }
 
     fn not_shaped(&mut self, index: u32, name: &str) -> Error {
-        match self.host.root_qdisc(index) {
+        match self.kernel.host.root_qdisc(index) {
             Ok(qdisc) => Error::NotShaped {
                 interface: name.to_owned(),
                 found: qdisc.map_or_else(|| "none".to_owned(), |qdisc| qdisc.kind),
@@ -106,14 +110,14 @@ impl Checked<'_> {
     /// No filter limits the direction, and what rules still send through an open ifb gets there.
     fn expect_none(self) -> Result<()> {
         let direction = self.direction.as_str();
-        if let Some(shaper) = shaper::find(self.host, self.host_end, self.direction)?
+        if let Some(shaper) = shaper::find(self.kernel, self.host_end, self.direction)?
             && !shaper.tbf.is_open()
         {
             let rate_bytes_per_sec = shaper.tbf.rate_bytes_per_sec;
             return Err(Error::StillShaped { direction, interface: shaper.link.name, rate_bytes_per_sec });
         }
-        for to in self.host.redirects(self.host_end.index, hook(self.direction))? {
-            match self.host.link_by_index(to)? {
+        for (to, _) in redirection::targets(self.kernel, self.host_end, self.direction)? {
+            match self.kernel.host.link_by_index(to)? {
                 Some(link) if !link.up => return Err(Error::IfbDown { direction, ifb: link.name }),
                 Some(_) => {}
                 None => return Err(Error::DeadEnd { direction, host_end: self.host_end.name.clone() }),
@@ -128,20 +132,47 @@ impl Checked<'_> {
         if *subnets != Subnets::All {
             self.compare_rules(&shaper, subnets)?;
         }
+        if let Some(fault) = effect::fault(self.kernel, self.host_end, self.direction, &shaper)? {
+            let (direction, host_end) = (self.direction.as_str(), self.host_end.name.clone());
+            return Err(Error::NotInEffect { direction, host_end, fault });
+        }
         self.compare_numbers(&shaper, limit, choice)
     }
 
     fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
-        let shown = self.host.rules(self.host_end.index, hook(self.direction))?;
-        let want = subnets.rules(self.direction, shaper.link.index);
-        if shown.len() == want.len() && want.iter().all(|rule| shown.contains(rule)) {
-            return Ok(());
+        let (hook, target) = match &shaper.place {
+            // Everything is limited, what is to be exempt too.
+            Place::Root => return self.rules_differ(0, subnets.rules(self.direction, 0).len()),
+            Place::Class => (Hook::Root, Rule::CLASS),
+            Place::Ifb(Way::Rules) => (hook(self.direction), shaper.link.index),
+            Place::Ifb(Way::Chain(_)) => return self.compare_chain(subnets),
+        };
+        let shown = self.kernel.host.rules(self.host_end.index, hook)?;
+        let want = subnets.rules(self.direction, target);
+        if redirection::are_for(&shown, &want) { Ok(()) } else { self.rules_differ(shown.len(), want.len()) }
+    }
+
+    fn compare_chain(&mut self, subnets: &Subnets) -> Result<()> {
+        let shown = redirection::subnets(self.kernel, self.host_end, self.direction)?;
+        let number = |subnets: &Subnets| match subnets {
+            Subnets::All => 0,
+            Subnets::Only(subnets) | Subnets::AllBut(subnets) => subnets.len(),
+        };
+        let want = Subnets::from(subnets.traffic().normalised());
+        match shown {
+            // The look at the chain says it better.
+            None => Ok(()),
+            Some(shown) if shown == want => Ok(()),
+            Some(shown) => self.rules_differ(number(&shown), number(&want)),
         }
+    }
+
+    fn rules_differ(&self, shown: usize, want: usize) -> Result<()> {
         Err(Error::RulesDiffer {
             direction: self.direction.as_str(),
             host_end: self.host_end.name.clone(),
-            shown: shown.len(),
-            want: want.len(),
+            shown,
+            want,
         })
     }
 

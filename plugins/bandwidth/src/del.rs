@@ -7,6 +7,8 @@ use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::ifb;
+use crate::kernel::Kernel;
+use crate::redirection;
 use crate::release::{delete_filter, release};
 
 /// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device. Every step
@@ -22,13 +24,17 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     let mut doomed = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
     let pair = find_pair(request, &mut host, &doomed).unwrap_or_else(|error| keep(&mut errors, error));
+    let mut kernel = Kernel::new(&mut host);
     let is_ours = |link: &Link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
     if let Some(pair) = pair.as_ref().filter(|pair| !is_ours(pair)) {
-        let made_live = devices_made_live(&mut host, pair);
+        let made_live = devices_made_live(kernel.host, pair);
         doomed.extend(made_live.unwrap_or_else(|error| keep(&mut errors, error)));
-        errors.extend(release(&mut host, pair, &doomed, Some(&attachment)));
+        errors.extend(release(&mut kernel, pair, &doomed, Some(&attachment)));
     }
     if !doomed.is_empty() {
+        // Packets must not go to a device that is gone. That chains are freed is waited for when `kernel` goes, last.
+        let names = doomed.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
+        errors.extend(redirection::remove_chains(&mut kernel, names, &doomed).err());
         let pair = pair.filter(is_ours);
         // Closing this socket waits for the entry's grace period, so that comes last.
         let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
@@ -36,7 +42,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
         indices.sort_unstable();
         indices.dedup();
-        errors.extend(host.delete_links(&indices).err().map(Error::from));
+        errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
     }
     Error::of_all(errors)
 }
@@ -69,13 +75,14 @@ pub(crate) fn undo_add(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     let ifbs = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
     let pair = find_pair(request, &mut host, &ifbs).unwrap_or_else(|error| keep(&mut errors, error));
+    let mut kernel = Kernel::new(&mut host);
     if let Some(pair) = pair {
-        errors.extend(release(&mut host, &pair, &ifbs, Some(&attachment)));
-        errors.extend(delete_filter(&mut host, &pair).err());
+        errors.extend(release(&mut kernel, &pair, &ifbs, Some(&attachment)));
+        errors.extend(delete_filter(kernel.host, &pair).err());
     }
     if !ifbs.is_empty() {
         let indices: Vec<u32> = ifbs.iter().map(|link| link.index).collect();
-        errors.extend(host.delete_links(&indices).err().map(Error::from));
+        errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
     }
     Error::of_all(errors)
 }

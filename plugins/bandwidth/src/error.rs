@@ -3,6 +3,7 @@
 use cni::{Failure, code};
 use linux::Feature;
 
+use crate::effect::NotInEffect;
 use crate::quantity::RateError;
 
 /// Result of a verb.
@@ -109,16 +110,6 @@ pub enum Error {
         /// The kernel's driver.
         kind: String,
     },
-    /// Somebody else shapes the interface.
-    #[error(
-        "{interface} already has a root qdisc of somebody else ({kind}), which is not replaced; remove it, or limit the pod with it"
-    )]
-    OtherRoot {
-        /// The host's end.
-        interface: String,
-        /// Kind of the qdisc that is there.
-        kind: String,
-    },
     /// The other end of the veth pair is somewhere else.
     #[error(
         "cannot shape {interface} in network namespace {netns}: the other end of its veth pair is not in the host's network namespace"
@@ -201,7 +192,7 @@ pub enum Error {
     },
     /// CHECK: a direction without a limit goes to a device that is not there any more.
     #[error(
-        "{direction} of {host_end} is dropped: the ifb device that its filters redirect to is gone; `weir limit {host_end} --{direction} none` removes the filters"
+        "{direction} of {host_end} is dropped: the ifb device that its packets are led to is gone; `weir limit {host_end} --{direction} none` frees them"
     )]
     DeadEnd {
         /// `ingress` or `egress`.
@@ -210,7 +201,7 @@ pub enum Error {
         host_end: String,
     },
     /// CHECK: packets do not go through the device that shapes them.
-    #[error("{direction} of {host_end} is not shaped: no filter redirects it to {ifb}")]
+    #[error("{direction} of {host_end} is not shaped: nothing leads its packets to {ifb}")]
     NoRedirect {
         /// `ingress` or `egress`.
         direction: &'static str,
@@ -219,16 +210,26 @@ pub enum Error {
         /// The ifb.
         ifb: String,
     },
+    /// CHECK: the filter is there, but packets need not go through it.
+    #[error("{direction} of {host_end} is not limited as it should be: {fault}")]
+    NotInEffect {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The host's end.
+        host_end: String,
+        /// Why.
+        fault: NotInEffect,
+    },
     /// CHECK: other traffic is exempt than the config says.
     #[error(
-        "{direction} of {host_end} is shaped differently: its {shown} filters are not the {want} that shapedSubnets or unshapedSubnets ask for"
+        "{direction} of {host_end} is shaped differently: its {shown} rules are not the {want} that shapedSubnets or unshapedSubnets ask for"
     )]
     RulesDiffer {
         /// `ingress` or `egress`.
         direction: &'static str,
         /// The host's end.
         host_end: String,
-        /// How many filters of ours there are.
+        /// How many rules there are.
         shown: usize,
         /// How many ADD would make.
         want: usize,
@@ -318,7 +319,6 @@ impl From<Error> for Failure {
             | Error::NotVeth { .. }
             | Error::NoHostEnd { .. }
             | Error::OtherAttachment { .. }
-            | Error::OtherRoot { .. }
             | Error::NotShaped { .. }
             | Error::Differs { .. }
             | Error::BurstBelowPacket { .. }
@@ -326,6 +326,7 @@ impl From<Error> for Failure {
             | Error::IfbDown { .. }
             | Error::DeadEnd { .. }
             | Error::NoRedirect { .. }
+            | Error::NotInEffect { .. }
             | Error::RulesDiffer { .. }
             | Error::StillShaped { .. }
             | Error::NoPlaceForRecord { .. }

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use cni::{Attachment, Request, ValidAttachment};
-use linux::{Hook, Link, NamespaceNumber, Rtnetlink};
+use linux::{Link, NamespaceNumber, Rtnetlink};
 use serde::Deserialize;
 
+use crate::direction::Direction;
 use crate::error::{Error, Result};
+use crate::kernel::Kernel;
 use crate::release::release;
-use crate::{ifb, record};
+use crate::{ifb, record, redirection};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -35,9 +37,10 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
         }
     }
     let pairs = host.links_of_kind("veth")?;
-    let mut leading = if ifbs.is_empty() { HashMap::new() } else { leading_pairs(&mut host, &pairs)? };
-    let mut collection = Collection::new(host, config.gc_removes_running);
-    let mut errors = Vec::new();
+    let mut kernel = Kernel::new(&mut host);
+    let mut leading = if ifbs.is_empty() { HashMap::new() } else { leading_pairs(&mut kernel, &pairs)? };
+    let mut errors = redirection::collect_chains(&mut kernel)?;
+    let mut collection = Collection::new(kernel, config.gc_removes_running);
     for ifb in ifbs {
         let pairs = leading.remove(&ifb.index).unwrap_or_default();
         errors.extend(collection.collect(&ifb, &pairs).unwrap_or_else(|error| vec![error]));
@@ -72,11 +75,11 @@ fn may_be_stale(ifb: &Link, network: &str, valid: &[ValidAttachment]) -> bool {
 }
 
 /// For each device those of the veth `pairs` that send packets to it.
-fn leading_pairs<'a>(host: &mut Rtnetlink, pairs: &'a [Link]) -> Result<HashMap<u32, Vec<&'a Link>>> {
+fn leading_pairs<'a>(kernel: &mut Kernel<'_>, pairs: &'a [Link]) -> Result<HashMap<u32, Vec<&'a Link>>> {
     let mut leading = HashMap::<u32, Vec<&Link>>::new();
     for pair in pairs {
-        for hook in [Hook::Ingress, Hook::Egress] {
-            for device in host.redirects(pair.index, hook)? {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            for (device, _) in redirection::targets(kernel, pair, direction)? {
                 leading.entry(device).or_default().push(pair);
             }
         }
@@ -85,8 +88,8 @@ fn leading_pairs<'a>(host: &mut Rtnetlink, pairs: &'a [Link]) -> Result<HashMap<
 }
 
 /// What goes, one by one.
-struct Collection {
-    host: Rtnetlink,
+struct Collection<'k> {
+    kernel: Kernel<'k>,
     removes_running: bool,
     /// The namespaces in which processes live, once that was asked.
     inhabited: Option<HashSet<NamespaceNumber>>,
@@ -94,16 +97,16 @@ struct Collection {
     spared: HashSet<u32>,
 }
 
-impl Collection {
-    fn new(host: Rtnetlink, removes_running: bool) -> Self {
-        Self { host, removes_running, inhabited: None, spared: HashSet::new() }
+impl<'k> Collection<'k> {
+    fn new(kernel: Kernel<'k>, removes_running: bool) -> Self {
+        Self { kernel, removes_running, inhabited: None, spared: HashSet::new() }
     }
 
     /// Removes a device, after what leads there. Returns what the kernel refused.
     fn collect(&mut self, ifb: &Link, pairs: &[&Link]) -> Result<Vec<Error>> {
         let owner = record::attachment(ifb);
         let is_references = owner.is_none() && !ifb.is_unfinished();
-        if is_references && (!pairs.is_empty() || !had_a_pair(&mut self.host, ifb)?) {
+        if is_references && (!pairs.is_empty() || !had_a_pair(self.kernel.host, ifb)?) {
             return Ok(Vec::new());
         }
         for pair in pairs {
@@ -113,11 +116,11 @@ impl Collection {
         }
         let mut errors = Vec::new();
         for pair in pairs {
-            errors.extend(release(&mut self.host, pair, std::slice::from_ref(ifb), owner.as_ref()));
+            errors.extend(release(&mut self.kernel, pair, std::slice::from_ref(ifb), owner.as_ref()));
         }
         // Packets must not go to a device that is gone.
         if errors.is_empty() {
-            errors.extend(self.host.delete_link(ifb.index).err().map(Error::from));
+            errors.extend(self.kernel.host.delete_link(ifb.index).err().map(Error::from));
         }
         Ok(errors)
     }
@@ -128,7 +131,7 @@ impl Collection {
         if self.spares(pair, owner.as_ref())? {
             return Ok(Vec::new());
         }
-        Ok(release(&mut self.host, pair, &[], owner.as_ref()))
+        Ok(release(&mut self.kernel, pair, &[], owner.as_ref()))
     }
 
     /// Whether a pair leads to a namespace in which processes live, and that counts. Says so once.
@@ -138,7 +141,7 @@ impl Collection {
         }
         let inhabited = match self.inhabited.take() {
             Some(inhabited) => inhabited,
-            None => self.host.inhabited_namespaces()?,
+            None => self.kernel.host.inhabited_namespaces()?,
         };
         let is_running = pair.leads_into(&inhabited);
         self.inhabited = Some(inhabited);

@@ -8,8 +8,8 @@ use linux::{Link, Mac, Namespace, Rtnetlink};
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
-use crate::record;
-use crate::subnets::hook;
+use crate::kernel::Kernel;
+use crate::{record, redirection};
 
 const VETH: &str = "veth";
 
@@ -91,10 +91,11 @@ pub(crate) fn search(host: &mut Rtnetlink, attachment: &Attachment, ifbs: &[Link
             None => silent.push(host_end),
         }
     }
+    let mut kernel = Kernel::new(host);
     for host_end in silent.into_iter().filter(|_| !ifbs.is_empty()) {
         for direction in [Direction::Ingress, Direction::Egress] {
-            let redirects = host.redirects(host_end.index, hook(direction))?;
-            if redirects.iter().any(|to| ifbs.iter().any(|ifb| ifb.index == *to)) {
+            let targets = redirection::targets(&mut kernel, &host_end, direction)?;
+            if targets.iter().any(|(to, _)| ifbs.iter().any(|ifb| ifb.index == *to)) {
                 return Ok(Some(Pair { host_end, pod_end: None }));
             }
         }

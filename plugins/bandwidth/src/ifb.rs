@@ -22,6 +22,9 @@ const PREFIX: &str = "bwp";
 const NAME_MAX: usize = 15;
 /// No interface's name has a slash: the hash is nobody else's.
 const INGRESS: &str = "/ingress";
+/// Notes of a device's alias.
+const TO_POD: &str = "direction=ingress";
+const HOST: &str = "host=";
 
 /// The names that an attachment's devices can have: two for what the pod sends, the reference's first, and one
 /// for what it receives.
@@ -150,26 +153,38 @@ pub(crate) fn claim_name(
     Ok(free.or(candidates.into_iter().next_back()).unwrap_or_default())
 }
 
-/// The alias of a device.
-pub(crate) fn alias(attachment: &Attachment, direction: Direction) -> String {
-    match note(direction) {
+/// The alias of a device for packets of the pair with this end.
+pub(crate) fn alias(attachment: &Attachment, host_end: &Link, direction: Direction) -> String {
+    match note(host_end, direction).as_str() {
         "" => attachment.to_string(),
         note => attachment.with_notes(note),
     }
 }
 
-/// What the alias of a device tells beside its attachment.
-pub(crate) fn note(direction: Direction) -> &'static str {
+/// What the alias of a device tells beside its attachment: for what the pod sends, the pair whose packets are led
+/// there, by which DEL finds the chain that leads them when the pair is gone.
+pub(crate) fn note(host_end: &Link, direction: Direction) -> String {
     match direction {
-        Direction::Ingress => "direction=ingress",
-        Direction::Egress => "",
+        Direction::Ingress => TO_POD.to_owned(),
+        Direction::Egress if is_plain(&host_end.name) => format!("{HOST}{}", host_end.name),
+        Direction::Egress => String::new(),
     }
+}
+
+/// The host's end of the pair whose packets are led to a device, as its alias tells.
+pub(crate) fn host_end(ifb: &Link) -> Option<&str> {
+    record::notes(ifb.alias.as_deref()?).split(' ').find_map(|note| note.strip_prefix(HOST))
+}
+
+/// The kernel allows an interface's name more than an alias may show.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether a device of an attachment is the one for this direction.
 pub(crate) fn is_for(ifb: &Link, direction: Direction) -> bool {
     let notes = ifb.alias.as_deref().map(record::notes).unwrap_or_default();
-    let to_pod = notes.split(' ').any(|pair| pair == note(Direction::Ingress));
+    let to_pod = notes.split(' ').any(|pair| pair == TO_POD);
     to_pod == (direction == Direction::Ingress)
 }
 

@@ -2,7 +2,7 @@
 //! end of a veth pair.
 //!
 //! What goes *to* the pod (`ingressRate`) is shaped where it leaves the host's end of the pair. What comes
-//! *from* the pod (`egressRate`) arrives there; a filter sends it through an ifb device, where it is shaped.
+//! *from* the pod (`egressRate`) arrives there and is led through an ifb device, where it is shaped.
 //! `shaping` turns rate and burst into the kernel's numbers, and `burst`
 //! knows the bursts by which runtimes say that nobody chose one.
 //!
@@ -16,20 +16,25 @@ mod choice;
 mod config;
 mod del;
 mod direction;
+mod effect;
 mod error;
 mod gc;
 mod host_end;
 mod ifb;
+mod kernel;
+mod layout;
 mod limit_range;
 mod live;
 mod quantity;
 mod record;
+mod redirection;
 mod release;
 mod shaper;
 mod shaping;
 mod status;
 mod subnets;
 
+pub use effect::NotInEffect;
 pub use error::{Error, Result};
 pub use live::{Change, Known, Pair, ShapedDirection, change, pairs};
 pub use quantity::{QuantityError, RateError, quantity, rate};

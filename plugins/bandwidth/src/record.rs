@@ -180,7 +180,7 @@ pub(crate) fn alias(
             interface: host_end.name.clone(),
             alias: host_end.alias.clone().unwrap_or_default(),
         })?;
-        let notes = format!("{} {notes}", ifb::note(direction)).trim().to_owned();
+        let notes = format!("{} {notes}", ifb::note(host_end, direction)).trim().to_owned();
         text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes)
     };
     // The kernel would cut it off, and the last number would be another one.
@@ -203,6 +203,9 @@ fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String
 fn fitted(mut alias: String) -> String {
     if let Some(at) = alias.find(POD).filter(|_| alias.len() > Attachment::ALIAS_MAX) {
         let end = alias.floor_char_boundary(Attachment::ALIAS_MAX - Attachment::CUT.len_utf8());
+        // Not in the middle of a character that is escaped byte by byte, such as that of an earlier cut.
+        let whole = alias[..end].trim_end_matches(|c: char| c.is_ascii_hexdigit() || c == '%');
+        let end = if alias[whole.len()..end].contains('%') { whole.len() } else { end };
         alias.truncate(end.max(at));
         if end > at + POD.len() {
             alias.push(Attachment::CUT);
@@ -286,6 +289,14 @@ mod tests {
             let alias = text(SHAPED, Some(&long), &notes);
             assert!(alias.len() <= Attachment::ALIAS_MAX && alias.contains(&notes), "{alias}");
             assert!(alias.contains("pod=p") && alias.ends_with('…'), "{alias}");
+        }
+        // Cut again, where an earlier cut is.
+        for length in 1..150 {
+            let cut = format!("shop/{}…", "w".repeat(length));
+            let again = Attachment { pod: Some(cut.clone()), container_id: "c".repeat(64), ..web() };
+            let alias = text(MADE, Some(&again), &notes);
+            let read = Attachment::parse(&alias).unwrap().pod.unwrap();
+            assert!(cut.starts_with(read.trim_end_matches('…')) && read.ends_with('…'), "{alias}");
         }
     }
 

@@ -5,8 +5,10 @@ use linux::{Link, Rtnetlink};
 
 use crate::direction::Direction;
 use crate::error::Error;
+use crate::kernel::Kernel;
 use crate::record;
-use crate::subnets::hook;
+use crate::redirection::{self, Way};
+use crate::shaper::Root;
 
 /// Takes from `pair` what leads to `ifbs`, which are about to go, and to devices that are gone: packets that are sent
 /// there are lost. What an earlier ADD for `attachment` put at the pair itself goes too.
@@ -14,42 +16,52 @@ use crate::subnets::hook;
 /// Every step is tried. The alias goes last, and only when nothing is left that it has to find. Returns what the kernel
 /// refused.
 pub(crate) fn release(
-    host: &mut Rtnetlink,
+    kernel: &mut Kernel<'_>,
     pair: &Link,
     ifbs: &[Link],
     attachment: Option<&Attachment>,
 ) -> Vec<Error> {
     let mut errors = Vec::new();
+    let mut had_rules = false;
     for direction in [Direction::Ingress, Direction::Egress] {
-        errors.extend(delete_dead_rules(host, pair, ifbs, direction).err());
+        match lead_nowhere(kernel, pair, ifbs, direction) {
+            Ok(by_rules) => had_rules |= by_rules,
+            Err(error) => errors.push(error),
+        }
+    }
+    // A hook that others use stays.
+    if had_rules {
+        errors.extend(kernel.host.delete_unused_hook(pair.index).err().map(Error::from));
     }
     let owner = record::attachment(pair);
     let is_anothers = owner.zip(attachment).is_some_and(|(owner, attachment)| !owner.is_same(attachment));
     if record::is_only_shaped(pair) && !is_anothers {
-        errors.extend(delete_filter(host, pair).err());
+        errors.extend(delete_filter(kernel.host, pair).err());
         if errors.is_empty() {
-            errors.extend(host.set_alias(pair.index, "").err().map(Error::from));
+            errors.extend(kernel.host.set_alias(pair.index, "").err().map(Error::from));
         }
     }
     errors
 }
 
-fn delete_dead_rules(
-    host: &mut Rtnetlink,
+/// Tells whether filters of traffic control led there.
+fn lead_nowhere(
+    kernel: &mut Kernel<'_>,
     pair: &Link,
     ifbs: &[Link],
     direction: Direction,
-) -> Result<(), Error> {
-    let redirects = host.redirects(pair.index, hook(direction))?;
-    if redirects.iter().any(|to| *to == 0 || ifbs.iter().any(|ifb| ifb.index == *to)) {
-        host.delete_rules(pair.index, hook(direction))?;
+) -> Result<bool, Error> {
+    let targets = redirection::targets(kernel, pair, direction)?;
+    if !targets.iter().any(|(to, _)| *to == 0 || ifbs.iter().any(|ifb| ifb.index == *to)) {
+        return Ok(false);
     }
-    Ok(())
+    redirection::stop(kernel, pair, direction)?;
+    Ok(targets.iter().any(|(_, way)| *way == Way::Rules))
 }
 
-/// Takes the token bucket filter from the host's end, if there is one.
+/// Takes the token bucket filter from the host's end, if there is one, with its classes.
 pub(crate) fn delete_filter(host: &mut Rtnetlink, pair: &Link) -> Result<(), Error> {
-    if host.root_qdisc(pair.index)?.is_some_and(|qdisc| qdisc.tbf.is_some()) {
+    if matches!(Root::of(host, pair)?, Root::Filter(_) | Root::Classes(_)) {
         host.delete_root_qdisc(pair.index)?;
     }
     Ok(())

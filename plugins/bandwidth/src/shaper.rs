@@ -1,17 +1,17 @@
-//! Where the filter of a direction sits: at the root of the host's end, or at that of an ifb to which rules at
-//! one of its hooks send packets.
+//! Where the filter of a direction sits: at the root of the host's end, in a class of its root, or at the root of an
+//! ifb that packets are led to.
 
-use cni::Attachment;
-use linux::{Change, Ifb, Link, Mac, Qdisc, Rtnetlink, Rule, Tbf};
+use linux::{Link, Qdisc, Rtnetlink, Tbf};
 
 use crate::burst::Burst;
 use crate::choice::Choice;
 use crate::config::Limit;
 use crate::direction::Direction;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ifb;
+use crate::kernel::Kernel;
+use crate::redirection::{self, Way};
 use crate::shaping;
-use crate::subnets::hook;
 
 /// A token bucket filter that packets of one direction go through.
 #[derive(Debug, Clone)]
@@ -22,14 +22,51 @@ pub(crate) struct Shaper {
     pub qdisc: Qdisc,
     /// Its numbers.
     pub tbf: Tbf,
-    /// Whether the link is an ifb, and not the host's end itself.
-    pub at_ifb: bool,
+    /// Where it sits, and how packets come there.
+    pub place: Place,
+}
+
+/// Where a filter sits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the root of the host's end: everything passes it.
+    Root,
+    /// In a class at the root of the host's end, past which exempt packets go.
+    Class,
+    /// At the root of an ifb.
+    Ifb(Way),
 }
 
 impl Shaper {
-    fn at(host: &mut Rtnetlink, link: Link, at_ifb: bool) -> Result<Option<Self>> {
-        let Some(qdisc) = host.root_qdisc(link.index)? else { return Ok(None) };
-        Ok(qdisc.tbf.map(|tbf| Self { link, qdisc, tbf, at_ifb }))
+    fn of(link: Link, qdisc: Option<Qdisc>, place: Place) -> Option<Self> {
+        let qdisc = qdisc?;
+        Some(Self { tbf: qdisc.tbf?, link, qdisc, place })
+    }
+
+    /// The filter of an ifb, however packets come there, unless it is open.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn at_ifb_of(host: &mut Rtnetlink, ifb: Link) -> Result<Option<Self>> {
+        let qdisc = host.root_qdisc(ifb.index)?;
+        let shaper = Self::of(ifb, qdisc, Place::Ifb(Way::Rules));
+        Ok(shaper.filter(|shaper| !shaper.tbf.is_open()))
+    }
+
+    /// Whether the link is an ifb, and not the host's end itself.
+    pub fn at_ifb(&self) -> bool {
+        matches!(self.place, Place::Ifb(_))
+    }
+
+    /// What the kernel shows of the qdisc now.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn now(&self, host: &mut Rtnetlink) -> Result<Option<Qdisc>> {
+        Ok(match self.place {
+            Place::Class => host.class_qdisc(self.link.index)?,
+            Place::Root | Place::Ifb(_) => host.root_qdisc(self.link.index)?,
+        })
     }
 }
 
@@ -37,28 +74,63 @@ impl Shaper {
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn find(host: &mut Rtnetlink, host_end: &Link, direction: Direction) -> Result<Option<Shaper>> {
-    let root = match direction {
-        Direction::Ingress => Shaper::at(host, host_end.clone(), false)?,
+pub(crate) fn find(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction) -> Result<Option<Shaper>> {
+    let at_host_end = match direction {
+        Direction::Ingress => at_host_end(kernel.host, host_end)?,
         Direction::Egress => None,
     };
-    if root.as_ref().is_some_and(|shaper| !shaper.tbf.is_open()) {
-        return Ok(root);
+    if at_host_end.as_ref().is_some_and(|shaper| !shaper.tbf.is_open()) {
+        return Ok(at_host_end);
     }
-    for to in host.redirects(host_end.index, hook(direction))? {
-        let Some(link) = host.link_by_index(to)?.filter(|link| link.is(ifb::KIND)) else { continue };
-        if let Some(shaper) = Shaper::at(host, link, true)? {
+    for (to, way) in redirection::targets(kernel, host_end, direction)? {
+        let Some(link) = kernel.host.link_by_index(to)?.filter(|link| link.is(ifb::KIND)) else { continue };
+        let qdisc = kernel.host.root_qdisc(link.index)?;
+        if let Some(shaper) = Shaper::of(link, qdisc, Place::Ifb(way)) {
             return Ok(Some(shaper));
         }
     }
-    Ok(root)
+    Ok(at_host_end)
 }
 
-/// What [`make_ifb`] made.
-pub(crate) struct Made {
-    pub ifb: Link,
-    /// Whether the host's end had no hook before.
-    pub made_hook: bool,
+fn at_host_end(host: &mut Rtnetlink, host_end: &Link) -> Result<Option<Shaper>> {
+    let (qdisc, place) = match Root::of(host, host_end)? {
+        Root::Filter(qdisc) => (qdisc, Place::Root),
+        Root::Classes(qdisc) => (qdisc, Place::Class),
+        Root::Free | Root::Other => return Ok(None),
+    };
+    Ok(Shaper::of(host_end.clone(), Some(qdisc), place))
+}
+
+/// The root qdisc of a link.
+#[derive(Clone)]
+pub(crate) enum Root {
+    /// The kernel's own.
+    Free,
+    /// A token bucket filter, whoever made it.
+    Filter(Qdisc),
+    /// Classes that weir made; with the filter in the one for limited packets.
+    Classes(Qdisc),
+    /// Another one.
+    Other,
+}
+
+impl Root {
+    /// Looks at the root of a link. What the kernel put there itself has no handle.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn of(host: &mut Rtnetlink, link: &Link) -> Result<Self> {
+        let Some(qdisc) = host.root_qdisc(link.index)?.filter(|qdisc| qdisc.handle != 0) else {
+            return Ok(Self::Free);
+        };
+        if qdisc.tbf.is_some() {
+            return Ok(Self::Filter(qdisc));
+        }
+        Ok(match host.class_qdisc(link.index)? {
+            Some(leaf) => Self::Classes(leaf),
+            None => Self::Other,
+        })
+    }
 }
 
 /// The filter's numbers; says on standard error when a burst that was chosen cannot be had, or keeps the rate from being
@@ -85,79 +157,4 @@ pub(crate) fn numbers(direction: Direction, limit: &Limit, mtu: u32, choice: &Ch
         }
     }
     tbf
-}
-
-/// Makes an ifb, shapes it, and only then sends packets of the direction through it, by the `rules` for a device
-/// with that index: none of them is lost. The device is unfinished until the caller says [`Change::finish`].
-///
-/// # Errors
-/// What the kernel says; then nothing of it is left.
-pub(crate) fn make_ifb(
-    host: &mut Rtnetlink,
-    host_end: &Link,
-    attachment: Option<&Attachment>,
-    direction: Direction,
-    tbf: &Tbf,
-    rules: impl FnOnce(u32) -> Vec<Rule>,
-) -> Result<Made> {
-    let name = ifb::claim_name(host, host_end, attachment, direction)?;
-    let mac = attachment.map_or_else(Mac::random, |attachment| ifb::mac(attachment, direction));
-    let created = host.create_ifb(&Ifb { name: &name, mac, mtu: host_end.mtu });
-    let mut ifb = created.inspect_err(|_| undo(delete_unfinished(host, &name)))?;
-    ifb.alias = attachment.map(|attachment| ifb::alias(attachment, direction));
-    let mut changes: Vec<Change> =
-        ifb.alias.iter().map(|alias| Change::set_alias(ifb.index, alias)).collect();
-    changes.extend([
-        Change::set_root_tbf(ifb.index, tbf),
-        Change::without_link_local_address(ifb.index),
-        Change::set_up(ifb.index),
-    ]);
-    let shaped =
-        host.make(&changes).and_then(|()| host.set_rules(host_end.index, hook(direction), &rules(ifb.index)));
-    match shaped {
-        Ok(made_hook) => Ok(Made { ifb, made_hook }),
-        Err(error) => {
-            undo(host.delete_link(ifb.index));
-            Err(error.into())
-        }
-    }
-}
-
-/// Whether the root of the host's end is free for a filter: what somebody else put there is not replaced. What
-/// the kernel put there itself has no handle. Returns the filter that is there already.
-///
-/// # Errors
-/// [`Error::OtherRoot`]; what the kernel says.
-pub(crate) fn refuse_other_root(host: &mut Rtnetlink, host_end: &Link) -> Result<Option<Tbf>> {
-    match host.root_qdisc(host_end.index)? {
-        Some(qdisc) if qdisc.handle != 0 && qdisc.tbf.is_none() => {
-            Err(Error::OtherRoot { interface: host_end.name.clone(), kind: qdisc.kind })
-        }
-        found => Ok(found.and_then(|qdisc| qdisc.tbf)),
-    }
-}
-
-/// Removes the device that this process makes, if there is one: the kernel may have created it although its answer was
-/// lost.
-fn delete_unfinished(host: &mut Rtnetlink, name: &str) -> linux::Result<()> {
-    match host.link_by_name(name)? {
-        Some(link) if host.is_maker_of(&link) => host.delete_link(link.index),
-        _ => Ok(()),
-    }
-}
-
-/// Removes what [`make_ifb`] made.
-pub(crate) fn undo_ifb(host: &mut Rtnetlink, host_end: &Link, direction: Direction, made: &Made) {
-    undo(host.delete_rules(host_end.index, hook(direction)));
-    if made.made_hook {
-        undo(host.delete_unused_hook(host_end.index));
-    }
-    undo(host.delete_link(made.ifb.index));
-}
-
-/// The first error is the one that a runtime is told; what cannot be undone is for the log.
-pub(crate) fn undo(outcome: linux::Result<()>) {
-    if let Err(error) = outcome {
-        cni::note(format_args!("bandwidth: undoing what failed: {error}"));
-    }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::{IpNetwork, IpNetworkError};
-use linux::{End, Hook, Rule};
+use linux::{End, Hook, Rule, Traffic};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -56,7 +56,8 @@ impl Subnets {
         }
     }
 
-    /// The rules at [`hook`] of the host's end that send what is to be shaped to the device `ifb`.
+    /// The rules that send what is to be shaped to the device `ifb`, whether or not a frame has a VLAN tag; one with
+    /// several is shaped. At the root of the host's end, to [`Rule::CLASS`].
     pub(crate) fn rules(&self, direction: Direction, ifb: u32) -> Vec<Rule> {
         let end = match direction {
             Direction::Ingress => End::Source,
@@ -67,13 +68,48 @@ impl Subnets {
             Self::Only(subnets) => (subnets, Some(ifb)),
             Self::AllBut(subnets) => (subnets, None),
         };
-        let mut rules = vec![Rule::arp_passes()];
-        rules.extend(Rule::neighbour_discovery_passes());
-        rules.extend(subnets.iter().map(|subnet| Rule::subnet(*subnet, end, to)));
-        if to.is_none() {
-            rules.push(Rule::everything(ifb));
+        let mut untagged = vec![Rule::arp_passes()];
+        untagged.extend(Rule::neighbour_discovery_passes());
+        untagged.extend(subnets.iter().map(|subnet| Rule::subnet(*subnet, end, to)));
+        let mut rules: Vec<Rule> = untagged.iter().flat_map(Rule::behind_tags).collect();
+        rules.extend(untagged);
+        match to {
+            Some(ifb) => rules.extend(Rule::several_tags(ifb)),
+            None => rules.push(Rule::everything(ifb)),
         }
         rules
+    }
+
+    /// What [`Subnets::rules`] were made of, by an earlier weir too; none when there are none that lead anywhere.
+    pub(crate) fn of_rules(rules: &[Rule]) -> Option<Self> {
+        let subnets = |limited: bool| -> Vec<IpNetwork> {
+            let chosen = rules.iter().filter(|rule| rule.target().is_some() == limited);
+            chosen.filter_map(Rule::addresses).collect()
+        };
+        if rules.iter().any(Rule::is_everything) {
+            let exempt = subnets(false);
+            return Some(if exempt.is_empty() { Self::All } else { Self::AllBut(exempt) });
+        }
+        Some(Self::Only(subnets(true))).filter(|only| *only != Self::Only(Vec::new()))
+    }
+
+    /// The same for a chain of nf_tables.
+    pub(crate) fn traffic(&self) -> Traffic {
+        match self {
+            Self::All => Traffic::All,
+            Self::Only(subnets) => Traffic::Only(subnets.clone()),
+            Self::AllBut(subnets) => Traffic::AllBut(subnets.clone()),
+        }
+    }
+}
+
+impl From<Traffic> for Subnets {
+    fn from(traffic: Traffic) -> Self {
+        match traffic {
+            Traffic::All => Self::All,
+            Traffic::Only(subnets) => Self::Only(subnets),
+            Traffic::AllBut(subnets) => Self::AllBut(subnets),
+        }
     }
 }
 
@@ -152,9 +188,29 @@ mod tests {
             subnets.rules(Direction::Egress, 7).iter().map(Rule::target).collect()
         };
         assert_eq!(targets(Subnets::All), [Some(7)]);
-        let only = Subnets::from_keys(&subnets, &[]).unwrap();
-        assert_eq!(targets(only), [None, None, None, None, Some(7)]);
-        let all_but = Subnets::from_keys(&[], &subnets).unwrap();
-        assert_eq!(targets(all_but), [None, None, None, None, None, Some(7)]);
+        // ARP, neighbour discovery and the subnet; first behind tags of two protocols.
+        let only = targets(Subnets::from_keys(&subnets, &[]).unwrap());
+        assert_eq!(only[..10], [&[None; 8][..], &[Some(7); 2]].concat());
+        assert_eq!(only[10..], [&[None; 4][..], &[Some(7)], &[Some(7); 4]].concat());
+        let all_but = targets(Subnets::from_keys(&[], &subnets).unwrap());
+        assert_eq!(all_but, [&[None; 15][..], &[Some(7)]].concat());
+    }
+
+    #[test]
+    fn rules_tell_what_they_were_made_of() {
+        let subnets = list(&["10.0.0.0/8", "192.168.7.9/32", "0.0.0.0/0", "fd00:1:2::/44", "::/0"]);
+        for wanted in [
+            Subnets::All,
+            Subnets::from_keys(&subnets, &[]).unwrap(),
+            Subnets::from_keys(&[], &subnets).unwrap(),
+        ] {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let rules = wanted.rules(direction, 7);
+                assert_eq!(Subnets::of_rules(&rules).unwrap(), wanted);
+                let earlier: Vec<Rule> = rules.into_iter().filter(|rule| !rule.is_about_tags()).collect();
+                assert_eq!(Subnets::of_rules(&earlier).unwrap(), wanted);
+            }
+        }
+        assert_eq!(Subnets::of_rules(&[]), None);
     }
 }

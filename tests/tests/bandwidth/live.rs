@@ -39,31 +39,40 @@ fn remember(setting: &Setting, list: &Value) {
     std::fs::write("/var/lib/cni/results/pods-c1-eth0", cached.to_string()).unwrap();
 }
 
-/// Preference and match of each rule at both hooks.
+/// What is limited: the rules in the chain for what the pod sends, preference and match of those for what it receives.
 fn rules(setting: &Setting) -> [String; 2] {
-    ["ingress", "egress"].map(|hook| {
-        let shown = tests::shell(&format!("tc filter show dev {} {hook}", setting.host_end()));
-        let says = |line: &&str| line.contains("match ") || line.contains("key ht");
-        let without_table = |line: &str| line.split(" u32 ").next().unwrap().trim().to_owned() + "\n";
-        shown.lines().filter(says).map(without_table).collect()
-    })
+    let chain = tests::shell(&format!("nft list chain netdev weir {}", setting.host_end()));
+    let chain = chain.lines().filter(|line| line.contains("accept comment") || line.contains(" fwd to "));
+    let shown = tests::shell(&format!("tc filter show dev {} parent 1:", setting.host_end()));
+    let says = |line: &&str| line.contains("match ") || line.contains("key ht");
+    let without_table = |line: &str| line.split(" u32 ").next().unwrap().trim().to_owned() + "\n";
+    let without_device = |line: &str| line.split(" fwd to ").next().unwrap().trim().to_owned() + "\n";
+    [chain.map(without_device).collect(), shown.lines().filter(says).map(without_table).collect()]
 }
 
-fn tc(setting: &Setting, command: &str) {
-    tests::shell(&format!("tc filter {}", command.replace("VETH", &setting.host_end())));
+fn remove(setting: &Setting, command: &str) {
+    tests::shell(&command.replace("VETH", &setting.host_end()));
 }
+
+/// Removes all that leads packets to a limit, and the limit of what the pod receives.
+const REMOVE_ALL: &str = "nft delete chain netdev weir VETH; tc qdisc del dev VETH root";
 
 #[test]
 fn a_rule_that_somebody_deleted_after_a_live_change_is_missed_by_check() {
     for list in lists() {
-        for removal in ["del dev VETH ingress pref 61437", "del dev VETH egress pref 61429"] {
+        for removal in [
+            "nft delete rule netdev weir VETH handle \
+             $(nft -a list chain netdev weir VETH | sed -n 's/.*icmp.*handle //p')",
+            "tc filter del dev VETH parent 1: pref 61437",
+        ] {
             let setting = Setting::new();
             setting.shape(keys(&list));
             limit(&setting, BOTH);
             setting.check(keys(&list)).unwrap();
-            tc(&setting, removal);
+            remove(&setting, removal);
             let failure = setting.check(keys(&list)).unwrap_err();
-            assert!(failure.message.contains("shapedSubnets"), "{removal}: {failure:?}");
+            let said = ["shapedSubnets", "rules of chain"].iter().any(|it| failure.message.contains(it));
+            assert!(said, "{removal}: {failure:?}");
             setting.delete();
         }
     }
@@ -135,7 +144,7 @@ fn deleted_rules_are_made_again_from_the_config_that_the_runtime_keeps() {
         remember(&setting, &list);
         setting.shape(keys(&list));
         let before = rules(&setting);
-        tests::shell(&format!("tc qdisc del dev {} clsact", setting.host_end()));
+        remove(&setting, REMOVE_ALL);
         limit(&setting, BOTH);
         assert_eq!(rules(&setting), before);
         setting.check(keys(&list)).unwrap();
@@ -149,7 +158,8 @@ fn a_limit_that_is_added_live_exempts_what_the_config_that_the_runtime_keeps_say
     let setting = Setting::new();
     remember(&setting, &unshaped);
     limit(&setting, BOTH);
-    assert!(rules(&setting).iter().all(|rules| rules.contains("c0000200/ffffff00")), "{:?}", rules(&setting));
+    let [from, to] = rules(&setting);
+    assert!(from.contains("192.0.2.0/24") && to.contains("c0000200/ffffff00"), "{from}{to}");
     setting.check(unshaped).unwrap();
     setting.delete();
 }
@@ -157,23 +167,34 @@ fn a_limit_that_is_added_live_exempts_what_the_config_that_the_runtime_keeps_say
 #[test]
 fn exemptions_that_nobody_knows_any_more_are_said_to_be_lost() {
     for list in lists() {
-        for removal in [
-            "tc qdisc del dev $veth clsact",
-            "tc filter del dev $veth ingress pref 61438; tc filter del dev $veth ingress pref 61440 || true; \
-             tc filter del dev $veth egress pref 61430; tc filter del dev $veth egress pref 61432 || true",
-        ] {
-            let setting = Setting::new();
-            setting.shape(keys(&list));
-            tests::shell(&format!("set +e; {} 2>/dev/null", removal.replace("$veth", &setting.host_end())));
-            let said = limit(&setting, BOTH);
-            for direction in ["ingress of veth", "egress of veth"] {
-                let line = said.lines().find(|line| line.contains(direction));
-                let words = "shapedSubnets or unshapedSubnets exempted";
-                assert!(line.is_some_and(|line| line.contains(words)), "{removal}: {said}");
-            }
-            // Everything is limited, which is what was asked for with these words.
-            setting.check(keys(&list)).unwrap();
-            setting.delete();
-        }
+        let setting = Setting::new();
+        setting.shape(keys(&list));
+        remove(&setting, REMOVE_ALL);
+        let said = limit(&setting, BOTH);
+        let line = said.lines().find(|line| line.contains("egress of veth"));
+        let words = "shapedSubnets or unshapedSubnets exempted";
+        assert!(line.is_some_and(|line| line.contains(words)), "{said}");
+        // Everything is limited, which is what was asked for with these words.
+        setting.check(keys(&list)).unwrap();
+        setting.delete();
+    }
+}
+
+#[test]
+fn a_chain_that_lost_a_rule_is_made_whole_by_a_change() {
+    for list in lists() {
+        let setting = Setting::new();
+        remember(&setting, &list);
+        setting.shape(keys(&list));
+        let before = rules(&setting);
+        remove(
+            &setting,
+            "nft delete rule netdev weir VETH handle \
+             $(nft -a list chain netdev weir VETH | sed -n 's/.*icmp.*handle //p')",
+        );
+        limit(&setting, BOTH);
+        assert_eq!(rules(&setting), before);
+        setting.check(keys(&list)).unwrap();
+        setting.delete();
     }
 }

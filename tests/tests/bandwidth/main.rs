@@ -7,6 +7,8 @@
 //! | `limit_range.rs` | what a namespace's pods may ask for |
 //! | `subnets.rs` | exempt traffic is never queued |
 //! | `leftovers.rs` | what a killed ADD leaves, what GC takes |
+//! | `bypass.rs` | programs and filters of others do not lift a limit, and what does is said |
+//! | `tags.rs` | exempt traffic and the rest behind VLAN tags |
 //! | `live.rs` | live changes of pods with exempt subnets |
 //! | `numbers.rs` | limits that cannot be kept as they are asked for |
 //! | `pairs.rs` | pairs of other main plugins, several interfaces, GC |
@@ -17,6 +19,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
 mod annotations;
+mod bypass;
 mod leftovers;
 mod limit_range;
 mod live;
@@ -25,5 +28,6 @@ mod pairs;
 mod reference;
 mod setting;
 mod subnets;
+mod tags;
 mod throughput;
 mod whose;

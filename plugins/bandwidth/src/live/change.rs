@@ -2,8 +2,8 @@
 //!
 //! The kernel stops a link for a moment when its root qdisc comes or goes, and when its first hook comes: some
 //! tenths of a millisecond up to milliseconds, in which what is sent to the pod is lost. So a filter that is there
-//! is changed in place, and opened instead of removed; and a new one for what the pod receives sits at an ifb.
-//! Only a pair that never had a hook must stand the moment in which it gets one.
+//! is changed in place, and opened instead of removed. Only the first limit of what a pod receives makes it stand that
+//! moment; what leads packets that it sends to an ifb comes and goes without.
 
 use cni::Attachment;
 use linux::{Link, Rtnetlink, Tbf};
@@ -13,11 +13,13 @@ use crate::choice::Choice;
 use crate::config::Limit;
 use crate::direction::Direction;
 use crate::error::Result;
+use crate::kernel::Kernel;
 use crate::quantity::RATES;
 use crate::record::{self, Recorded};
-use crate::shaper;
+use crate::redirection::{self, Way};
+use crate::shaper::{self, Place, Shaper};
 use crate::shaping;
-use crate::subnets::{Subnets, hook};
+use crate::subnets::Subnets;
 
 /// What becomes of the limit of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +57,18 @@ pub struct Known<'a> {
 /// [`Error::RecordTooLong`](crate::Error::RecordTooLong) before anything is changed; otherwise what the kernel says.
 /// What was done until then is recorded.
 pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
+    change_by(&mut Kernel::new(host), pod, ingress, egress)
+}
+
+pub(super) fn change_by(
+    kernel: &mut Kernel<'_>,
+    pod: &Known<'_>,
+    ingress: Change,
+    egress: Change,
+) -> Result<bool> {
     let mut changed = false;
     for (direction, wanted) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
-        let mut changing = Changing { host, host_end: pod.host_end, pod, direction };
+        let mut changing = Changing { kernel, host_end: pod.host_end, pod, direction };
         changed |= match wanted {
             Change::Keep => false,
             Change::Remove => changing.remove()?,
@@ -71,23 +82,34 @@ pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Ch
 }
 
 /// One direction of a pair.
-pub(super) struct Changing<'a> {
-    pub host: &'a mut Rtnetlink,
+pub(super) struct Changing<'a, 'k> {
+    pub kernel: &'a mut Kernel<'k>,
     pub host_end: &'a Link,
     pub pod: &'a Known<'a>,
     pub direction: Direction,
 }
 
-impl Changing<'_> {
+/// What is led to an ifb since a change led it anew.
+#[derive(PartialEq, Eq)]
+enum Led {
+    /// What the config says, or was led before.
+    AsBefore,
+    /// Everything, for it is not known what the config exempts.
+    Everything,
+}
+
+impl Changing<'_, '_> {
     fn set(&mut self, limit: Limit) -> Result<bool> {
         let want = shaper::numbers(self.direction, &limit, self.host_end.mtu, &Choice::default());
-        let found = shaper::find(self.host, self.host_end, self.direction)?;
+        let found = shaper::find(self.kernel, self.host_end, self.direction)?;
+        let led_anew = found.as_ref().map_or(Ok(None), |found| self.lead_better(found))?;
         if found.as_ref().is_some_and(|found| want.is_shown_as(&found.tbf)) && self.record_allows(&want)? {
-            return Ok(false);
+            return Ok(led_anew.is_some());
         }
         let before = self.read_record()?.of(self.direction);
-        let mut everything = before.is_some_and(|before| before.everything);
-        let will_have_ifb = self.has_ifb()? || (found.is_none() && self.can_have_ifb()?);
+        let mut everything =
+            before.is_some_and(|before| before.everything) || led_anew == Some(Led::Everything);
+        let will_have_ifb = self.has_ifb()? || (found.is_none() && self.will_make_ifb()?);
         self.needs_place(Recorded { limit: Some(limit), everything: true }, will_have_ifb)?;
         match found {
             Some(found) => self.retune(&found, &want)?,
@@ -99,7 +121,7 @@ impl Changing<'_> {
 
     fn remove(&mut self) -> Result<bool> {
         let found =
-            shaper::find(self.host, self.host_end, self.direction)?.filter(|found| !found.tbf.is_open());
+            shaper::find(self.kernel, self.host_end, self.direction)?.filter(|found| !found.tbf.is_open());
         let before = self.read_record()?.of(self.direction);
         let everything = before.is_some_and(|before| before.everything);
         let unlimited = Recorded { limit: None, everything };
@@ -112,17 +134,16 @@ impl Changing<'_> {
             }
             return Ok(stale || unblocked);
         };
-        let rules = self.host.rules(self.host_end.index, hook(self.direction))?;
-        let exempts = rules.iter().any(|rule| !rule.is_everything());
-        let other_ifb =
-            shaper::find(self.host, self.host_end, self.direction.other())?.is_some_and(|other| other.at_ifb);
+        let exempts = found.place == Place::Class || self.led()?.is_some_and(|led| led != Subnets::All);
+        let other_ifb = shaper::find(self.kernel, self.host_end, self.direction.other())?
+            .is_some_and(|other| other.at_ifb());
         // Where the pair's alias is somebody else's, a device must stay for the record.
         let holds_record = !other_ifb && !record::has_room(self.host_end);
-        let stays = !found.at_ifb || exempts || holds_record;
+        let stays = !found.at_ifb() || exempts || holds_record;
         let unlimited = Recorded { everything: everything && stays, ..unlimited };
-        self.needs_place(unlimited, other_ifb || (stays && found.at_ifb))?;
+        self.needs_place(unlimited, other_ifb || (stays && found.at_ifb()))?;
         // What waits goes its way in order; what comes does not wait any more.
-        self.host.change_root_tbf(found.link.index, found.qdisc.handle, &Tbf::OPEN, None)?;
+        self.kernel.host.change_tbf(found.link.index, &found.qdisc, &Tbf::OPEN, None)?;
         if !stays {
             self.delete_ifb(&found)?;
         }
@@ -130,17 +151,36 @@ impl Changing<'_> {
         Ok(true)
     }
 
-    /// Removes the rules when the device that they send packets to is gone; tells whether it was.
+    /// Leads packets nowhere any more when the device that they are led to is gone; tells whether it was.
     fn delete_dead_ends(&mut self) -> Result<bool> {
-        let hook = hook(self.direction);
-        let rules = self.host.rules(self.host_end.index, hook)?;
-        for to in rules.iter().filter_map(linux::Rule::target) {
-            if self.host.link_by_index(to)?.is_none() {
-                self.host.delete_rules(self.host_end.index, hook)?;
+        for (to, _) in redirection::targets(self.kernel, self.host_end, self.direction)? {
+            if self.kernel.host.link_by_index(to)?.is_none() {
+                redirection::stop(self.kernel, self.host_end, self.direction)?;
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Which traffic is led to an ifb now.
+    pub(super) fn led(&mut self) -> Result<Option<Subnets>> {
+        redirection::subnets(self.kernel, self.host_end, self.direction)
+    }
+
+    /// What a pod sends and filters lead to an ifb, as of an earlier weir or of the reference, is led by a chain from
+    /// now on, which no program comes before, where the kernel can do that. A chain that lost rules is made anew. Tells
+    /// what is led since then.
+    fn lead_better(&mut self, found: &Shaper) -> Result<Option<Led>> {
+        let led = self.led()?;
+        let subnets = match (&found.place, led) {
+            (Place::Ifb(Way::Rules), led) if self.direction == Direction::Egress => led.unwrap_or_default(),
+            (Place::Ifb(Way::Chain(_)), None) => self.pod.subnets.cloned().unwrap_or_default(),
+            _ => return Ok(None),
+        };
+        let is_unknown = found.place != Place::Ifb(Way::Rules) && self.pod.subnets.is_none();
+        let Known { host_end, attachment, .. } = *self.pod;
+        let led = redirection::lead_by_chain(self.kernel, host_end, attachment, &subnets, found.link.index)?;
+        Ok(led.then_some(if is_unknown { Led::Everything } else { Led::AsBefore }))
     }
 
     fn record_allows(&mut self, want: &Tbf) -> Result<bool> {

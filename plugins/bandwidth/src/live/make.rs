@@ -1,64 +1,63 @@
 //! A limit for a direction that nothing shapes.
 
-use linux::{Change, Rule, Tbf};
+use linux::{Change, Tbf};
 
 use super::change::Changing;
 use crate::direction::Direction;
 use crate::error::Result;
-use crate::subnets::{Subnets, hook};
-use crate::{ifb, shaper};
+use crate::layout::{Layout, Made};
+use crate::shaper::Root;
+use crate::subnets::Subnets;
+use crate::{ifb, record, redirection};
 
-impl Changing<'_> {
+impl Changing<'_, '_> {
     /// Shapes a direction that nothing shapes; returns whether it is everything, for want of knowledge. What is
-    /// exempt is said by the rules where they lead to a device that only lost its filter, else by the config, else
-    /// by rules whose device is gone.
+    /// exempt is said by what leads packets to a device that only lost its filter, else by the config, else by what
+    /// leads packets to a device that is gone.
     pub(super) fn make(&mut self, want: &Tbf, was_everything: bool) -> Result<bool> {
-        let (index, hook) = (self.host_end.index, hook(self.direction));
-        for to in self.host.redirects(index, hook)? {
-            let device = self.host.link_by_index(to)?;
-            if let Some(device) = device.filter(|device| device.is(ifb::KIND)) {
-                shaper::refuse_other_root(self.host, &device)?;
-                self.host.set_root_tbf(device.index, want)?;
+        for (to, _) in redirection::targets(self.kernel, self.host_end, self.direction)? {
+            let device = self.kernel.host.link_by_index(to)?.filter(|device| device.is(ifb::KIND));
+            let root = device.as_ref().map(|device| Root::of(self.kernel.host, device)).transpose()?;
+            if let Some((device, Root::Free | Root::Filter(_))) = device.zip(root) {
+                self.kernel.host.set_root_tbf(device.index, want)?;
                 return Ok(was_everything);
             }
         }
-        let rules = self.host.rules(index, hook)?;
-        let direction = self.direction;
-        if let Some(subnets) = self.pod.subnets
-            && (*subnets != Subnets::All || self.can_have_ifb()?)
-        {
-            self.make_ifb(want, |ifb| subnets.rules(direction, ifb))?;
+        let led = self.led()?;
+        if let Some(subnets) = self.pod.subnets {
+            self.limit(want, subnets)?;
             return Ok(false);
         }
-        if rules.iter().any(|rule| rule.target().is_some()) {
-            self.make_ifb(want, |ifb| rules.iter().map(|rule| rule.redirected_to(ifb)).collect())?;
+        if let Some(led) = led.filter(|led| *led != Subnets::All) {
+            self.limit(want, &led)?;
             return Ok(was_everything);
         }
-        if !was_everything && (!rules.is_empty() || self.has_idle_ifb()?) {
+        if !was_everything && self.has_idle_ifb()? {
             cni::note(format_args!(
-                "bandwidth: {direction} of {}: the filters that led to its ifb device are gone, and nobody knows \
-                 the pod's config. Everything is limited now, also what shapedSubnets or unshapedSubnets exempted",
-                self.host_end.name
+                "bandwidth: {} of {}: what led packets to its ifb device is gone, and the pod's config is unknown. \
+                 Everything is limited now, also what shapedSubnets or unshapedSubnets exempted",
+                self.direction, self.host_end.name
             ));
         }
-        if self.can_have_ifb()? {
-            self.make_ifb(want, |ifb| Subnets::All.rules(direction, ifb))?;
-        } else {
-            shaper::refuse_other_root(self.host, self.host_end)?;
-            self.host.set_root_tbf(index, want)?;
-        }
-        Ok(self.pod.subnets.is_none())
+        self.limit(want, &Subnets::All)?;
+        Ok(true)
     }
 
-    fn make_ifb(&mut self, want: &Tbf, rules: impl FnOnce(u32) -> Vec<Rule>) -> Result<()> {
+    fn limit(&mut self, want: &Tbf, subnets: &Subnets) -> Result<()> {
         let attachment = self.pod.attachment;
-        let made = shaper::make_ifb(self.host, self.host_end, attachment, self.direction, want, rules)?;
-        self.host.make(&[Change::finish(made.ifb.index)])?;
+        let layout = Layout { host_end: self.host_end, attachment, direction: self.direction, subnets };
+        let made = if self.will_make_ifb()? {
+            Some(layout.make_ifb(self.kernel, want)?)
+        } else {
+            layout.make(self.kernel, want)?
+        };
+        let Some(Made { ifb, .. }) = made else { return Ok(()) };
+        self.kernel.host.make(&[Change::finish(ifb.index)])?;
         if attachment.is_none() {
             cni::note(format_args!(
-                "bandwidth: nobody knows whose pair {} is. DEL removes its ifb device {} only while the pod's \
-                 network namespace is there; after that, remove it by hand",
-                self.host_end.name, made.ifb.name
+                "bandwidth: it is not known which attachment {} belongs to. DEL removes its ifb device {} only while \
+                 the pod's network namespace is there; after that, remove it by hand",
+                self.host_end.name, ifb.name
             ));
         }
         Ok(())
@@ -67,14 +66,20 @@ impl Changing<'_> {
     /// Whether there is a device for the direction to which nothing leads.
     fn has_idle_ifb(&mut self) -> Result<bool> {
         let Some(attachment) = self.pod.attachment else {
-            return Ok(self.host.link_by_name(&ifb::name_by_pair(self.host_end, self.direction))?.is_some());
+            let name = ifb::name_by_pair(self.host_end, self.direction);
+            return Ok(self.kernel.host.link_by_name(&name)?.is_some());
         };
-        Ok(ifb::all(self.host, attachment)?.iter().any(|ifb| ifb::is_for(ifb, self.direction)))
+        let devices = ifb::all(self.kernel.host, attachment)?;
+        Ok(devices.iter().any(|ifb| ifb::is_for(ifb, self.direction)))
     }
 
-    /// What leaves the host's end can be sent through an ifb only where there is no `ingress` qdisc.
-    pub(super) fn can_have_ifb(&mut self) -> Result<bool> {
-        Ok(self.direction == Direction::Egress
-            || self.host.hook_kind(self.host_end.index)?.as_deref() != Some("ingress"))
+    /// Whether a limit for a direction that nothing shapes sits at an ifb: always for what the pod sends; for what it
+    /// receives where the root is somebody else's, or where the record has no other place.
+    pub(super) fn will_make_ifb(&mut self) -> Result<bool> {
+        if self.direction == Direction::Egress {
+            return Ok(true);
+        }
+        let is_taken = matches!(Root::of(self.kernel.host, self.host_end)?, Root::Other);
+        Ok(is_taken || (!record::has_room(&self.current_host_end()?) && !self.has_ifb()?))
     }
 }

@@ -4,9 +4,11 @@ use cni::Attachment;
 use linux::{Link, QdiscStatistics, Rtnetlink, Tbf};
 
 use crate::direction::Direction;
+use crate::effect::{self, NotInEffect};
 use crate::error::Result;
-use crate::record;
-use crate::shaper::{self, Shaper};
+use crate::kernel::Kernel;
+use crate::shaper::Shaper;
+use crate::{ifb, record};
 
 /// A veth pair, whoever made it, with its limits, whoever set them.
 #[derive(Debug, Clone)]
@@ -19,6 +21,10 @@ pub struct Pair {
     pub ingress: Option<ShapedDirection>,
     /// The limit of what the pod sends.
     pub egress: Option<ShapedDirection>,
+    /// Why the limit of what the pod receives is not in effect; also of one of which only traces are left.
+    pub ingress_fault: Option<NotInEffect>,
+    /// The same of what the pod sends.
+    pub egress_fault: Option<NotInEffect>,
 }
 
 /// The limit of one direction.
@@ -39,30 +45,55 @@ impl From<Shaper> for ShapedDirection {
 }
 
 impl Pair {
-    /// Looks for the limits of the pair whose end on the host is `host_end`: a token bucket filter at its root, or
-    /// one of an ifb that a filter sends its packets to. None when it has gone meanwhile.
+    /// Looks for the limits of the pair that has this end on the host, wherever they sit, and whether they are in
+    /// effect. None when it has gone meanwhile.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn of(host: &mut Rtnetlink, host_end: Link) -> Result<Option<Self>> {
-        let mut of = |direction| shaper::find(host, &host_end, direction);
-        let (ingress, egress) = match (of(Direction::Ingress), of(Direction::Egress)) {
-            (Ok(ingress), Ok(egress)) => (ingress, egress),
-            // Pods come and go meanwhile.
-            _ if host.link_by_index(host_end.index)?.is_none() => return Ok(None),
-            (ingress, egress) => (ingress?, egress?),
-        };
-        let devices = [&egress, &ingress].into_iter().flatten().map(|shaper| &shaper.link);
-        let attachment = std::iter::once(&host_end).chain(devices).find_map(record::attachment);
-        let closed =
-            |shaper: Option<Shaper>| shaper.filter(|shaper| !shaper.tbf.is_open()).map(ShapedDirection::from);
-        let (ingress, egress) = (closed(ingress), closed(egress));
-        Ok(Some(Self { host_end, attachment, ingress, egress }))
+        let ifbs = host.ifbs()?;
+        Self::among(&mut Kernel::new(host), host_end, &ifbs)
     }
 
-    /// Whether either direction has a limit.
+    fn among(kernel: &mut Kernel<'_>, host_end: Link, ifbs: &[Link]) -> Result<Option<Self>> {
+        match Self::look(kernel, host_end.clone(), ifbs) {
+            Ok(pair) => Ok(Some(pair)),
+            // Pods come and go meanwhile.
+            Err(_) if kernel.host.link_by_index(host_end.index)?.is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn look(kernel: &mut Kernel<'_>, host_end: Link, ifbs: &[Link]) -> Result<Self> {
+        let own: Vec<Link> = ifbs.iter().filter(|ifb| is_of(ifb, &host_end)).cloned().collect();
+        let record = record::read(&host_end, &own.iter().collect::<Vec<_>>());
+        let mut look = |direction| effect::look(kernel, &host_end, direction, &own, record.of(direction));
+        let (ingress, ingress_fault) = look(Direction::Ingress)?;
+        let (egress, egress_fault) = look(Direction::Egress)?;
+        let devices = [&egress, &ingress].into_iter().flatten().map(|shaper| &shaper.link).chain(&own);
+        let attachment = std::iter::once(&host_end).chain(devices).find_map(record::attachment);
+        let (ingress, egress) = (ingress.map(ShapedDirection::from), egress.map(ShapedDirection::from));
+        Ok(Self { host_end, attachment, ingress, egress, ingress_fault, egress_fault })
+    }
+
+    /// Whether either direction has a limit, in effect or not.
     pub fn is_limited(&self) -> bool {
-        self.ingress.is_some() || self.egress.is_some()
+        self.ingress.is_some() || self.egress.is_some() || !self.is_in_effect()
+    }
+
+    /// Whether the limits that there are are in effect.
+    pub fn is_in_effect(&self) -> bool {
+        self.ingress_fault.is_none() && self.egress_fault.is_none()
+    }
+}
+
+/// Whether an ifb is for packets of this pair: their aliases name the same attachment, or that of the ifb names the
+/// pair.
+fn is_of(ifb: &Link, host_end: &Link) -> bool {
+    match (record::attachment(ifb), record::attachment(host_end)) {
+        (Some(one), Some(other)) => one.is_same(&other),
+        (_, None) => ifb::host_end(ifb) == Some(&host_end.name),
+        (None, Some(_)) => false,
     }
 }
 
@@ -73,8 +104,10 @@ impl Pair {
 /// What the kernel says.
 pub fn pairs(host: &mut Rtnetlink) -> Result<Vec<Pair>> {
     let mut found = Vec::new();
-    for host_end in host.links_of_kind("veth")? {
-        found.extend(Pair::of(host, host_end)?);
+    let (veths, ifbs) = (host.links_of_kind("veth")?, host.ifbs()?);
+    let mut kernel = Kernel::new(host);
+    for host_end in veths {
+        found.extend(Pair::among(&mut kernel, host_end, &ifbs)?);
     }
     found.sort_by(|one, other| one.host_end.name.cmp(&other.host_end.name));
     Ok(found)

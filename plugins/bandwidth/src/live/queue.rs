@@ -7,8 +7,8 @@ use linux::Tbf;
 
 use super::change::Changing;
 use crate::error::Result;
+use crate::redirection;
 use crate::shaper::Shaper;
-use crate::subnets::hook;
 
 /// No packet is larger (`GSO_MAX_SIZE` in linux/netdevice.h).
 const LARGEST_PACKET: u32 = 8 * 65_536;
@@ -18,31 +18,31 @@ const DRAINS_PER_SECOND: u64 = 50;
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(1);
 
-impl Changing<'_> {
+impl Changing<'_, '_> {
     /// The packets go past the device first, then it goes, when those that were on their way to it have come and
     /// nothing waits in it any more. Filters of the reference plugin are not ours to remove: with those the device
     /// stays, open.
     pub(super) fn delete_ifb(&mut self, found: &Shaper) -> Result<()> {
-        self.host.delete_rules(self.host_end.index, hook(self.direction))?;
-        let redirects = self.host.redirects(self.host_end.index, hook(self.direction))?;
-        if redirects.contains(&found.link.index) {
+        redirection::stop(self.kernel, self.host_end, self.direction)?;
+        let targets = redirection::targets(self.kernel, self.host_end, self.direction)?;
+        if targets.iter().any(|(to, _)| *to == found.link.index) {
             return Ok(());
         }
         linux::wait_for_grace_period()?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            match self.host.root_qdisc(found.link.index)? {
+            match self.kernel.host.root_qdisc(found.link.index)? {
                 Some(qdisc) if qdisc.statistics.backlog_packets > 0 => sleep(POLL),
                 _ => break,
             }
         }
-        Ok(self.host.delete_link(found.link.index)?)
+        Ok(self.kernel.host.delete_link(found.link.index)?)
     }
 
     /// Changes a filter in place. Packets that wait may be larger than the new burst, and would wait forever
     /// then: no new ones of that size are let in, and those that are there are let out first.
     pub(super) fn retune(&mut self, found: &Shaper, want: &Tbf) -> Result<()> {
-        let (link, handle) = (found.link.index, found.qdisc.handle);
+        let (link, qdisc) = (found.link.index, &found.qdisc);
         // Nothing ever waits in an open filter.
         let may_hold_larger = !found.tbf.is_open() && want.burst_bytes < found.tbf.burst_bytes;
         if may_hold_larger && want.burst_bytes < LARGEST_PACKET {
@@ -51,25 +51,25 @@ impl Changing<'_> {
                 burst_bytes: found.tbf.burst_bytes,
                 limit_bytes: found.tbf.limit_bytes.max(want.limit_bytes),
             };
-            self.host.change_root_tbf(link, handle, &opening, Some(want.burst_bytes))?;
-            let waiting = self.host.root_qdisc(link)?.map(|qdisc| qdisc.statistics).unwrap_or_default();
+            self.kernel.host.change_tbf(link, qdisc, &opening, Some(want.burst_bytes))?;
+            let waiting = found.now(self.kernel.host)?.map(|qdisc| qdisc.statistics).unwrap_or_default();
             if waiting.backlog_bytes > 0 {
                 let in_time = u64::from(waiting.backlog_bytes) * DRAINS_PER_SECOND;
                 opening.rate_bytes_per_sec = opening.rate_bytes_per_sec.max(in_time);
                 // At another rate the burst is another time; the largest packet must still pass.
                 opening.burst_bytes = opening.burst_bytes.max(LARGEST_PACKET);
-                self.host.change_root_tbf(link, handle, &opening, Some(want.burst_bytes))?;
-                self.wait_for(link, waiting.bytes + u64::from(waiting.backlog_bytes))?;
+                self.kernel.host.change_tbf(link, qdisc, &opening, Some(want.burst_bytes))?;
+                self.wait_for(found, waiting.bytes + u64::from(waiting.backlog_bytes))?;
             }
         }
-        Ok(self.host.change_root_tbf(link, handle, want, None)?)
+        Ok(self.kernel.host.change_tbf(link, qdisc, want, None)?)
     }
 
     /// Until so many bytes have passed.
-    fn wait_for(&mut self, link: u32, bytes: u64) -> Result<()> {
+    fn wait_for(&mut self, found: &Shaper, bytes: u64) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let now = self.host.root_qdisc(link)?.map(|qdisc| qdisc.statistics).unwrap_or_default();
+            let now = found.now(self.kernel.host)?.map(|qdisc| qdisc.statistics).unwrap_or_default();
             if now.bytes >= bytes || now.backlog_packets == 0 {
                 break;
             }

@@ -7,7 +7,7 @@ use super::change::Changing;
 use crate::direction::Direction;
 use crate::error::Result;
 use crate::record::{self, Record, Recorded};
-use crate::shaper;
+use crate::shaper::{self, Shaper};
 
 /// What is to be written, and where it can stand.
 struct Recording {
@@ -19,7 +19,7 @@ struct Recording {
     record: Record,
 }
 
-impl Changing<'_> {
+impl Changing<'_, '_> {
     pub(super) fn read_record(&mut self) -> Result<Record> {
         let host_end = self.current_host_end()?;
         let devices = self.devices()?;
@@ -31,12 +31,12 @@ impl Changing<'_> {
         let Recording { host_end, devices, attachment, record } = self.recording(recorded)?;
         let known = attachment.as_ref();
         if record::has_room(&host_end) || devices.is_empty() {
-            return record::write(self.host, &host_end, None, known, &record);
+            return record::write(self.kernel.host, &host_end, None, known, &record);
         }
         // Each of them has the whole record: none is left with an old one.
-        devices
-            .iter()
-            .try_for_each(|(ifb, at)| record::write(self.host, &host_end, Some((ifb, *at)), known, &record))
+        devices.iter().try_for_each(|(ifb, at)| {
+            record::write(self.kernel.host, &host_end, Some((ifb, *at)), known, &record)
+        })
     }
 
     /// Before anything is changed: whether the change can be recorded after it.
@@ -58,16 +58,16 @@ impl Changing<'_> {
     }
 
     /// The direction before may have changed the alias.
-    fn current_host_end(&mut self) -> Result<Link> {
-        Ok(self.host.link_by_index(self.host_end.index)?.unwrap_or_else(|| self.host_end.clone()))
+    pub(super) fn current_host_end(&mut self) -> Result<Link> {
+        Ok(self.kernel.host.link_by_index(self.host_end.index)?.unwrap_or_else(|| self.host_end.clone()))
     }
 
     /// The ifbs that packets go through now.
     fn devices(&mut self) -> Result<Vec<(Link, Direction)>> {
         let mut devices = Vec::new();
         for direction in [Direction::Egress, Direction::Ingress] {
-            let shaper = shaper::find(self.host, self.host_end, direction)?;
-            devices.extend(shaper.filter(|shaper| shaper.at_ifb).map(|shaper| (shaper.link, direction)));
+            let shaper = shaper::find(self.kernel, self.host_end, direction)?;
+            devices.extend(shaper.filter(Shaper::at_ifb).map(|shaper| (shaper.link, direction)));
         }
         Ok(devices)
     }

@@ -8,8 +8,11 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBufForce;
 
+use super::change::change_by;
 use super::{Change, Known, Pair, change, pairs};
 use crate::direction::Direction;
+use crate::effect::NotInEffect;
+use crate::kernel::Kernel;
 use crate::shaper;
 use crate::subnets::Subnets;
 
@@ -148,7 +151,10 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
     assert!(apply(&mut host, KEEP, set(20_000_000)));
     assert_eq!(alias(&mut host), "uplink of vm 7");
     let ifb = host.ifbs().unwrap().pop().unwrap();
-    assert_eq!(ifb.alias.as_deref(), Some("weir container=c1 interface=eth0 network=n egress=20000000"));
+    assert_eq!(
+        ifb.alias.as_deref(),
+        Some("weir container=c1 interface=eth0 network=n host=host0 egress=20000000")
+    );
     // The last device stays, open, for the record; one beside it goes.
     assert!(apply(&mut host, set(5_000_000), Change::Remove));
     assert_eq!((rates(&mut host), host.ifbs().unwrap().len()), ((Some(5_000_000), None), 1));
@@ -200,12 +206,162 @@ fn a_pod_of_nobodys_can_be_changed_too() {
     let found = listed(&mut host).unwrap();
     assert_eq!(found.attachment, None);
     assert_eq!(rates(&mut host), (Some(1_000_000), Some(1_000_000)));
-    // Also when somebody deleted the filters and left the devices.
-    ip("tc qdisc del dev host0 clsact");
+    // Also when somebody deleted what limits or leads, and left the device.
+    ip("tc qdisc del dev host0 root");
+    ip("nft delete chain netdev weir host0");
     assert_eq!(rates(&mut host), (None, None));
     assert!(change(&mut host, &nobody, set(2_000_000), set(2_000_000)).unwrap());
     assert_eq!(rates(&mut host), (Some(2_000_000), Some(2_000_000)));
-    assert_eq!(host.ifbs().unwrap().len(), 2);
+    assert_eq!(host.ifbs().unwrap().len(), 1);
+}
+
+fn shown(command: &str) -> String {
+    let words: Vec<&str> = command.split(' ').collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+/// As on a kernel without nf_tables.
+fn apply_by_filters(host: &mut Rtnetlink, ingress: Change, egress: Change) {
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    let attachment = web();
+    change_by(&mut Kernel::without_nftables(host), &known(&link, &attachment), ingress, egress).unwrap();
+}
+
+#[test]
+fn a_kernel_without_nftables_leads_by_filters_which_a_later_change_replaces() {
+    let (mut host, _) = pair(&web().to_string());
+    apply_by_filters(&mut host, KEEP, set(5_000_000));
+    assert_eq!(rates(&mut host), (None, Some(5_000_000)));
+    assert!(shown("tc filter show dev host0 ingress").contains("mirred (Egress Redirect to device bwp"));
+    assert!(!shown("nft list ruleset").contains("fwd"));
+    let device = host.ifbs().unwrap();
+    // The same limit again, by a kernel that can do better.
+    assert!(apply(&mut host, KEEP, set(5_000_000)));
+    assert_eq!((rates(&mut host), host.ifbs().unwrap()), ((None, Some(5_000_000)), device));
+    assert_eq!(shown("tc filter show dev host0 ingress"), "");
+    assert!(shown("nft list table netdev weir").contains("fwd to \"bwp"));
+    assert!(!apply(&mut host, KEEP, set(5_000_000)));
+    apply_by_filters(&mut host, KEEP, set(6_000_000));
+    assert!(apply(&mut host, KEEP, Change::Remove));
+    assert!(host.ifbs().unwrap().is_empty() && !shown("nft list table netdev weir").contains("chain"));
+}
+
+#[test]
+fn what_the_reference_leads_by_its_filter_is_led_by_a_chain_too() {
+    let (mut host, link) = pair(&web().to_string());
+    ip("ip link add bwpf0bca4ac77cd type ifb");
+    ip("ip link set bwpf0bca4ac77cd up");
+    ip("tc qdisc add dev host0 ingress");
+    ip(
+        "tc filter add dev host0 parent ffff: protocol all u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev bwpf0bca4ac77cd",
+    );
+    let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
+    let ifb = host.ifbs().unwrap().pop().unwrap();
+    host.set_root_tbf(ifb.index, &tbf).unwrap();
+    assert!(apply(&mut host, KEEP, set(2_000_000)));
+    assert_eq!(rates(&mut host), (None, Some(2_000_000)));
+    assert!(shown("nft list table netdev weir").contains("fwd to \"bwpf0bca4ac77cd\""));
+    assert!(shown("tc filter show dev host0 ingress").contains("bwpf0bca4ac77cd"), "it is not ours");
+    assert_eq!(listed(&mut host).unwrap().egress_fault, None);
+    assert_eq!(link.index, host.link_by_name("host0").unwrap().unwrap().index);
+}
+
+#[test]
+fn no_hook_is_made_and_exempt_traffic_goes_past_a_class() {
+    let (mut host, link) = pair(&web().to_string());
+    let subnets = Subnets::AllBut(vec!["10.0.0.0/8".parse().unwrap()]);
+    let attachment = web();
+    let known = Known { subnets: Some(&subnets), ..known(&link, &attachment) };
+    assert!(change(&mut host, &known, set(10_000_000), set(5_000_000)).unwrap());
+    assert_eq!(rates(&mut host), (Some(10_000_000), Some(5_000_000)));
+    assert_eq!(listed(&mut host).unwrap().ingress.unwrap().device, "host0");
+    assert!(!shown("tc qdisc show dev host0").contains("clsact"));
+    // The config is not known any more: what is exempt stays exempt.
+    let link = host.link_by_name("host0").unwrap().unwrap();
+    let unknown = Known { host_end: &link, attachment: Some(&attachment), subnets: None };
+    assert!(change(&mut host, &unknown, Change::Remove, Change::Remove).unwrap());
+    assert_eq!(rates(&mut host), (None, None));
+    assert!(change(&mut host, &unknown, set(1_000_000), set(2_000_000)).unwrap());
+    assert_eq!(rates(&mut host), (Some(1_000_000), Some(2_000_000)));
+    assert!(alias(&mut host).ends_with("ingress=1000000 egress=2000000"));
+    assert!(shown("nft list table netdev weir").contains("ip daddr { 10.0.0.0/8 } accept"));
+    assert!(shown("tc filter show dev host0 parent 1:").contains("match 0a000000/ff000000 at 12"));
+}
+
+#[test]
+fn a_root_qdisc_of_others_stays_and_an_ifb_limits() {
+    let (mut host, _) = pair("");
+    ip("tc qdisc add dev host0 root handle 7: htb default 1");
+    assert!(apply(&mut host, set(10_000_000), KEEP));
+    assert_eq!(rates(&mut host), (Some(10_000_000), None));
+    assert!(shown("tc qdisc show dev host0").contains("htb 7: root"));
+    assert!(apply(&mut host, Change::Remove, KEEP));
+    assert!(shown("tc qdisc show dev host0").contains("htb 7: root") && host.ifbs().unwrap().is_empty());
+}
+
+#[test]
+fn a_limit_that_is_not_in_effect_says_why() {
+    let (mut host, _) = pair(&web().to_string());
+    let fault = |host: &mut Rtnetlink| listed(host).unwrap().egress_fault;
+    assert!(apply(&mut host, KEEP, set(5_000_000)));
+    assert_eq!(fault(&mut host), None);
+    let ifb = host.ifbs().unwrap().pop().unwrap().name;
+    for (break_it, mend_it, want) in [
+        (
+            format!("ip link set {ifb} down"),
+            format!("ip link set {ifb} up"),
+            NotInEffect::IfbDown(ifb.clone()),
+        ),
+        (
+            "nft add table netdev weir { flags dormant; }".to_owned(),
+            "nft add table netdev weir".to_owned(),
+            NotInEffect::Dormant,
+        ),
+    ] {
+        ip(&break_it);
+        assert_eq!(fault(&mut host), Some(want));
+        ip(&mend_it);
+        assert_eq!(fault(&mut host), None);
+    }
+    ip(&format!("tc qdisc del dev {ifb} root"));
+    assert_eq!(fault(&mut host), Some(NotInEffect::NotShaped(ifb.clone())));
+    assert!(apply(&mut host, KEEP, set(5_000_000)));
+    ip("nft delete chain netdev weir host0");
+    assert_eq!(fault(&mut host), Some(NotInEffect::NoRedirect(ifb.clone())));
+    assert!(apply(&mut host, KEEP, set(5_000_000)));
+    assert_eq!(fault(&mut host), None);
+    ip(&format!("ip link del {}", host.ifbs().unwrap().pop().unwrap().name));
+    assert_eq!(fault(&mut host), Some(NotInEffect::DeadEnd));
+    assert!(apply(&mut host, set(3_000_000), set(5_000_000)));
+    ip("tc qdisc del dev host0 root");
+    let pair = listed(&mut host).unwrap();
+    assert_eq!((pair.ingress_fault, pair.egress_fault), (Some(NotInEffect::NotShaped("host0".into())), None));
+}
+
+#[test]
+fn filters_of_others_that_come_first_are_named_where_filters_lead() {
+    let (mut host, _) = pair(&web().to_string());
+    ip("tc qdisc add dev host0 root handle 7: htb default 1");
+    apply_by_filters(&mut host, set(5_000_000), set(5_000_000));
+    let faults = |host: &mut Rtnetlink| {
+        let pair = listed(host).unwrap();
+        [pair.ingress_fault, pair.egress_fault].map(|fault| fault.map(|fault| fault.to_string()))
+    };
+    assert_eq!(faults(&mut host), [None, None]);
+    for (at, hook) in ["egress", "ingress"].into_iter().enumerate() {
+        ip(&format!("tc filter add dev host0 {hook} pref 7 protocol ip u32 match u32 0 0 flowid 1:1"));
+        let said = faults(&mut host)[at].clone().unwrap();
+        assert!(said.contains("u32 filter of preference 7") && said.contains(hook), "{said}");
+        ip(&format!("tc filter del dev host0 {hook} pref 7"));
+        // Behind ours it changes nothing.
+        ip(&format!("tc filter add dev host0 {hook} pref 65000 protocol ip u32 match u32 0 0 flowid 1:1"));
+        assert_eq!(faults(&mut host), [None, None]);
+    }
+    ip("tc filter add dev host0 ingress pref 7 protocol ip u32 match u32 0 0 flowid 1:1");
+    assert!(faults(&mut host)[1].is_some());
+    assert!(apply(&mut host, KEEP, set(5_000_000)), "a chain leads, which nothing comes before");
+    assert_eq!(faults(&mut host), [None, None]);
 }
 
 /// A pair whose other end is up in a namespace of its own, and a thread there that runs `work`.
@@ -227,8 +383,6 @@ fn pair_with<T: Send + 'static>(
     ip("ip addr add 10.9.0.1/24 dev host0");
     ip("ip link set host0 up");
     ip(&format!("ip link set pod0 netns {}", thread.recv().unwrap()));
-    // The hook is there, as with any pod that was shaped in either direction.
-    ip("tc qdisc add dev host0 clsact");
     go.send(()).unwrap();
     while Command::new("ping")
         .args(["-c1", "-W1", "-q", "10.9.0.2"])
@@ -262,6 +416,8 @@ fn no_packet_is_lost_through_adding_changing_and_removing() {
         }
         received
     });
+    // The first limit of what the pod receives makes the link stand for a moment.
+    assert!(apply(&mut host, set(1_000_000_000), KEEP) && apply(&mut host, Change::Remove, KEEP));
     let socket = with_room("10.9.0.1:8");
     let echo = socket.try_clone().unwrap();
     echo.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -322,7 +478,8 @@ fn a_busy_flow_goes_on_when_its_limit_becomes_a_thousandth() {
         assert!(apply(&mut host, set(mbits * 1_000_000), KEEP));
         // By what has passed the filter: a receiver on a busy machine takes it in later, all at once.
         let mut passed = || {
-            let shaper = shaper::find(&mut host, &link, Direction::Ingress).unwrap().unwrap();
+            let mut kernel = Kernel::new(&mut host);
+            let shaper = shaper::find(&mut kernel, &link, Direction::Ingress).unwrap().unwrap();
             shaper.qdisc.statistics.bytes
         };
         let applied = Instant::now();

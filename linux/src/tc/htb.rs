@@ -1,0 +1,133 @@
+//! A hierarchical token bucket that limits nothing itself: it only sorts packets, those of one class to a token bucket
+//! filter, all others past it.
+//!
+//! ```text
+//! qdisc htb 1: root                      # default 0: past all classes
+//!  ├─ filters                            # the rules, of which the first that fits counts
+//!  └─ class 1:1fb                        # as good as no rate
+//!      └─ qdisc tbf 1fb:                 # the limit
+//! ```
+//!
+//! Filters in a root qdisc are nobody else's: no program at a link's hooks can end their search. The kernel says once
+//! for each, in its log, that the filter in the class is non-work-conserving: that it makes packets wait.
+
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
+use nix::errno::Errno;
+
+use super::hook::Hook;
+use super::qdisc::Qdisc;
+use super::request;
+use super::rule::Rule;
+use super::tbf::{HANDLE, Tbf};
+use crate::change::Change;
+use crate::error::{Feature, Result};
+use crate::rtnetlink::Rtnetlink;
+
+const KIND: &str = "htb";
+/// The filter in the class.
+const LEAF: TcHandle = TcHandle { major: 0x1FB, minor: 0 };
+
+// uapi/linux/pkt_sched.h
+const TCA_HTB_PARMS: u16 = 1;
+const TCA_HTB_INIT: u16 = 2;
+const TCA_HTB_RATE64: u16 = 6;
+const TCA_HTB_CEIL64: u16 = 7;
+/// `TC_HTB_PROTOVER`
+const VERSION: u32 = 3;
+/// `struct tc_htb_opt`: two `struct tc_ratespec` of 12 bytes, buffer, cbuffer, quantum, level, prio.
+const OPT_LEN: usize = 44;
+const OPT_LINKLAYERS: [usize; 2] = [1, 13];
+const OPT_RATES: [usize; 2] = [8, 20];
+const OPT_BUFFERS: [usize; 2] = [24, 28];
+const OPT_QUANTUM: usize = 32;
+const TC_LINKLAYER_ETHERNET: u8 = 1;
+/// A rate at which every packet takes 0 ns, and which `tc` can still show in bits.
+const RATE: u64 = 1 << 60;
+/// How long the class may send at once, in ticks of 64 ns: at its rate no packet takes any time.
+const BUFFER_TICKS: u32 = 15_625;
+/// There is no other class to take turns with. 1 to 200,000 are what the kernel takes without a warning.
+const QUANTUM: u32 = 200_000;
+
+impl Rtnetlink {
+    /// Makes the root qdisc of a link one that lets `tbf` limit what `rules` send to [`Rule::CLASS`], and lets pass
+    /// everything else. The link must have no root qdisc that somebody made, or this one, of which filter and rules
+    /// are replaced. When it fails, the root is free again.
+    ///
+    /// As `tc qdisc add dev NAME root handle 1: htb default 0`, `tc class add dev NAME parent 1: classid 1:1fb htb rate
+    /// 1tbit quantum 200000`, `tc qdisc add dev NAME parent 1:1fb handle 1fb: tbf …` and `tc filter add dev NAME parent
+    /// 1: … flowid 1:1fb`.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_htb`;
+    /// [`Error::TooManyRules`](crate::Error::TooManyRules); otherwise the kernel's refusal.
+    pub fn set_root_classes(&mut self, link: u32, tbf: &Tbf, rules: &[Rule]) -> Result<()> {
+        self.make(&[root(link)])?;
+        let filled = self
+            .make(&[class(link)])
+            .and_then(|()| self.make(&[Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)]))
+            .and_then(|()| self.set_rules(link, Hook::Root, rules));
+        if filled.is_err() {
+            // The first error is the one to tell.
+            let _ = self.delete_root_qdisc(link);
+        }
+        filled.map(|_| ())
+    }
+
+    /// The filter in the class of [`Rtnetlink::set_root_classes`]. As `tc -statistics qdisc show dev NAME`.
+    ///
+    /// # Errors
+    /// The kernel's refusal; `ENODEV` when there is no such link.
+    pub fn class_qdisc(&mut self, link: u32) -> Result<Option<Qdisc>> {
+        let leaf = self.qdisc_at(link, Rule::CLASS.into())?;
+        Ok(leaf.filter(|leaf| TcHandle::from(leaf.handle) == LEAF))
+    }
+}
+
+fn root(link: u32) -> Change {
+    // struct tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
+    let mut glob = [0; 20];
+    glob[..4].copy_from_slice(&VERSION.to_ne_bytes());
+    glob[4..8].copy_from_slice(&10u32.to_ne_bytes());
+    let mut message = request(link, TcHandle::ROOT, Some(KIND));
+    message.header.handle = HANDLE;
+    message.attributes.push(TcAttribute::Options(vec![option(TCA_HTB_INIT, &glob)]));
+    Change {
+        // One that is there has its options already, which it cannot change.
+        fine: &[Errno::EEXIST],
+        ..change(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_EXCL, link)
+    }
+}
+
+fn class(link: u32) -> Change {
+    let mut opt = [0; OPT_LEN];
+    let mut put = |at: usize, value: u32| opt[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    OPT_RATES.into_iter().for_each(|at| put(at, u32::MAX));
+    OPT_BUFFERS.into_iter().for_each(|at| put(at, BUFFER_TICKS));
+    put(OPT_QUANTUM, QUANTUM);
+    OPT_LINKLAYERS.into_iter().for_each(|at| opt[at] = TC_LINKLAYER_ETHERNET);
+    let mut message: TcMessage = request(link, HANDLE, Some(KIND));
+    message.header.handle = Rule::CLASS.into();
+    message.attributes.push(TcAttribute::Options(vec![
+        option(TCA_HTB_PARMS, &opt),
+        option(TCA_HTB_RATE64, &RATE.to_ne_bytes()),
+        option(TCA_HTB_CEIL64, &RATE.to_ne_bytes()),
+    ]));
+    change(RouteNetlinkMessage::NewTrafficClass(message), NLM_F_CREATE | NLM_F_REPLACE, link)
+}
+
+fn change(request: RouteNetlinkMessage, flags: u16, link: u32) -> Change {
+    Change {
+        request,
+        flags,
+        link,
+        operation: Box::new(|name| format!("sort what {name} sends into classes")),
+        fine: &[],
+        missing: Some((Feature::Htb, &[Errno::ENOENT])),
+    }
+}
+
+fn option(kind: u16, value: &[u8]) -> TcOption {
+    TcOption::Other(DefaultNla::new(kind, value.to_vec()))
+}

@@ -1,0 +1,135 @@
+//! Whether a limit that is there limits anything: packets must come to its filter, and go on from there.
+
+use linux::{Hook, Link, Rule};
+
+use crate::direction::Direction;
+use crate::error::Result;
+use crate::ifb;
+use crate::kernel::Kernel;
+use crate::record::Recorded;
+use crate::redirection::{self, Way};
+use crate::shaper::{self, Place, Shaper};
+use crate::subnets::hook;
+
+/// Why a limit is not in effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotInEffect {
+    /// Packets can pass by the filter.
+    #[error(
+        "{first} at the {hook} hook sees its packets first, and what it accepts passes by the limit; `weir limit` with the same rate leads them another way where the kernel can"
+    )]
+    Bypassed {
+        /// The filter or program of others.
+        first: String,
+        /// `ingress`, `egress` or `root`.
+        hook: String,
+    },
+    /// Everything is dropped.
+    #[error("its ifb device {0} is down: everything is dropped")]
+    IfbDown(String),
+    /// Everything is dropped.
+    #[error("the ifb device that its packets are led to is gone: everything is dropped")]
+    DeadEnd,
+    /// Nothing comes to the filter.
+    #[error("nothing leads its packets to ifb device {0}")]
+    NoRedirect(String),
+    /// There is no filter.
+    #[error("{0} has no token bucket filter any more")]
+    NotShaped(String),
+    /// The table is switched off.
+    #[error("nf_tables table netdev weir is dormant; `nft add table netdev weir` wakes it")]
+    Dormant,
+    /// A part of what chooses the packets is missing.
+    #[error("rules of chain {0} of nf_tables table netdev weir are missing")]
+    RulesMissing(String),
+}
+
+/// Whether packets of a direction come to this filter and go on from there; none when all is well.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn fault(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+    shaper: &Shaper,
+) -> Result<Option<NotInEffect>> {
+    let way = match &shaper.place {
+        Place::Root => return Ok(None),
+        Place::Class => return bypass(kernel, host_end, Hook::Root, Rule::CLASS),
+        Place::Ifb(way) => way,
+    };
+    if !shaper.link.up {
+        return Ok(Some(NotInEffect::IfbDown(shaper.link.name.clone())));
+    }
+    match way {
+        Way::Rules => bypass(kernel, host_end, hook(direction), shaper.link.index),
+        Way::Chain(chain) => {
+            let Some(nftables) = kernel.nftables()? else { return Ok(None) };
+            if nftables.forwarding_is_dormant()? {
+                return Ok(Some(NotInEffect::Dormant));
+            }
+            let is_whole = nftables.forwarded_traffic(chain)?.is_some();
+            Ok((!is_whole).then(|| NotInEffect::RulesMissing(chain.link_name.clone())))
+        }
+    }
+}
+
+fn bypass(kernel: &mut Kernel<'_>, host_end: &Link, hook: Hook, to: u32) -> Result<Option<NotInEffect>> {
+    let first = kernel.host.filter_before(host_end.index, hook, to)?;
+    Ok(first.map(|first| NotInEffect::Bypassed { first, hook: hook.to_string() }))
+}
+
+/// What is left of a limit without a filter that packets go through: by where packets are led, by the attachment's ifb,
+/// by what a live change recorded. None where there seems to have been no limit.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn remains(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+    devices: &[Link],
+    recorded: Option<Recorded>,
+) -> Result<Option<NotInEffect>> {
+    for (to, _) in redirection::targets(kernel, host_end, direction)? {
+        match kernel.host.link_by_index(to)? {
+            None => return Ok(Some(NotInEffect::DeadEnd)),
+            Some(link) if link.is(ifb::KIND) => return Ok(Some(NotInEffect::NotShaped(link.name))),
+            Some(_) => {}
+        }
+    }
+    if let Some(ifb) = devices.iter().find(|ifb| ifb::is_for(ifb, direction))
+        && !kernel.host.root_qdisc(ifb.index)?.and_then(|qdisc| qdisc.tbf).is_some_and(|tbf| tbf.is_open())
+    {
+        return Ok(Some(NotInEffect::NoRedirect(ifb.name.clone())));
+    }
+    let was_limited = recorded.is_some_and(|recorded| recorded.limit.is_some());
+    Ok(was_limited.then(|| NotInEffect::NotShaped(host_end.name.clone())))
+}
+
+/// The filter of a direction where it limits something, and why that is not in effect.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn look(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+    devices: &[Link],
+    recorded: Option<Recorded>,
+) -> Result<(Option<Shaper>, Option<NotInEffect>)> {
+    match shaper::find(kernel, host_end, direction)? {
+        Some(shaper) if shaper.tbf.is_open() => Ok((None, None)),
+        Some(shaper) => {
+            let fault = fault(kernel, host_end, direction, &shaper)?;
+            Ok((Some(shaper), fault))
+        }
+        // Without root it cannot be seen what leads packets there.
+        None if direction == Direction::Egress && kernel.is_denied => {
+            let ifb = devices.iter().find(|ifb| ifb::is_for(ifb, direction)).cloned();
+            Ok((ifb.map_or(Ok(None), |ifb| Shaper::at_ifb_of(kernel.host, ifb))?, None))
+        }
+        None => Ok((None, remains(kernel, host_end, direction, devices, recorded)?)),
+    }
+}

@@ -1,0 +1,136 @@
+//! Limits a direction that nothing limits yet: chooses where the filter sits, makes what it needs, and undoes that.
+
+use cni::Attachment;
+use linux::{Change, Error, Ifb, Link, Mac, Rtnetlink, Tbf};
+
+use crate::direction::Direction;
+use crate::error::Result;
+use crate::ifb;
+use crate::kernel::Kernel;
+use crate::redirection;
+use crate::shaper::Root;
+use crate::subnets::Subnets;
+
+/// What [`Layout::make_ifb`] made.
+pub(crate) struct Made {
+    /// The device.
+    pub ifb: Link,
+    /// Whether the host's end had no hook before.
+    pub made_hook: bool,
+}
+
+/// One direction of a pair that is to be limited.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    /// The host's end of the pair.
+    pub host_end: &'a Link,
+    /// Whose it is; devices are named after it.
+    pub attachment: Option<&'a Attachment>,
+    /// The direction.
+    pub direction: Direction,
+    /// Which traffic is limited.
+    pub subnets: &'a Subnets,
+}
+
+impl Layout<'_> {
+    /// Limits the direction by `tbf`. What a pod receives is limited at the root of the host's end, where no program
+    /// can pass by, unless that has another qdisc; then, and for what a pod sends, at an ifb, which is returned.
+    ///
+    /// # Errors
+    /// What the kernel says; then nothing of it is left.
+    pub fn make(self, kernel: &mut Kernel<'_>, tbf: &Tbf) -> Result<Option<Made>> {
+        if self.direction == Direction::Ingress {
+            let root = Root::of(kernel.host, self.host_end)?;
+            if self.make_at_root(kernel, &root, tbf)? {
+                return Ok(None);
+            }
+        }
+        self.make_ifb(kernel, tbf).map(Some)
+    }
+
+    /// Limits what a pod receives at the root of the host's end, where `root` is. False where that is somebody else's,
+    /// or where the kernel has no classes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn make_at_root(self, kernel: &mut Kernel<'_>, root: &Root, tbf: &Tbf) -> Result<bool> {
+        let (host, link) = (&mut *kernel.host, self.host_end.index);
+        let limits_everything = *self.subnets == Subnets::All;
+        match root {
+            Root::Other => return Ok(false),
+            // One kind of root does not become another.
+            Root::Filter(_) if !limits_everything => host.delete_root_qdisc(link)?,
+            Root::Classes(_) if limits_everything => host.delete_root_qdisc(link)?,
+            _ => {}
+        }
+        if limits_everything {
+            host.set_root_tbf(link, tbf)?;
+            return Ok(true);
+        }
+        // No device: rules in a class lead to the class.
+        match host.set_root_classes(link, tbf, &self.subnets.rules(self.direction, linux::Rule::CLASS)) {
+            Ok(()) => Ok(true),
+            Err(Error::MissingFeature { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes an ifb, shapes it, and only then leads packets of the direction through it: none of them is lost. The
+    /// device is unfinished until the caller says [`Change::finish`].
+    ///
+    /// # Errors
+    /// What the kernel says; then nothing of it is left.
+    pub fn make_ifb(self, kernel: &mut Kernel<'_>, tbf: &Tbf) -> Result<Made> {
+        let Self { host_end, attachment, direction, subnets } = self;
+        let host = &mut *kernel.host;
+        let name = ifb::claim_name(host, host_end, attachment, direction)?;
+        let mac = attachment.map_or_else(Mac::random, |attachment| ifb::mac(attachment, direction));
+        let created = host.create_ifb(&Ifb { name: &name, mac, mtu: host_end.mtu });
+        let mut ifb = created.inspect_err(|_| undo(delete_unfinished(host, &name)))?;
+        ifb.alias = attachment.map(|attachment| ifb::alias(attachment, host_end, direction));
+        let mut changes: Vec<Change> =
+            ifb.alias.iter().map(|alias| Change::set_alias(ifb.index, alias)).collect();
+        changes.extend([
+            Change::set_root_tbf(ifb.index, tbf),
+            Change::without_link_local_address(ifb.index),
+            Change::set_up(ifb.index),
+        ]);
+        let shaped = host
+            .make(&changes)
+            .map_err(crate::Error::from)
+            .and_then(|()| redirection::lead(kernel, host_end, attachment, direction, subnets, ifb.index));
+        match shaped {
+            Ok(made_hook) => Ok(Made { ifb, made_hook }),
+            Err(error) => {
+                undo(redirection::stop(kernel, host_end, direction));
+                undo(kernel.host.delete_link(ifb.index));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Removes the device that this process makes, if there is one: the kernel may have created it although its answer was
+/// lost.
+fn delete_unfinished(host: &mut Rtnetlink, name: &str) -> linux::Result<()> {
+    match host.link_by_name(name)? {
+        Some(link) if host.is_maker_of(&link) => host.delete_link(link.index),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what [`Layout::make_ifb`] made.
+pub(crate) fn undo_ifb(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction, made: &Made) {
+    undo(redirection::stop(kernel, host_end, direction));
+    if made.made_hook {
+        undo(kernel.host.delete_unused_hook(host_end.index));
+    }
+    undo(kernel.host.delete_link(made.ifb.index));
+}
+
+/// The first error is the one that a runtime is told; what cannot be undone is for the log.
+pub(crate) fn undo<E: std::fmt::Display>(outcome: std::result::Result<(), E>) {
+    if let Err(error) = outcome {
+        cni::note(format_args!("bandwidth: undoing what failed: {error}"));
+    }
+}

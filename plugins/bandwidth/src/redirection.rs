@@ -1,0 +1,180 @@
+//! How packets come to the ifb that queues them: by a chain of nf_tables, or by filters of traffic control.
+//!
+//! What a pod sends goes by a chain where the kernel can do that. The kernel asks it after all filters and programs at
+//! the ingress hook: a program that accepts a packet, as those for network policy do, ends the search among them, but
+//! not before the chain. Filters of traffic control ([`linux::Rule`]) are the way on other kernels, and of the
+//! reference plugin. What a pod receives can only come to an ifb by filters: the kernel does not tell an ifb where
+//! packets that are to be sent came from, unless mirred does.
+
+use cni::Attachment;
+use linux::{Error, Forward, Link, Owner, Rule};
+
+use crate::direction::Direction;
+use crate::error::Result;
+use crate::kernel::Kernel;
+use crate::subnets::{Subnets, hook};
+
+/// A way of packets to an ifb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By a chain.
+    Chain(Forward),
+    /// By filters of traffic control.
+    Rules,
+}
+
+/// Leads packets of a direction to an ifb, as far as they are not exempt. Whatever led them before gives way. Returns
+/// whether it made the pair's hook.
+///
+/// # Errors
+/// What the kernel says; then nothing of it is left.
+pub(crate) fn lead(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    attachment: Option<&Attachment>,
+    direction: Direction,
+    subnets: &Subnets,
+    ifb: u32,
+) -> Result<bool> {
+    if direction == Direction::Egress && lead_by_chain(kernel, host_end, attachment, subnets, ifb)? {
+        return Ok(false);
+    }
+    Ok(kernel.host.set_rules(host_end.index, hook(direction), &subnets.rules(direction, ifb))?)
+}
+
+/// Leads what a pod sends to an ifb by a chain; false where the kernel has no such chains. Filters of weir's that did so
+/// go when the chain is there: no packet passes by.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn lead_by_chain(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    attachment: Option<&Attachment>,
+    subnets: &Subnets,
+    ifb: u32,
+) -> Result<bool> {
+    let Some(nftables) = kernel.nftables()? else { return Ok(false) };
+    let owner = attachment.map(|attachment| Owner {
+        network: &attachment.network,
+        container_id: &attachment.container_id,
+        interface: &attachment.interface,
+    });
+    match nftables.add_forward(owner.as_ref(), host_end, ifb, &subnets.traffic()) {
+        Ok(()) => {
+            kernel.host.delete_rules(host_end.index, hook(Direction::Egress))?;
+            Ok(true)
+        }
+        Err(Error::MissingFeature { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where packets of a direction are led, and how, whoever made that; 0 for a device that is gone.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn targets(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+) -> Result<Vec<(u32, Way)>> {
+    let chain = if direction == Direction::Egress { chain(kernel, host_end)? } else { None };
+    let mut targets = Vec::from_iter(chain.map(|chain| (chain.to, Way::Chain(chain))));
+    let redirects = kernel.host.redirects(host_end.index, hook(direction))?;
+    targets.extend(redirects.into_iter().map(|to| (to, Way::Rules)));
+    Ok(targets)
+}
+
+/// The chain for what arrives at the host's end.
+fn chain(kernel: &mut Kernel<'_>, host_end: &Link) -> Result<Option<Forward>> {
+    let Some(nftables) = kernel.nftables()? else { return Ok(None) };
+    match nftables.forward(&host_end.name) {
+        // One of a former link of this name does nothing.
+        Ok(chain) => Ok(chain.filter(|chain| chain.link == host_end.index)),
+        Err(error) if error.is_denied() => {
+            kernel.is_denied = true;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Which traffic of a direction is led to an ifb, by a chain or by filters that weir made; none when none is, or when
+/// a part of the chain is missing.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn subnets(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+) -> Result<Option<Subnets>> {
+    if direction == Direction::Egress
+        && let Some(chain) = chain(kernel, host_end)?
+        && let Some(nftables) = kernel.nftables()?
+    {
+        return Ok(nftables.forwarded_traffic(&chain)?.map(Subnets::from));
+    }
+    Ok(Subnets::of_rules(&kernel.host.rules(host_end.index, hook(direction))?))
+}
+
+/// Leads packets of a direction nowhere any more, as far as weir led them.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction) -> Result<()> {
+    if direction == Direction::Egress
+        && let Some(chain) = chain(kernel, host_end)?
+        && let Some(nftables) = kernel.nftables()?
+    {
+        nftables.remove_forward(&chain)?;
+    }
+    Ok(kernel.host.delete_rules(host_end.index, hook(direction))?)
+}
+
+/// Removes the chains of these links that lead to one of these devices. The kernel frees them when `kernel` is dropped:
+/// to delete devices before that costs no further wait.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn remove_chains<'a>(
+    kernel: &mut Kernel<'_>,
+    links: impl Iterator<Item = &'a str>,
+    devices: &[Link],
+) -> Result<()> {
+    let Some(nftables) = kernel.nftables()? else { return Ok(()) };
+    for link in links {
+        let chain = nftables.forward(link)?;
+        if let Some(chain) = chain.filter(|chain| devices.iter().any(|device| device.index == chain.to)) {
+            nftables.remove_forward(&chain)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the chains of links that are gone, which do nothing any more. Returns what failed.
+///
+/// # Errors
+/// When the chains cannot be listed.
+pub(crate) fn collect_chains(kernel: &mut Kernel<'_>) -> Result<Vec<crate::Error>> {
+    let Some(nftables) = kernel.nftables()? else { return Ok(Vec::new()) };
+    let mut failures = Vec::new();
+    for chain in nftables.forwards()? {
+        if kernel.host.link_by_index(chain.link)?.is_none()
+            && let Some(nftables) = kernel.nftables()?
+        {
+            failures.extend(nftables.remove_forward(&chain).err().map(crate::Error::from));
+        }
+    }
+    Ok(failures)
+}
+
+/// Whether these filters are those that an earlier weir made for the same traffic, before it matched frames with VLAN
+/// tags, or those of today.
+pub(crate) fn are_for(shown: &[Rule], want: &[Rule]) -> bool {
+    let same = |want: &[&Rule]| shown.len() == want.len() && want.iter().all(|rule| shown.contains(rule));
+    let all: Vec<&Rule> = want.iter().collect();
+    let untagged: Vec<&Rule> = want.iter().filter(|rule| !rule.is_about_tags()).collect();
+    same(&all) || same(&untagged)
+}
