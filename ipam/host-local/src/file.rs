@@ -58,9 +58,15 @@ fn create_new(path: &Path) -> io::Result<File> {
 
 /// Makes a file with this content. Before a `durable` one gets its name, its content is on the disk.
 pub(crate) fn write_new(path: &Path, text: &[u8], durable: bool) -> io::Result<File> {
-    let mut file = create(path)?;
-    let written = file.write_all(text).and_then(|()| if durable { file.sync_all() } else { Ok(()) });
-    written.map(|()| file).inspect_err(|_| {
+    let write = || {
+        let mut file = create(path)?;
+        file.write_all(text)?;
+        if durable {
+            file.sync_all()?;
+        }
+        Ok(file)
+    };
+    write().inspect_err(|_| {
         let _ = fs::remove_file(path);
     })
 }
