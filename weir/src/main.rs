@@ -7,7 +7,6 @@ mod command;
 mod folder;
 mod human;
 mod install;
-#[allow(clippy::print_stdout, reason = "prints line by line")]
 mod ipam;
 mod limit;
 mod list;
