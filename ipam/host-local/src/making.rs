@@ -38,10 +38,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("10.0.0.2");
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let make = || {
                 mark(crate::file::create(&path).unwrap());
                 assert!(is_at_work(&path));
-            });
+            };
+            // Not before it is joined has the thread let go of what it kept.
+            scope.spawn(make).join().unwrap();
         });
         assert!(!is_at_work(&path));
         assert!(!is_at_work(&directory.path().join("10.0.0.3")));
