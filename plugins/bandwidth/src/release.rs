@@ -9,6 +9,7 @@ use crate::kernel::Kernel;
 use crate::record;
 use crate::redirection::{self, Way};
 use crate::shaper::Root;
+use crate::subnets::hook;
 
 /// Takes from `pair` what leads to `ifbs`, which are about to go, and to devices that are gone: packets that are sent
 /// there are lost. What an earlier ADD for `attachment` put at the pair itself goes too.
@@ -52,11 +53,15 @@ fn lead_nowhere(
     direction: Direction,
 ) -> Result<bool, Error> {
     let targets = redirection::targets(kernel, pair, direction)?;
-    if !targets.iter().any(|(to, _)| *to == 0 || ifbs.iter().any(|ifb| ifb.index == *to)) {
+    let leads_there = targets.iter().any(|(to, _)| *to == 0 || ifbs.iter().any(|ifb| ifb.index == *to));
+    // An ADD that was killed may have left filters that only exempt something.
+    let rules = kernel.host.rules(pair.index, hook(direction))?;
+    let only_exempts = !rules.is_empty() && rules.iter().all(|rule| rule.target().is_none());
+    if !leads_there && !only_exempts {
         return Ok(false);
     }
     redirection::stop(kernel, pair, direction)?;
-    Ok(targets.iter().any(|(_, way)| *way == Way::Rules))
+    Ok(only_exempts || targets.iter().any(|(_, way)| *way == Way::Rules))
 }
 
 /// Takes the token bucket filter from the host's end, if there is one, with its classes.

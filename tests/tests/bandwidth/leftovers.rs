@@ -138,6 +138,26 @@ fn gc_takes_a_limit_of_what_goes_to_the_pod_from_a_pair_of_another_plugin() {
     assert_eq!(gc(json!([])), before);
 }
 
+/// What an ADD with exempt subnets leaves at a pair of another plugin when it is killed before the last rule.
+#[test]
+fn rules_that_only_exempt_something_go_too() {
+    for verb in ["DEL", "GC"] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        calico(&pod, "cali1234", "eth0");
+        let before = node.fingerprint();
+        tests::shell(
+            "ip link set cali1234 alias 'weir-shaped container=c1 interface=eth0 network=pods'; \
+             tc qdisc add dev cali1234 clsact; \
+             tc filter add dev cali1234 ingress pref 61437 handle ::1 protocol arp u32 match u32 0 0 flowid 1:1; \
+             tc filter add dev cali1234 ingress pref 61438 handle ::1 protocol ip u32 match ip dst 10.0.0.0/8 flowid 1:1",
+        );
+        let config = bandwidth_config(json!({"cni.dev/valid-attachments": []}));
+        node.call("bandwidth", &pod).verb(verb, &config).unwrap();
+        assert_eq!(tests::shell("tc filter show dev cali1234 ingress"), "", "after {verb}");
+        assert_eq!(node.fingerprint(), before, "after {verb}");
+    }
+}
+
 #[test]
 fn gc_leaves_a_pod_alone_in_which_processes_live_and_says_so() {
     let setting = Setting::new();
