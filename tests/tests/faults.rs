@@ -342,7 +342,7 @@ fn a_kill_or_an_error_at_some_system_calls_leaves_nothing_and_harms_no_other_pod
     const EVERY: u32 = 40;
     let from = Random::seeded_by("WEIR_SEED").between(1, EVERY).to_string();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_faults"))
-        .args(["--every", &EVERY.to_string(), "--from", &from, "--seconds", "60"])
+        .args(["--every", &EVERY.to_string(), "--from", &from, "--seconds", "40"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -30,6 +30,7 @@ struct Line {
     calls: usize,
     kills: usize,
     errors: usize,
+    pauses: usize,
     missed: usize,
     findings: Vec<Finding>,
 }
@@ -42,16 +43,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    println!("| verb and plugin | system calls | kills | errors | not reached | left over |");
-    println!("|---|---|---|---|---|---|");
+    println!("| verb and plugin | system calls | kills | errors | GCs | not reached | left over |");
+    println!("|---|---|---|---|---|---|---|");
     let (mut findings, start) = (Vec::new(), Instant::now());
     let rows: Vec<_> = ROWS.into_iter().filter(|row| options.wants(&row.to_string())).collect();
     for (place, row) in (1u32..).zip(&rows) {
         // Each row has its part of the time, and of what those before it did not need.
         let share = |time: Duration| start + time * place / u32::try_from(rows.len()).unwrap_or(1);
         let mut line = tried(*row, &options, options.time.map(share));
-        let Line { calls, kills, errors, missed, .. } = line;
-        println!("| {row} | {calls} | {kills} | {errors} | {missed} | {} |", line.findings.len());
+        let Line { calls, kills, errors, pauses, missed, .. } = line;
+        let wrong = line.findings.len();
+        println!("| {row} | {calls} | {kills} | {errors} | {pauses} | {missed} | {wrong} |");
         findings.append(&mut line.findings);
     }
     for finding in &findings {
@@ -107,6 +109,7 @@ fn some(row: Row, network: Option<State>, faults: &[Fault], deadline: Option<Ins
             (false, _) => line.missed += 1,
             (true, Kind::Killed) => line.kills += 1,
             (true, Kind::Refused(_)) => line.errors += 1,
+            (true, Kind::Paused) => line.pauses += 1,
         }
         line.findings.extend(outcome.findings);
     }

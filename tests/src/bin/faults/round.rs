@@ -80,7 +80,8 @@ impl Rounds {
         let is_failing_add = row.verb == Verb::Add && fault.kind != Kind::Killed;
         let before =
             if is_failing_add && row.plugin == Plugin::Bandwidth { self.stage.state() } else { rest.clone() };
-        let ended = self.stage.disturb(fault);
+        let ended =
+            if fault.kind == Kind::Paused { self.stage.pause(fault) } else { self.stage.disturb(fault) };
         outcome.disturbed |= ended.disturbed;
         if ended.hung {
             report("hangs".to_owned(), Vec::new());
@@ -106,6 +107,9 @@ impl Rounds {
                     report(format!("left by {} that succeeded", row.verb.name()), left);
                 }
             }
+            Ended { answer: Err(error), .. } if fault.kind == Kind::Paused => {
+                report(error.clone(), Vec::new())
+            }
             Ended { answer: Err(error), .. } if row.verb == Verb::Add => {
                 let (_, left) = self.stage.left(&before);
                 is_clean = left.is_empty() && row.plugin == Plugin::Bridge;
@@ -128,7 +132,7 @@ impl Rounds {
         if !self.stage.bystander_lives() {
             report("the bystander is cut off".to_owned(), Vec::new());
         }
-        !is_clean && ended.disturbed
+        !is_clean && ended.disturbed && fault.kind != Kind::Paused
     }
 
     fn repair(&mut self, repair: Repair, is_clean: bool, report: &mut impl FnMut(String, Vec<String>)) {

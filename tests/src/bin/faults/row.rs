@@ -24,6 +24,8 @@ pub enum Variant {
     First,
     /// Limits for some subnets, which need an ifb in each direction.
     Subnets,
+    /// As `Full`, beside a GC. It does not know of an attachment whose first plugin is at work.
+    Beside,
 }
 
 /// A line of the table.
@@ -38,13 +40,15 @@ const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
     Row { plugin, verb, variant }
 }
 
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 12] = [
     row(Plugin::Bridge, Verb::Add, Variant::Full),
     row(Plugin::Bridge, Verb::Add, Variant::First),
+    row(Plugin::Bridge, Verb::Add, Variant::Beside),
     row(Plugin::Bridge, Verb::Del, Variant::Full),
     row(Plugin::Bridge, Verb::Gc, Variant::Full),
     row(Plugin::Bandwidth, Verb::Add, Variant::Full),
     row(Plugin::Bandwidth, Verb::Add, Variant::Subnets),
+    row(Plugin::Bandwidth, Verb::Add, Variant::Beside),
     row(Plugin::Bandwidth, Verb::Del, Variant::Full),
     row(Plugin::Bandwidth, Verb::Del, Variant::Subnets),
     row(Plugin::Bandwidth, Verb::Gc, Variant::Full),
@@ -78,6 +82,7 @@ impl std::fmt::Display for Row {
             Variant::Full => Ok(()),
             Variant::First => write!(f, ", first of the node"),
             Variant::Subnets => write!(f, ", subnets"),
+            Variant::Beside => write!(f, " beside GC"),
         }
     }
 }

@@ -138,7 +138,10 @@ impl Stage {
         let call = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
             .into_iter()
             .fold(self.call(plugin, &self.pod), |call, name| call.with(name, ""));
-        let valid = self.bystander.iter().map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
+        // A runtime knows of a pod whose first plugin has made its interface.
+        let is_known = self.row.variant == Variant::Beside && self.row.plugin == Plugin::Bandwidth;
+        let pods = self.bystander.iter().chain(is_known.then_some(&self.pod));
+        let valid = pods.map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
         let valid = json!({"cni.dev/valid-attachments": valid.collect::<Vec<_>>()});
         (call, changed(&self.row.config(plugin), valid))
     }
@@ -185,7 +188,8 @@ impl Stage {
         self.prepare();
         let output = self.traced(&["-v".to_owned(), "-s16".to_owned()]);
         assert!(output.status.success(), "{}: {output:?}", self.row);
-        Trace::read(&std::fs::read_to_string(STRACE).expect("strace wrote what it saw"))
+        let seen = std::fs::read_to_string(STRACE).expect("strace wrote what it saw");
+        Trace::read(&seen, self.row.variant == Variant::Beside)
     }
 
     /// Attaches what the verb is for.
@@ -208,7 +212,7 @@ impl Stage {
         let killed = seen.contains("+++ killed by") || output.status.signal().is_some();
         let disturbed = match fault.kind {
             Kind::Killed => seen.contains("+++ killed by SIGKILL"),
-            Kind::Refused(_) => seen.contains("(INJECTED)"),
+            Kind::Refused(_) | Kind::Paused => seen.contains("(INJECTED)"),
         };
         let printed = String::from_utf8_lossy(&output.stdout);
         let answer = if output.status.success() {
@@ -228,6 +232,42 @@ impl Stage {
             ))
         };
         Ended { disturbed, killed, hung, answer }
+    }
+
+    /// Calls ADD, has GC run while it stands still after the fault's system call, and lets it go on.
+    pub fn pause(&mut self, fault: &Fault) -> Ended {
+        let plugin = self.row.plugin;
+        let injection = fault.injection();
+        let words = ["strace", "-f", "-o", STRACE, "-e", &format!("trace={}", fault.call), "-e", &injection];
+        let call = self.call(plugin, &self.pod).executed_by(&words.map(str::to_owned));
+        // Of the call before it.
+        std::fs::remove_file(STRACE).ok();
+        let running = call.start(self.row.verb.name(), &self.given(plugin));
+        let mut paused = None;
+        tests::eventually("the plugin stands still or has ended", || {
+            let seen = std::fs::read_to_string(STRACE).unwrap_or_default();
+            let stopped = seen.lines().find(|line| line.contains("--- stopped by SIGSTOP"));
+            paused = stopped.and_then(|line| line.split(' ').next()).map(str::to_owned);
+            paused.is_some() || seen.contains("+++")
+        });
+        let (answer, collected) = std::thread::scope(|scope| {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let stage = &*self;
+            // It may have to wait for what the plugin holds.
+            scope.spawn(move || sender.send(stage.collect()).ok());
+            let early = receiver.recv_timeout(SETTLING).ok();
+            if let Some(process) = &paused {
+                self.node.look(&format!("kill -CONT {process}"));
+            }
+            let answer = running.answer();
+            (answer, early.or_else(|| receiver.recv().ok()))
+        });
+        let answer = match (answer, collected) {
+            (Ok(_), Some(Err(error))) => Err(error),
+            (answer, _) => answer.map_err(|failure| failure.message),
+        };
+        self.result = answer.as_ref().ok().cloned();
+        Ended { disturbed: paused.is_some(), killed: false, hung: false, answer }
     }
 
     /// The state as it is now.

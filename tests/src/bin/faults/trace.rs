@@ -23,6 +23,8 @@ pub enum Kind {
     Killed,
     /// It is not carried out and answers with this error.
     Refused(&'static str),
+    /// The plugin does not go on after it before a GC has run.
+    Paused,
 }
 
 impl Fault {
@@ -32,6 +34,7 @@ impl Fault {
         match self.kind {
             Kind::Killed => format!("inject={call}:signal=SIGKILL:when={number}"),
             Kind::Refused(errno) => format!("inject={call}:error={errno}:when={number}"),
+            Kind::Paused => format!("inject={call}:signal=SIGSTOP:when={number}"),
         }
     }
 }
@@ -42,6 +45,7 @@ impl std::fmt::Display for Fault {
         match self.kind {
             Kind::Killed => write!(f, "killed before {call} {number}: {shown}"),
             Kind::Refused(errno) => write!(f, "{errno} from {call} {number}: {shown}"),
+            Kind::Paused => write!(f, "GC after {call} {number}: {shown}"),
         }
     }
 }
@@ -54,7 +58,7 @@ pub struct Trace {
 
 impl Trace {
     /// Reads what `strace` wrote of a process without threads.
-    pub fn read(text: &str) -> Self {
+    pub fn read(text: &str, paused: bool) -> Self {
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
         let mut trace = Self { calls: 0, faults: Vec::new() };
         for line in text.lines() {
@@ -69,13 +73,23 @@ impl Trace {
             if name == "execve" {
                 continue;
             }
-            let kinds = errnos::of(name).iter().map(|errno| Kind::Refused(errno));
-            trace.faults.extend(std::iter::once(Kind::Killed).chain(kinds).map(|kind| Fault {
+            let errors = errnos::of(name).iter().map(|errno| Kind::Refused(errno));
+            let kinds: Vec<_> = if paused {
+                vec![Kind::Paused]
+            } else {
+                std::iter::once(Kind::Killed).chain(errors).collect()
+            };
+            trace.faults.extend(kinds.into_iter().map(|kind| Fault {
                 call: name.to_owned(),
                 number: *number,
                 kind,
                 shown: shortened(line),
             }));
+        }
+        if paused {
+            // The last request says that the attachment is finished: from then on it is for the runtime to know of it.
+            let last = trace.faults.iter().rposition(|fault| fault.call == "sendto");
+            trace.faults.truncate(last.unwrap_or_default());
         }
         trace
     }
