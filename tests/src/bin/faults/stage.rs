@@ -14,6 +14,8 @@ use crate::row::{Plugin, Row, Variant, Verb};
 use crate::trace::{Fault, Kind, Trace};
 
 const STRACE: &str = "/mnt/strace";
+/// How long `host-local` waits for its lock; also said in the error when that is over.
+const LOCK_TIMEOUT: &str = "lockTimeoutSeconds";
 const NETWORK: &str = "/var/lib/cni/networks/pods";
 /// A call that takes longer hangs, beside whatever else the machine does.
 const PATIENCE: &str = "60";
@@ -143,7 +145,11 @@ impl Stage {
         let pods = self.bystander.iter().chain(is_known.then_some(&self.pod));
         let valid = pods.map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
         let valid = json!({"cni.dev/valid-attachments": valid.collect::<Vec<_>>()});
-        (call, changed(&self.row.config(plugin), valid))
+        let mut config = changed(&self.row.config(plugin), valid);
+        if self.row.variant == Variant::Beside && plugin == Plugin::Bridge {
+            config["ipam"][LOCK_TIMEOUT] = json!(0);
+        }
+        (call, config)
     }
 
     /// GC of the chain, for which only the bystander is attached.
@@ -250,20 +256,13 @@ impl Stage {
             paused = stopped.and_then(|line| line.split(' ').next()).map(str::to_owned);
             paused.is_some() || seen.contains("+++")
         });
-        let (answer, collected) = std::thread::scope(|scope| {
-            let (sender, receiver) = std::sync::mpsc::channel();
-            let stage = &*self;
-            // It may have to wait for what the plugin holds.
-            scope.spawn(move || sender.send(stage.collect()).ok());
-            let early = receiver.recv_timeout(SETTLING).ok();
-            if let Some(process) = &paused {
-                self.node.look(&format!("kill -CONT {process}"));
-            }
-            let answer = running.answer();
-            (answer, early.or_else(|| receiver.recv().ok()))
-        });
-        let answer = match (answer, collected) {
-            (Ok(_), Some(Err(error))) => Err(error),
+        let collected = self.collect();
+        if let Some(process) = &paused {
+            self.node.look(&format!("kill -CONT {process}"));
+        }
+        let answer = match (running.answer(), collected) {
+            // What stands still may hold the lock.
+            (Ok(_), Err(error)) if !error.contains(LOCK_TIMEOUT) => Err(error),
             (answer, _) => answer.map_err(|failure| failure.message),
         };
         self.result = answer.as_ref().ok().cloned();
