@@ -241,9 +241,25 @@ impl Rtnetlink {
 }
 
 impl std::fmt::Display for Route {
+    /// As `ip route` takes it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "route {}", self.destination)?;
-        self.gateway.map_or(Ok(()), |gateway| write!(f, " via {gateway}"))
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        let settings = [
+            ("table", self.table),
+            ("metric", self.priority),
+            ("scope", self.scope.map(u32::from)),
+            ("mtu", self.mtu),
+            ("advmss", self.advertised_mss),
+        ];
+        for (name, value) in settings {
+            if let Some(value) = value {
+                write!(f, " {name} {value}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -260,6 +276,25 @@ mod tests {
         let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
         host.add_address(bridge, address.parse().unwrap(), DuplicateDetection::Skip).unwrap();
         (host, bridge)
+    }
+
+    #[test]
+    fn a_refused_route_is_told_as_a_whole() {
+        let (mut host, bridge) = a_bridge_with("10.1.0.1/24");
+        let route = Route {
+            destination: "192.0.2.0/24".parse().unwrap(),
+            gateway: Some("10.9.0.1".parse().unwrap()),
+            mtu: Some(1400),
+            advertised_mss: None,
+            priority: Some(50),
+            table: Some(100),
+            scope: None,
+        };
+        let refused = host.make(&[Change::add_route(bridge, &route)]).unwrap_err().to_string();
+        assert!(
+            refused.contains("route 192.0.2.0/24 via 10.9.0.1 table 100 metric 50 mtu 1400"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -170,7 +170,7 @@ mod tests {
         let mut answer = ipam(&[("10.1.2.7/24", None)], &[("10.5.0.0/16", None)]);
         answer.routes[0].scope = Some(SCOPE_LINK);
         let addressing = Addressing::new(&answer, roles(true, false), None).unwrap();
-        assert_eq!(next_hops(&addressing), ["route 10.5.0.0/16"]);
+        assert_eq!(next_hops(&addressing), ["route 10.5.0.0/16 scope 253"]);
     }
 
     #[test]
