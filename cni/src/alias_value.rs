@@ -9,7 +9,7 @@ const SHORT_MAX: usize = 40;
 /// So many bytes of the digest, in hexadecimal.
 const DIGEST_BYTES: usize = 8;
 /// Stands before the digest. No container ID or network name has it (specification, section 2, "Parameters").
-const SHORTENED: char = '~';
+pub(crate) const SHORTENED: char = '~';
 
 /// Replaces every byte but printable ASCII, and the space, `=` and `%`, by `%` and two hexadecimal digits (RFC 3986,
 /// section 2.1). So a value has no separator, no control character and no key in it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::alias_value;
 
@@ -120,6 +120,16 @@ impl Attachment {
         valid.iter().any(|valid| valid.in_network(network).is_same(self))
     }
 
+    /// The entry of a list of valid attachments that names this one; none when container or network were read from an
+    /// alias that had no room for them.
+    pub fn as_valid(&self) -> Option<ValidAttachment> {
+        let is_whole = |value: &str| !value.contains(alias_value::SHORTENED);
+        (is_whole(&self.container_id) && is_whole(&self.network)).then(|| ValidAttachment {
+            container_id: self.container_id.clone(),
+            interface: self.interface.clone(),
+        })
+    }
+
     /// What an alias begins with.
     fn identity(&self) -> String {
         let Self { network, container_id, interface, .. } = self;
@@ -144,7 +154,7 @@ impl fmt::Display for Attachment {
 }
 
 /// An entry of `cni.dev/valid-attachments`: an attachment that GC must leave alone.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ValidAttachment {
     /// The container's ID.
     #[serde(rename = "containerID")]
@@ -281,6 +291,8 @@ mod tests {
                 read.is_listed(&one.network, &[ValidAttachment { container_id, interface }])
             };
             assert!(listed(&one) && !listed(&other));
+            let as_valid = read.as_valid();
+            assert!(as_valid.is_none() || as_valid == one.as_valid(), "{as_valid:?}");
         }
     }
 }

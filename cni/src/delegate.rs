@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::attachment::ValidAttachment;
 use crate::environment::Command;
 use crate::error::{Error, Result};
 use crate::execute::{execute, find};
 use crate::plugin::Entry;
-use crate::request::Request;
+use crate::request::{Request, VALID_ATTACHMENTS};
 use crate::result::AddResult;
 use crate::serve;
 use crate::version::Version;
@@ -55,6 +56,11 @@ impl Request {
 }
 
 impl Delegate<'_> {
+    /// Whether it is a file of its own that is executed, not a part of this one.
+    pub fn is_executed(&self) -> bool {
+        matches!(self.place, Place::There(_))
+    }
+
     /// ADD, with the delegate's result. It says its version itself; one that does not has the config's.
     ///
     /// # Errors
@@ -84,12 +90,23 @@ impl Delegate<'_> {
         self.call(Command::Del).map(drop)
     }
 
-    /// GC.
+    /// GC. Where the config lists valid attachments, these `kept` ones are valid for the delegate, too.
     ///
     /// # Errors
     /// As [`Delegate::add`].
-    pub fn gc(&self) -> Result<()> {
-        self.call(Command::Gc).map(drop)
+    pub fn gc(&self, kept: &[ValidAttachment]) -> Result<()> {
+        if kept.is_empty() {
+            return self.call(Command::Gc).map(drop);
+        }
+        let mut config = self.request.document.clone();
+        for name in VALID_ATTACHMENTS {
+            match config.get_mut(name) {
+                Some(Value::Array(list)) => list.extend(kept.iter().map(|kept| json!(kept))),
+                Some(list) => *list = json!(kept),
+                None => {}
+            }
+        }
+        self.call_with(Command::Gc, config.to_string().into_bytes()).map(drop)
     }
 
     /// STATUS.
@@ -101,12 +118,14 @@ impl Delegate<'_> {
     }
 
     fn call(&self, command: Command) -> Result<Option<Value>> {
+        self.call_with(command, self.request.stdin.clone())
+    }
+
+    fn call_with(&self, command: Command, stdin: Vec<u8>) -> Result<Option<Value>> {
         let variables = self.request.environment.variables.with_command(command);
         match &self.place {
-            Place::Here(plugin) => {
-                Ok(serve::call(plugin, self.request.plugins, variables, self.request.stdin.clone())?)
-            }
-            Place::There(path) => execute(path, &variables, &self.request.stdin),
+            Place::Here(plugin) => Ok(serve::call(plugin, self.request.plugins, variables, stdin)?),
+            Place::There(path) => execute(path, &variables, &stdin),
         }
     }
 }

@@ -47,7 +47,9 @@ struct Common {
     prev_result: Option<Value>,
 }
 
-/// Two names: the specification's, and the one that libcni sends beside it since 1.2.
+/// The keys of the list of valid attachments: the specification's, and the one that libcni sends beside it since 1.2.
+pub(crate) const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Valid {
@@ -165,12 +167,12 @@ impl Request {
     /// # Errors
     /// [`Error::Config`] when the list cannot be read.
     pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>> {
-        let named = |name: &str| self.document.get(name).is_some();
+        let [specified, historical] = VALID_ATTACHMENTS.map(|name| self.document.get(name).is_some());
         let valid: std::result::Result<Valid, DecodeError> = decode(&self.document);
         let valid = valid.map_err(Error::Config)?;
-        if named("cni.dev/valid-attachments") {
+        if specified {
             Ok(Some(valid.specified))
-        } else if named("cni.dev/attachments") {
+        } else if historical {
             Ok(Some(valid.historical))
         } else {
             Ok(None)

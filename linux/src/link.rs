@@ -271,14 +271,6 @@ impl Rtnetlink {
         self.set_flag(link, LinkFlags::Up, true)
     }
 
-    /// As `ip link set dev NAME down`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_down(&mut self, link: u32) -> Result<()> {
-        self.set_flag(link, LinkFlags::Up, false)
-    }
-
     /// As `ip link set dev NAME promisc on`.
     ///
     /// # Errors

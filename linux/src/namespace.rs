@@ -86,12 +86,12 @@ impl Namespace {
         self.enter(Rtnetlink::open)
     }
 
-    /// An rtnetlink socket inside the namespace at `path`, or `None` when that is gone: the path does not exist
+    /// The namespace at `path` with an rtnetlink socket inside, or `None` when it is gone: the path does not exist
     /// any more, or is no namespace: a leftover file that nothing is mounted on, for instance.
     ///
     /// # Errors
     /// As [`Namespace::open`] and [`Namespace::rtnetlink`], for any other reason.
-    pub fn rtnetlink_if_alive(path: impl AsRef<Path>) -> Result<Option<Rtnetlink>> {
+    pub fn open_if_alive(path: impl AsRef<Path>) -> Result<Option<(Self, Rtnetlink)>> {
         let namespace = match Self::open(path) {
             Err(Error::OpenNamespace { source, .. })
                 if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
@@ -103,7 +103,7 @@ impl Namespace {
         };
         match namespace.rtnetlink() {
             Err(Error::NotANamespace { .. }) => Ok(None),
-            rtnetlink => rtnetlink.map(Some),
+            rtnetlink => Ok(Some((namespace, rtnetlink?))),
         }
     }
 

@@ -64,6 +64,18 @@ impl Rtnetlink {
         link.group == self.port
     }
 
+    /// Whether a process that was killed left `link`, a link of this thread's namespace, unfinished.
+    ///
+    /// # Errors
+    /// As [`Rtnetlink::is_being_made`], and the kernel's refusal.
+    pub fn is_abandoned(&mut self, link: &Link) -> Result<bool> {
+        if !link.is_unfinished() || self.is_being_made(link)? {
+            return Ok(false);
+        }
+        // The maker may have finished it, and ended, since `link` was looked at.
+        Ok(self.link_by_index(link.index)?.is_some_and(|now| now.group == link.group))
+    }
+
     /// Whether the process that makes `link`, a link of this thread's namespace, is still at work; false for a link
     /// that is finished, and for one whose maker ended before that.
     ///
@@ -108,10 +120,12 @@ mod tests {
         assert!(maker.is_maker_of(&seen) && !other.is_maker_of(&seen));
         assert!(maker.is_being_made(&seen).unwrap() && other.is_being_made(&seen).unwrap());
         assert!(other.is_being_made(&seen).unwrap(), "to ask changes nothing");
+        assert!(!other.is_abandoned(&seen).unwrap());
         drop(maker);
-        assert!(!other.is_being_made(&seen).unwrap());
+        assert!(!other.is_being_made(&seen).unwrap() && other.is_abandoned(&seen).unwrap());
 
         other.make(&[Change::finish(index)]).unwrap();
+        assert!(!other.is_abandoned(&seen).unwrap(), "it was finished since it was seen");
         let seen = other.link_by_index(index).unwrap().unwrap();
         assert!(!seen.is_unfinished() && !other.is_being_made(&seen).unwrap());
         assert_eq!(seen.group, 0);

@@ -201,13 +201,24 @@ mod failing_add {
     }
 
     #[test]
+    fn a_gateway_that_the_kernel_refuses_leaves_none_of_the_others() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        node.look("ip link add cni0 address 02:00:00:00:00:01 up type bridge; sysctl -q -w net.ipv6.conf.cni0.disable_ipv6=1");
+        node.call("bridge", &pod).verb("ADD", &full()).unwrap_err();
+        assert_eq!(node.look("ip addr show dev cni0 scope global | grep inet || true"), "");
+        assert!(pod.links().is_empty());
+        assert_eq!(node.look("ip -o link show master cni0"), "");
+        assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*' -o -name 'fd00*'"), "");
+    }
+
+    #[test]
     fn the_first_add_of_a_node_leaves_nothing_but_the_networks_bridge_and_an_empty_table() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let mut config = full();
         config["ipam"]["routes"] = json!([{"dst": "192.0.2.0/24", "gw": "10.99.0.1"}]);
         node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
         assert_eq!(node.links(), ["cni0"]);
-        assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);
+        assert!(node.addresses("cni0").is_empty(), "the bridge is the gateway of attached pods only");
         assert_eq!(node.look("nft list tables"), "table bridge weir\n");
         assert!(!node.look("nft list ruleset").contains("elements"));
         assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*' -o -name 'fd00*'"), "");
@@ -278,7 +289,7 @@ mod repeated_add {
         let result = call.add(&full());
         let before = node.fingerprint();
         let failure = node.call("bridge", &other).verb("ADD", &full()).unwrap_err();
-        says(&failure, 999, &["10.244.0.2 has been allocated to c1"]);
+        says(&failure, 999, &["c1", "\"eth0\"", result["interfaces"][1]["name"].as_str().unwrap(), "DEL"]);
         assert_eq!(node.fingerprint(), before);
         assert!(other.links().is_empty());
         call.check(&full(), &result);

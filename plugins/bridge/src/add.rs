@@ -5,9 +5,11 @@ use linux::{Change, Family, Link, Mac, Namespace, Nftables, Owner, Rtnetlink, Ve
 
 use crate::addressing::Addressing;
 use crate::config::Config;
-use crate::device;
+use crate::del;
+use crate::device::{self, GatewayPlan};
 use crate::error::{Error, Result};
-use crate::host_end::{CANDIDATES, HostEnd};
+use crate::host_end::{self, CANDIDATES, HostEnd};
+use crate::pair::{delete, take_addresses};
 use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
 use crate::pod_mac;
 use crate::spoof_check;
@@ -18,10 +20,14 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let netns = request.netns().unwrap_or_default();
     let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
     let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
+    let mut host = Rtnetlink::open()?;
+    let attached = attached(request, &mut host)?;
     if pod.link_by_name(request.interface())?.is_some() {
         return Err(interface_taken(request));
     }
-    let mut host = Rtnetlink::open()?;
+    if let Some(link) = attached {
+        return Err(already_attached(request, link.name));
+    }
     let bridge = device::find(&mut host, &config.bridge)?;
     let ipam = config.ipam.as_deref().map(|name| request.delegate(name)).transpose()?;
 
@@ -33,8 +39,9 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
         namespace,
         ipam,
         addressed: false,
+        tried_name: None,
         host_end: None,
-        spoof_checked: None,
+        spoof_checked: false,
         masqueraded: false,
     };
     let outcome = addition.make(bridge);
@@ -44,7 +51,19 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     outcome
 }
 
-/// One ADD: what it works with, and what it has made so far.
+/// The host's end of an attachment that is there already. The IPAM plugin must not be asked then: it may answer with
+/// the addresses that are in use, which undoing this ADD would release. What an ADD that was killed left is removed.
+fn attached(request: &Request, host: &mut Rtnetlink) -> Result<Option<Link>> {
+    let Some(link) = host_end::find(host, &request.attachment())? else { return Ok(None) };
+    if host.is_abandoned(&link)? {
+        del::del(request)?;
+        return Ok(None);
+    }
+    Ok(Some(link))
+}
+
+/// One ADD: what it works with, and what it has made so far, or tried to: a request may have been carried out although
+/// its answer was lost.
 struct Addition<'a> {
     request: &'a Request,
     config: &'a Config,
@@ -53,52 +72,102 @@ struct Addition<'a> {
     namespace: Namespace,
     ipam: Option<Delegate<'a>>,
     addressed: bool,
-    host_end: Option<u32>,
-    spoof_checked: Option<String>,
+    tried_name: Option<String>,
+    host_end: Option<Link>,
+    spoof_checked: bool,
     masqueraded: bool,
 }
 
 impl Addition<'_> {
+    /// A pod's hardware address follows from its IP address, so the IPAM plugin is asked first; but one that is
+    /// executed may need the interface (`dhcp`). The gateways come last: nothing after them fails that would leave
+    /// the bridge with an address for which no pod was attached.
     fn make(&mut self, bridge: Option<Link>) -> Result<AddResult> {
-        let (addressing, ipam_dns) = self.addressing()?;
+        let needs_interface = self.ipam.as_ref().is_some_and(Delegate::is_executed);
+        let addressed = if needs_interface { None } else { Some(self.addressing()?) };
         let bridge = device::ensure(&mut self.host, self.config, bridge)?;
-        let vlan_gateway = self.vlan_gateway(&bridge, &addressing)?;
-        let gateway = vlan_gateway.as_ref().unwrap_or(&bridge);
-        device::ensure_gateways(&mut self.host, gateway, &addressing.gateways, self.config.force_address)?;
-        enable_forwarding(&mut self.host, &addressing)?;
-
-        let pod_mac = self.config.mac.unwrap_or_else(|| pod_mac::following(self.request, &addressing));
+        let prepared = match &addressed {
+            Some((addressing, _)) => Some(self.prepare(&bridge, addressing)?),
+            None => None,
+        };
+        let pod_mac = self.config.mac.unwrap_or_else(|| match &addressed {
+            Some((addressing, _)) => pod_mac::following(self.request, addressing),
+            None => pod_mac::of_attachment(self.request),
+        });
         let host_end = self.create_pair(&bridge, pod_mac)?;
-        self.host_end = Some(host_end.index);
-        if self.config.macspoofchk {
-            spoof_check::begin(self.request, &host_end, pod_mac)?;
-            self.spoof_checked = Some(host_end.name.clone());
-        }
-        let alias = self.request.attachment().to_string();
-        self.host.raise_port(&host_end, &alias, self.config.port)?;
-        if let Some(vlans) = &self.config.vlans {
-            vlans.carry(&mut self.host, host_end.index, &bridge)?;
-        }
-        if !self.config.disable_container_interface {
+        self.host_end = Some(host_end.clone());
+        self.connect(&host_end, &bridge, pod_mac)?;
+        if needs_interface {
+            // `dhcp` raises it too, and waits for seconds when it cannot send at once.
             let index = host_end.peer.unwrap_or_default();
-            PodEnd {
-                namespace: &self.namespace,
-                rtnetlink: &mut self.pod,
-                index,
-                name: self.request.interface(),
-                is_known: self.config.mac.is_none(),
-            }
-            .configure(&addressing, self.config.dad)?;
+            self.pod.set_up(index)?;
+            self.pod.wait_until_operational(Some(&self.namespace), index, CARRIER_PATIENCE)?;
+        }
+        let (addressing, ipam_dns) = addressed.map_or_else(|| self.addressing(), Ok)?;
+        let (vlan_gateway, plan) = prepared.map_or_else(|| self.prepare(&bridge, &addressing), Ok)?;
+        if !self.config.disable_container_interface {
+            self.configure(&host_end, &addressing, pod_mac, needs_interface)?;
         }
         if self.config.ip_masq && !addressing.ips.is_empty() {
-            Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
             self.masqueraded = true;
+            Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
         }
         if !self.config.disable_container_interface {
             self.host.wait_until_operational(None, host_end.index, CARRIER_PATIENCE)?;
         }
+        enable_forwarding(&mut self.host, &addressing)?;
+        plan.carry_out(&mut self.host, vlan_gateway.as_ref().unwrap_or(&bridge))?;
         self.host.make(&[Change::finish(host_end.index)])?;
         Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac, vlan_gateway))
+    }
+
+    /// Finds out what is to be done for the gateways, on the interface in a VLAN that has them in place of the bridge,
+    /// where there is one.
+    fn prepare(&mut self, bridge: &Link, addressing: &Addressing) -> Result<(Option<Link>, GatewayPlan)> {
+        let vlan_gateway = self.vlan_gateway(bridge, addressing)?;
+        let interface = vlan_gateway.as_ref().unwrap_or(bridge);
+        let force = self.config.force_address;
+        let plan = GatewayPlan::new(&mut self.host, interface, &addressing.gateways, force)?;
+        Ok((vlan_gateway, plan))
+    }
+
+    /// Brings the host's end up as a port of the bridge.
+    fn connect(&mut self, host_end: &Link, bridge: &Link, pod_mac: Mac) -> Result<()> {
+        if self.config.macspoofchk {
+            self.spoof_checked = true;
+            spoof_check::begin(self.request, host_end, pod_mac)?;
+        }
+        let alias = self.request.attachment().to_string();
+        self.host.raise_port(host_end, &alias, self.config.port)?;
+        match &self.config.vlans {
+            Some(vlans) => vlans.carry(&mut self.host, host_end.index, bridge),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the pod's end its addresses and routes.
+    fn configure(
+        &mut self,
+        host_end: &Link,
+        addressing: &Addressing,
+        pod_mac: Mac,
+        is_up: bool,
+    ) -> Result<()> {
+        let index = host_end.peer.unwrap_or_default();
+        PodEnd {
+            namespace: &self.namespace,
+            rtnetlink: &mut self.pod,
+            index,
+            name: self.request.interface(),
+            is_known: self.config.mac.is_none() && !is_up,
+        }
+        .configure(addressing, self.config.dad)?;
+        if is_up && let Err(error) = self.pod.set_mac(index, pod_mac) {
+            // The kernel announces addresses when an interface goes up, for which it was too early, and when its
+            // hardware address is set.
+            cni::note(format_args!("bridge: neighbours learn of the addresses only by asking: {error}"));
+        }
+        Ok(())
     }
 
     /// The interface that has the gateways' addresses in place of the bridge.
@@ -115,8 +184,8 @@ impl Addition<'_> {
     fn addressing(&mut self) -> Result<(Addressing, Dns)> {
         let Some(ipam) = &self.ipam else { return Ok((Addressing::default(), Dns::default())) };
         let answer = ipam.add();
-        // One whose answer cannot be read may have assigned addresses; one that said that it failed has not.
-        self.addressed = matches!(answer, Ok(_) | Err(cni::Error::Answer { .. }));
+        // One that said that it failed has assigned none; one whose answer cannot be read may have.
+        self.addressed = !matches!(answer, Err(cni::Error::Plugin(_)));
         let answer = answer?;
         if answer.ips.is_empty() {
             let ipam = self.config.ipam.clone().unwrap_or_default();
@@ -139,6 +208,7 @@ impl Addition<'_> {
                 bridge: bridge.index,
                 unfinished: true,
             };
+            self.tried_name = Some(candidate.name.clone());
             match self.host.create_veth(&pair, &self.namespace) {
                 Ok(link) => return Ok(link),
                 Err(error) if error.is_full() => {
@@ -146,12 +216,10 @@ impl Addition<'_> {
                 }
                 Err(error) if error.is_taken() => match self.host.link_by_name(&candidate.name)? {
                     None => return Err(interface_taken(self.request)),
+                    // Another ADD of this attachment was faster: the addresses are its.
                     Some(link) if candidate.is(&link, &attachment) => {
-                        return Err(Error::AlreadyAttached {
-                            host: candidate.name,
-                            container_id: attachment.container_id,
-                            interface: attachment.interface,
-                        });
+                        self.addressed = false;
+                        return Err(already_attached(self.request, link.name));
                     }
                     Some(_) => tried = candidate.name,
                 },
@@ -195,26 +263,53 @@ impl Addition<'_> {
     }
 
     /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
-    /// that is reported.
+    /// that is reported. Every step is tried, whatever became of the one before; the order is that of DEL.
     ///
-    /// The bridge stays, with its gateway addresses, also when this ADD made it: it is the network's, as the
-    /// reference sees it too. Another ADD may have found it and be about to put its port there, and the kernel
-    /// cannot be asked to delete a bridge only if it has no ports.
+    /// The bridge stays, also when this ADD made it: it is the network's, as the reference sees it too. Another ADD may
+    /// have found it and be about to put its port there, and the kernel cannot be asked to delete a bridge only if it
+    /// has no ports.
     fn undo(&mut self) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
-        let link = self.host_end.map_or(Ok(()), |link| self.host.delete_link(link).map_err(Error::from));
+        let mut ipam = self.ipam.take().filter(|_| self.addressed);
+        let needs_interface = ipam.as_ref().is_some_and(Delegate::is_executed);
+        let mut release = |wanted: bool| match ipam.take_if(|_| wanted) {
+            Some(ipam) => ipam.del().map_err(Error::from),
+            None => Ok(()),
+        };
+        let found = self.made();
+        let mut early = Ok(());
+        let pair = match found {
+            Ok(Some(link)) => {
+                let index = link.peer.unwrap_or_default();
+                let is_off = needs_interface && take_addresses(&mut self.pod, index).is_ok();
+                early = release(is_off);
+                delete(&mut self.host, link.index)
+            }
+            found => found.map(drop),
+        };
         // Frames are checked until their device is gone.
-        let spoof_check = self
-            .spoof_checked
-            .as_deref()
-            .map_or(Ok(()), |port| spoof_check::end(&mut Nftables::open()?, self.request, Some(port)));
-        let ipam = match &self.ipam {
-            Some(ipam) if self.addressed => ipam.del().map_err(Error::from),
+        let spoof_check = match &self.host_end {
+            Some(port) if self.spoof_checked => Nftables::open()
+                .map_err(Error::from)
+                .and_then(|mut nftables| spoof_check::end(&mut nftables, self.request, Some(&port.name))),
             _ => Ok(()),
         };
-        for error in [masquerade, link, spoof_check, ipam].into_iter().filter_map(Result::err) {
+        // While the device may be there, its addresses stay reserved.
+        let late = release(pair.is_ok());
+        for error in [masquerade, early, pair, spoof_check, late].into_iter().filter_map(Result::err) {
             let container = self.request.container_id();
             cni::note(format_args!("bridge: while undoing a failed ADD of container {container}: {error}"));
+        }
+    }
+
+    /// The host's end, if this ADD made it; also where the kernel's answer was lost.
+    fn made(&mut self) -> Result<Option<Link>> {
+        match (&self.host_end, &self.tried_name) {
+            (Some(link), _) => Ok(Some(link.clone())),
+            (None, Some(name)) => {
+                Ok(self.host.link_by_name(name)?.filter(|link| self.host.is_maker_of(link)))
+            }
+            (None, None) => Ok(None),
         }
     }
 }
@@ -234,6 +329,14 @@ fn interface_taken(request: &Request) -> Error {
         container_id: request.container_id().to_owned(),
         interface: request.interface().to_owned(),
         netns: request.netns().unwrap_or_default().to_owned(),
+    }
+}
+
+fn already_attached(request: &Request, host: String) -> Error {
+    Error::AlreadyAttached {
+        host,
+        container_id: request.container_id().to_owned(),
+        interface: request.interface().to_owned(),
     }
 }
 

@@ -204,3 +204,16 @@ impl Asked {
         request.config().unwrap_or_default()
     }
 }
+
+/// What GC asks of the config.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Collection {
+    gc_removes_running: bool,
+}
+
+/// Whether GC also removes what belongs to a network namespace in which processes live; not where the key cannot be
+/// read.
+pub(crate) fn gc_removes_running(request: &Request) -> bool {
+    request.config::<Collection>().unwrap_or_default().gc_removes_running
+}

@@ -1,12 +1,13 @@
 //! DEL: remove what there is of the attachment, in an order that lets the kernel's waits overlap.
 
 use cni::Request;
-use linux::{Namespace, Nftables, Rtnetlink};
+use linux::Nftables;
 
 use crate::add::owner;
-use crate::config::{Asked, ipam_of};
+use crate::config::Asked;
 use crate::error::{Error, Result};
-use crate::host_end;
+use crate::ipam::Ipam;
+use crate::pair::Pair;
 use crate::reference::{self, Maker};
 use crate::spoof_check;
 
@@ -16,8 +17,9 @@ use crate::spoof_check;
 ///
 /// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the
 /// socket waits; deleting the device waits for grace periods of its own, so the socket stays open until
-/// that is over. Frames are checked until the device is gone. The addresses are released last, when nobody uses
-/// them any more.
+/// that is over. Frames are checked until the device is gone. The addresses are released last, when the device is
+/// known to be gone: another pod gets them at once. An IPAM plugin that is executed may need the interface (`dhcp`
+/// sends its release by it): it is asked when the addresses are off, before the device goes.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let mut errors = Vec::new();
     let mut nftables = open_nftables().unwrap_or_else(|error| keep(&mut errors, error));
@@ -26,27 +28,36 @@ pub(crate) fn del(request: &Request) -> Result<()> {
             Ok(found) => found,
             Err(error) => keep(&mut errors, error.into()),
         });
-    let pair = find_pair(request).unwrap_or_else(|error| keep(&mut errors, error));
+    let found = Pair::find(request);
+    let mut is_gone = matches!(found, Ok(None));
+    let mut pair = found.unwrap_or_else(|error| keep(&mut errors, error));
     let maker = match &pair {
         _ if masqueraded => Maker::Weir,
         Some(pair) => pair.maker,
         None => Maker::by_result(request),
     };
-    let host_name = pair.as_ref().and_then(|pair| pair.host_name.clone());
-    if let Some(mut pair) = pair {
-        errors.extend(pair.rtnetlink.delete_link(pair.end).err().map(Error::from));
+    let mut ipam = Ipam::of(request);
+    if let Some(pair) = &mut pair {
+        if ipam.needs_interface() && pair.take_addresses(request).unwrap_or(false) {
+            errors.extend(ipam.release().err());
+        }
+        is_gone = match pair.delete() {
+            Ok(()) => true,
+            Err(error) => keep(&mut errors, error),
+        };
     }
     let asked = Asked::of(request);
     if let Some(nftables) = nftables.as_mut() {
-        errors.extend(spoof_check::end(nftables, request, host_name.as_deref()).err());
+        let host_name = pair.as_ref().and_then(Pair::host_name);
+        errors.extend(spoof_check::end(nftables, request, host_name).err());
     }
     errors.extend(reference::remove(nftables.as_mut(), request, maker, asked));
     drop(nftables);
-    let delegated = ipam_of(request).and_then(|ipam| match ipam {
-        Some(ipam) => Ok(request.delegate(&ipam)?.del()?),
-        None => Ok(()),
-    });
-    errors.extend(delegated.err());
+    if is_gone {
+        errors.extend(ipam.release().err());
+    } else if ipam.is_due() {
+        errors.push(Error::AddressesKept { container_id: request.container_id().to_owned() });
+    }
     if errors.is_empty() { Ok(()) } else { Err(Error::Several(errors)) }
 }
 
@@ -62,29 +73,4 @@ fn open_nftables() -> Result<Option<Nftables>> {
         Err(linux::Error::MissingFeature { .. }) => Ok(None),
         nftables => Ok(Some(nftables?)),
     }
-}
-
-/// One end of the attachment's pair, and a socket of the namespace where it is.
-struct Pair {
-    rtnetlink: Rtnetlink,
-    end: u32,
-    /// Name of the host's end, where it was found by that.
-    host_name: Option<String>,
-    maker: Maker,
-}
-
-/// Finds the pair by its host's end, or (when the reference made it, or the host's end was renamed) by the
-/// pod's end. With the namespace gone, the kernel has deleted it already.
-fn find_pair(request: &Request) -> Result<Option<Pair>> {
-    let mut host = Rtnetlink::open()?;
-    if let Some(link) = host_end::find(&mut host, &request.attachment())? {
-        let (end, host_name) = (link.index, Some(link.name));
-        return Ok(Some(Pair { rtnetlink: host, end, host_name, maker: Maker::Weir }));
-    }
-    let Some(netns) = request.netns() else { return Ok(None) };
-    let Some(mut pod) = Namespace::rtnetlink_if_alive(netns).map_err(Error::of_namespace)? else {
-        return Ok(None);
-    };
-    let link = pod.link_by_name(request.interface())?.filter(|link| link.is("veth"));
-    Ok(link.map(|link| Pair { rtnetlink: pod, end: link.index, host_name: None, maker: Maker::Another }))
 }

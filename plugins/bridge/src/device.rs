@@ -50,44 +50,78 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
     Ok(bridge)
 }
 
-/// Gives the bridge, or its interface in a VLAN, the gateways' addresses.
-///
-/// A bridge has one IPv4 address, and any number of IPv6 addresses whose subnets do not overlap. Another
-/// one is an error, or goes if `forceAddress` says so.
-pub(crate) fn ensure_gateways(
-    host: &mut Rtnetlink,
-    bridge: &Link,
-    gateways: &[IpNetwork],
-    force: bool,
-) -> Result<()> {
-    if gateways.is_empty() {
-        return Ok(());
-    }
-    let present: Vec<_> = host.addresses(bridge.index)?.into_iter().map(|address| address.network).collect();
-    let mut added = false;
-    for wanted in gateways.iter().filter(|wanted| !present.contains(wanted)) {
-        for found in present.iter().filter(|found| !gateways.contains(found) && excludes(**found, *wanted)) {
-            if !force {
-                let bridge = bridge.name.clone();
-                return Err(Error::OtherAddress { bridge, wanted: *wanted, found: *found });
+/// What is to be done for the bridge, or its interface in a VLAN, to have the gateways' addresses.
+#[derive(Debug, Default)]
+pub(crate) struct GatewayPlan {
+    missing: Vec<IpNetwork>,
+    in_the_way: Vec<IpNetwork>,
+}
+
+impl GatewayPlan {
+    /// A bridge has one IPv4 address, and any number of IPv6 addresses whose subnets do not overlap. Another one is an
+    /// error, or goes if `forceAddress` says so.
+    ///
+    /// # Errors
+    /// [`Error::OtherAddress`], [`Error::BridgeMtu`], and the kernel's refusal.
+    pub fn new(host: &mut Rtnetlink, bridge: &Link, gateways: &[IpNetwork], force: bool) -> Result<Self> {
+        let mut plan = Self::default();
+        if gateways.is_empty() {
+            return Ok(plan);
+        }
+        let present: Vec<_> =
+            host.addresses(bridge.index)?.into_iter().map(|address| address.network).collect();
+        for wanted in gateways.iter().filter(|wanted| !present.contains(wanted)) {
+            for found in
+                present.iter().filter(|found| !gateways.contains(found) && excludes(**found, *wanted))
+            {
+                if !force {
+                    let bridge = bridge.name.clone();
+                    return Err(Error::OtherAddress { bridge, wanted: *wanted, found: *found });
+                }
+                plan.in_the_way.push(*found);
             }
-            host.delete_address(bridge.index, *found)?;
+            if wanted.is_ipv6() && bridge.mtu < SMALLEST_MTU_OF_IPV6 {
+                return Err(Error::BridgeMtu {
+                    bridge: bridge.name.clone(),
+                    mtu: bridge.mtu,
+                    smallest: SMALLEST_MTU_OF_IPV6,
+                    gateway: *wanted,
+                });
+            }
+            note_overlap(host, bridge, *wanted);
+            plan.missing.push(*wanted);
         }
-        if wanted.is_ipv6() && bridge.mtu < SMALLEST_MTU_OF_IPV6 {
-            return Err(Error::BridgeMtu {
-                bridge: bridge.name.clone(),
-                mtu: bridge.mtu,
-                smallest: SMALLEST_MTU_OF_IPV6,
-                gateway: *wanted,
-            });
+        Ok(plan)
+    }
+
+    /// Does it. When the kernel refuses an address, those that this call added are removed again: another ADD of the
+    /// network meets the same refusal.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn carry_out(self, host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
+        for found in self.in_the_way {
+            host.delete_address(bridge.index, found)?;
         }
-        note_overlap(host, bridge, *wanted);
-        added |= host.add_address(bridge.index, *wanted, DuplicateDetection::Skip)?;
+        let mut added = Vec::new();
+        for wanted in self.missing {
+            match host.add_address(bridge.index, wanted, DuplicateDetection::Skip) {
+                Ok(true) => added.push(wanted),
+                Ok(false) => {}
+                Err(refused) => {
+                    // The refusal may be an answer that was lost.
+                    for address in added.into_iter().chain([wanted]) {
+                        host.delete_address(bridge.index, address)?;
+                    }
+                    return Err(refused.into());
+                }
+            }
+        }
+        if !added.is_empty() {
+            pin_mac(host, bridge)?;
+        }
+        Ok(())
     }
-    if added {
-        pin_mac(host, bridge)?;
-    }
-    Ok(())
 }
 
 /// Says so where the node reaches the gateway's subnet, or a part of it, by another interface already: its packets

@@ -255,6 +255,14 @@ pub enum Error {
     /// CHECK: something is not as ADD left it.
     #[error("{0}")]
     Differs(Difference),
+    /// DEL does not know whether the interface is gone.
+    #[error(
+        "the addresses of container {container_id} stay reserved: its interface may still have them; call DEL again"
+    )]
+    AddressesKept {
+        /// The container.
+        container_id: String,
+    },
     /// DEL or GC could not remove everything.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<Error>),
@@ -423,6 +431,7 @@ impl From<Error> for Failure {
             | Error::NotAVlanGateway { .. }
             | Error::VlanGatewayUnsettled { .. }
             | Error::Differs(_)
+            | Error::AddressesKept { .. }
             | Error::Several(_) => Self::new(code::INTERNAL, msg),
         }
     }

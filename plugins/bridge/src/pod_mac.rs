@@ -28,6 +28,19 @@ pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
     }
 }
 
+/// The hardware address of a pod whose IP addresses are not known yet: it follows from the attachment, so that an IPAM
+/// plugin that goes by it, such as a DHCP server, knows an attachment that is made again.
+pub(crate) fn of_attachment(request: &Request) -> Mac {
+    let mut hash = Sha512::new();
+    for part in [&request.network, request.container_id(), request.interface()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let mut mac = [0; 6];
+    mac.copy_from_slice(&hash.finalize()[..6]);
+    Mac::local(mac)
+}
+
 fn of(node: &str, network: &str, address: IpAddr) -> Mac {
     let mut hash = Sha512::new();
     for part in [node, network] {

@@ -1,18 +1,11 @@
-//! DEL: take `lo` down, if its namespace is still there.
+//! DEL: nothing to do.
 
 use cni::Request;
-use linux::Namespace;
 
-use crate::LOOPBACK;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-pub(crate) fn del(request: &Request) -> Result<()> {
-    let Some(netns) = request.netns() else { return Ok(()) };
-    let Some(mut rtnetlink) = Namespace::rtnetlink_if_alive(netns).map_err(Error::of_namespace)? else {
-        return Ok(());
-    };
-    if let Some(link) = rtnetlink.link_by_name(LOOPBACK)? {
-        rtnetlink.set_down(link.index)?;
-    }
+/// Leaves `lo` up. The namespace at `CNI_NETNS` may be another container's by now, and nothing in it tells; that of this
+/// container goes with all that is in it. The reference takes `lo` down.
+pub(crate) fn del(_: &Request) -> Result<()> {
     Ok(())
 }

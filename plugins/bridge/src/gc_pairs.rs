@@ -1,0 +1,116 @@
+//! The pairs that GC removes, and those that it spares although the list of valid attachments lacks them.
+
+use std::collections::HashSet;
+
+use cni::{Attachment, Request, ValidAttachment};
+use linux::{Link, NamespaceNumber, Rtnetlink};
+
+use crate::config::gc_removes_running;
+use crate::error::{Error, Result};
+use crate::pair;
+
+/// What became of the network's pairs that are not valid.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// The attachments of those that are still there: of running pods, being made, or impossible to delete.
+    pub attachments: Vec<Attachment>,
+    /// Whether an ADD is about to make a pair that does not say yet whose it is.
+    pub is_unnamed: bool,
+    /// What could not be looked at or deleted.
+    pub errors: Vec<Error>,
+}
+
+impl Kept {
+    /// Whether `owner`, as nf_tables knows it, is one of these.
+    pub fn has(&self, owner: &linux::Attachment) -> bool {
+        self.attachments.iter().any(|kept| {
+            owner.is_of(&linux::Owner {
+                network: &kept.network,
+                container_id: &kept.container_id,
+                interface: &kept.interface,
+            })
+        })
+    }
+
+    /// Whether all of them can be named: an alias has no room for the longest names.
+    pub fn is_complete(&self) -> bool {
+        !self.is_unnamed && self.attachments.iter().all(|kept| kept.as_valid().is_some())
+    }
+}
+
+/// Deletes the pairs of the network's attachments that are not valid, and those that killed ADDs left without a name.
+///
+/// The pairs are found by their aliases, whatever bridge they are in: the config may have changed. Lists of valid
+/// attachments lack running pods in practice (several runtimes with one network, a runtime that lost its cache): a
+/// pair that leads into a namespace with processes stays, unless the config has `gcRemovesRunning`. A pair whose ADD
+/// was killed stays in no case: the pod never had it.
+///
+/// # Errors
+/// When the pairs cannot be listed.
+pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
+    let mut collection = Collection { host: Rtnetlink::open()?, running: None, kept: Kept::default() };
+    let spares_running = !gc_removes_running(request);
+    for link in collection.host.links_of_kind("veth")? {
+        let owner = link.alias.as_deref().and_then(Attachment::parse);
+        let is_stale = owner
+            .as_ref()
+            .is_some_and(|owner| owner.is_in(&request.network) && !owner.is_listed(&request.network, valid));
+        let is_nameless = owner.is_none() && link.is_unfinished();
+        if !is_stale && !is_nameless {
+            continue;
+        }
+        let is_abandoned = collection.host.is_abandoned(&link).unwrap_or_else(|error| {
+            collection.kept.errors.push(error.into());
+            false
+        });
+        if is_abandoned {
+            collection.delete(&link, owner);
+        } else if link.is_unfinished() {
+            collection.keep(owner);
+        } else if spares_running && collection.is_running(&link) {
+            note_spared(&link, owner.as_ref());
+            collection.keep(owner);
+        } else {
+            collection.delete(&link, owner);
+        }
+    }
+    Ok(collection.kept)
+}
+
+struct Collection {
+    host: Rtnetlink,
+    /// The namespaces in which processes live, once they were needed; none when they cannot be found out.
+    running: Option<Option<HashSet<NamespaceNumber>>>,
+    kept: Kept,
+}
+
+impl Collection {
+    /// Whether processes live at the other end, or may do so.
+    fn is_running(&mut self, link: &Link) -> bool {
+        let Self { host, running, kept } = self;
+        let found = running.get_or_insert_with(|| {
+            host.inhabited_namespaces().map_err(|error| kept.errors.push(error.into())).ok()
+        });
+        found.as_ref().is_none_or(|namespaces| link.leads_into(namespaces))
+    }
+
+    fn delete(&mut self, link: &Link, owner: Option<Attachment>) {
+        if let Err(error) = pair::delete(&mut self.host, link.index) {
+            self.kept.errors.push(error);
+            self.keep(owner);
+        }
+    }
+
+    fn keep(&mut self, owner: Option<Attachment>) {
+        self.kept.is_unnamed |= owner.is_none();
+        self.kept.attachments.extend(owner);
+    }
+}
+
+fn note_spared(link: &Link, owner: Option<&Attachment>) {
+    let owner = owner.map(ToString::to_string).unwrap_or_default();
+    cni::note(format_args!(
+        "bridge: GC leaves {} ({owner}) alone: it is not among the valid attachments, but processes live in its network namespace; \"gcRemovesRunning\": true removes it",
+        link.name,
+    ));
+}

@@ -1,0 +1,77 @@
+//! Whose a pair is that says nothing of itself: the reference made it, or another program replaced its alias.
+//!
+//! The first of these that says anything decides: the hardware address in `prevResult`; the reservation of the
+//! interface's address that `host-local` keeps on disk; the addresses in `prevResult`.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::Path;
+
+use cni::Request;
+use linux::{Link, Mac, Rtnetlink};
+use serde::Deserialize;
+
+use crate::error::Result;
+
+/// Where `host-local` keeps its reservations unless `ipam.dataDir` says otherwise: a file for each address, in a
+/// folder for each network, with the container's ID in the first line.
+const HOST_LOCAL: &str = "host-local";
+const DATA_DIR: &str = "/var/lib/cni/networks";
+/// A container's ID and an interface's name are shorter.
+const RESERVATION_MAX: u64 = 4096;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Keys {
+    ipam: Ipam,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Ipam {
+    r#type: String,
+    data_dir: String,
+}
+
+/// Whether `end`, the pod's end of a silent pair, is known to be the attachment's.
+///
+/// # Errors
+/// The kernel's refusal to list the addresses.
+pub(crate) fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
+    if let Some(mac) = attached_mac(request) {
+        return Ok(end.mac == Some(mac));
+    }
+    let present: Vec<_> = pod.addresses(end.index)?.iter().map(|address| address.network.ip()).collect();
+    let held: Vec<_> = present.iter().filter_map(|address| is_held_by(request, *address)).collect();
+    if !held.is_empty() {
+        return Ok(held.contains(&true));
+    }
+    let attached = request.prev_result.iter().flat_map(|previous| &previous.ips);
+    Ok(attached.into_iter().any(|ip| present.contains(&ip.address.ip())))
+}
+
+/// The hardware address that the pod's end had after ADD.
+fn attached_mac(request: &Request) -> Option<Mac> {
+    let interfaces = &request.prev_result.as_ref()?.interfaces;
+    let is_the_end = |known: &&cni::Interface| known.name == request.interface() && !known.sandbox.is_empty();
+    interfaces.iter().find(is_the_end)?.mac.parse().ok()
+}
+
+/// Whether `host-local` holds the address for this container; `None` when it holds it for none.
+fn is_held_by(request: &Request, address: IpAddr) -> Option<bool> {
+    let Keys { ipam } = request.config().ok()?;
+    if ipam.r#type != HOST_LOCAL {
+        return None;
+    }
+    let folder = if ipam.data_dir.is_empty() { DATA_DIR } else { &ipam.data_dir };
+    let file = Path::new(folder).join(&request.network).join(address.to_string());
+    // Opening a FIFO or a device would wait, or do something.
+    fs::symlink_metadata(&file).ok().filter(fs::Metadata::is_file)?;
+    let mut text = String::new();
+    File::open(&file).ok()?.take(RESERVATION_MAX).read_to_string(&mut text).ok()?;
+    let mut lines = text.lines().map(str::trim);
+    let is_ours = lines.next() == Some(request.container_id());
+    // Old reservations do not tell the interface.
+    Some(is_ours && lines.next().is_none_or(|interface| interface == request.interface()))
+}
