@@ -1,13 +1,11 @@
 //! Which node this is.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-/// `O_NONBLOCK` (uapi/asm-generic/fcntl.h): a FIFO in a file's place is not waited for.
-const O_NONBLOCK: i32 = 0o4000;
-/// Enough for either file, which hold 32 and 36 hexadecimal digits and dashes.
-const LONGEST: u64 = 64;
+use linux::{SymbolicLinks, read_regular};
+
+/// Either file holds 32 hexadecimal digits, with dashes and a line's end at most.
+const LONGEST_BYTES: usize = 64;
 
 /// The node's identity: the same after a reboot, another one on another node (`machine-id(5)`).
 ///
@@ -20,12 +18,7 @@ pub(crate) fn node_id() -> String {
 /// The identity in this file. An image that many nodes start from has an empty file, or one that says
 /// "uninitialized".
 fn read(path: &str) -> Option<String> {
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text).ok()?;
-    let id = text.trim();
-    (!id.is_empty() && id != "uninitialized").then(|| id.to_owned())
+    let content = read_regular(Path::new(path), LONGEST_BYTES, SymbolicLinks::Follow).ok()?;
+    let id = String::from_utf8(content).ok()?.trim().to_owned();
+    (!id.is_empty() && id != "uninitialized").then_some(id)
 }
