@@ -63,10 +63,9 @@ impl Rtnetlink {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_htb`;
     /// [`Error::TooManyRules`](crate::Error::TooManyRules); otherwise the kernel's refusal.
     pub fn set_root_classes(&mut self, link: u32, tbf: &Tbf, rules: &[Rule]) -> Result<()> {
-        self.make(&[root(link)])?;
+        // In one datagram: who is killed leaves all three, which tell whose they are, or none.
         let filled = self
-            .make(&[class(link)])
-            .and_then(|()| self.make(&[Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)]))
+            .make(&[root(link), class(link), Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)])
             .and_then(|()| self.set_rules(link, Hook::Root, rules));
         if filled.is_err() {
             // The first error is the one to tell.
