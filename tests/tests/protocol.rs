@@ -600,6 +600,21 @@ mod unanswered {
     }
 
     #[test]
+    fn an_add_whose_standard_output_was_closed_is_taken_back() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let config = bridge(json!({"isGateway": true}));
+        let call = node.call("bridge", &pod);
+        call.add(&config);
+        call.del(&config);
+        let before = node.fingerprint();
+        let closed = ["sh", "-c", "exec \"$@\" >&-", "sh"].map(str::to_owned);
+        let output = node.call("bridge", &pod).executed_by(&closed).raw("ADD", &config.to_string());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("took back"), "{output:?}");
+        assert_eq!(node.fingerprint(), before);
+    }
+
+    #[test]
     fn limits_that_cannot_be_answered_go_and_the_interface_stays() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let config = bridge(json!({"isGateway": true, "ipMasq": true}));

@@ -3,6 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod attached;
+mod closed_output;
 mod command;
 mod folder;
 mod human;
