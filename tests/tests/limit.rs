@@ -530,6 +530,35 @@ fn a_root_qdisc_of_others_is_not_replaced_and_an_ifb_limits_what_the_pod_receive
 }
 
 #[test]
+fn a_limit_that_is_not_in_effect_is_a_state_of_its_own_with_its_own_exit_code() {
+    let shop = Shop::new();
+    let state = || {
+        let shown = shop.node.weir(&format!("limit {}", shop.host_end(0)));
+        let json: Value =
+            serde_json::from_slice(&shop.node.weir(&format!("limit --json {}", shop.host_end(0))).stdout)
+                .unwrap();
+        let metrics = String::from_utf8(shop.node.weir("limit --prometheus -").stdout).unwrap();
+        let host_end = format!("host_interface=\"{}\",direction=\"egress\"", shop.host_end(0));
+        let metric =
+            metrics.lines().find(|line| line.starts_with("weir_limit_in_effect") && line.contains(&host_end));
+        let in_effect = metric.unwrap().ends_with("} 1");
+        let table = String::from_utf8(shown.stdout).unwrap();
+        (shown.status.code(), json[0]["egressNotInEffect"].clone(), in_effect, table)
+    };
+    let (code, reason, in_effect, table) = state();
+    assert_eq!((code, reason, in_effect), (Some(0), Value::Null, true), "{table}");
+    shop.node.look(&format!("nft delete chain netdev weir {}", shop.host_end(0)));
+    let (code, reason, in_effect, table) = state();
+    assert_eq!((code, in_effect), (Some(3), false), "{table}");
+    let reason = reason.as_str().unwrap();
+    assert!(
+        reason.contains("nothing leads its packets") && table.contains(&format!("no: {reason}")),
+        "{table}"
+    );
+    assert_eq!(shop.node.weir(&format!("limit {} --egress 5M", shop.host_end(0))).status.code(), Some(0));
+}
+
+#[test]
 fn a_device_that_somebody_deleted_blinds_nobody_and_is_made_again() {
     let shop = Shop::new();
     let device = shop.limit("")[0]["egress"]["device"].as_str().unwrap().to_owned();

@@ -37,6 +37,8 @@ enum Command {
     /// Show the limits of running pods, or change those of one.
     ///
     /// A change takes effect at once, keeps what flows flowing, and lasts as long as the pod.
+    ///
+    /// Exit code 0 when all limits that are shown are in effect, 3 when one is not, 1 when something failed.
     Limit(limit::Options),
     /// Attach a network namespace by a conflist, as a container runtime does, and print the result.
     Attach(AttachmentOptions),
@@ -104,7 +106,10 @@ pub(crate) fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error.to_string()),
         },
-        Command::Limit(options) => limit::run(&options).map_err(|error| error.to_string()),
+        Command::Limit(options) => match limit::run(&options) {
+            Ok(code) => return code,
+            Err(error) => Err(error.to_string()),
+        },
         Command::Attach(options) => runtime::attach(options.into()).map_err(|error| error.to_string()),
         Command::Check(options) => runtime::check(options.into()).map_err(|error| error.to_string()),
         Command::Detach(options) => runtime::detach(options.into()).map_err(|error| error.to_string()),

@@ -19,6 +19,8 @@ pub(crate) fn pair(pair: &Pair) -> Value {
         "hostInterface": pair.host_end.name,
         "ingress": pair.ingress.as_ref().map(direction),
         "egress": pair.egress.as_ref().map(direction),
+        "ingressNotInEffect": pair.ingress_fault.as_ref().map(ToString::to_string),
+        "egressNotInEffect": pair.egress_fault.as_ref().map(ToString::to_string),
     })
 }
 

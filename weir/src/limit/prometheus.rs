@@ -12,6 +12,9 @@ struct Metric {
     value: fn(&ShapedDirection) -> u64,
 }
 
+/// Also of a limit of which only traces are left. The name is as stable as the others.
+const IN_EFFECT: &str = "weir_limit_in_effect";
+
 /// Stable: dashboards and alerts are built on these names.
 const METRICS: [Metric; 8] = [
     Metric {
@@ -81,6 +84,18 @@ pub(crate) fn render(limited: &[Pair]) -> String {
                     labels(each, direction),
                     (metric.value)(limit)
                 );
+            }
+        }
+    }
+    let _ = writeln!(text, "# HELP {IN_EFFECT} Whether packets come to the limit and go on from there.");
+    let _ = writeln!(text, "# TYPE {IN_EFFECT} gauge");
+    for each in limited {
+        for (direction, limit, fault) in
+            [("ingress", &each.ingress, &each.ingress_fault), ("egress", &each.egress, &each.egress_fault)]
+        {
+            if limit.is_some() || fault.is_some() {
+                let value = u8::from(fault.is_none());
+                let _ = writeln!(text, "{IN_EFFECT}{{{}}} {value}", labels(each, direction));
             }
         }
     }
