@@ -563,7 +563,10 @@ fn a_device_that_somebody_deleted_blinds_nobody_and_is_made_again() {
     let shop = Shop::new();
     let device = shop.limit("")[0]["egress"]["device"].as_str().unwrap().to_owned();
     shop.node.look(&format!("ip link delete {device}"));
-    assert_eq!(rates(&shop.limit("")), json!([10_000_000, null]));
+    let output = shop.node.weir("limit --json");
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), rates(&shown)), (Some(3), json!([10_000_000, null])));
+    assert!(shown[0]["egressNotInEffect"].as_str().is_some_and(|why| why.contains("is gone")), "{shown}");
     let failure = call(&shop.node, "bandwidth", &shop.pods[0], 0)
         .verb("CHECK", &with_prev_result(&limits(true), &shop.results[0]))
         .unwrap_err();
