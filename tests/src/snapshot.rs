@@ -13,7 +13,7 @@ use crate::pod::Pod;
 /// The state of a network namespace at one moment, to be compared with another one of the same namespace.
 ///
 /// Left out is what changes by itself: timers, carrier, the state of a port, duplicate address detection, the routes
-/// that the kernel makes for addresses, handles and counters of nf_tables; and what `host-local` keeps beside the
+/// that the kernel makes for addresses, handles of nf_tables and all counters; and what `host-local` keeps beside the
 /// reservations.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot(BTreeSet<String>);
@@ -163,7 +163,7 @@ fn lasting(mut value: Value) -> Value {
         Value::Object(members) => {
             members.retain(|key, value| match key.as_str() {
                 "label" | "operstate" | "tentative" | "dadfailed" | "packets" | "bytes" => false,
-                "metainfo" => false,
+                "metainfo" | "direct_packets_stat" => false,
                 "state" => !value.is_string(),
                 "handle" => !value.is_number(),
                 key => !key.ends_with("_timer"),
