@@ -130,15 +130,18 @@ impl Rtnetlink {
         }
     }
 
-    /// The addresses of one link, of both families. As `ip address show dev NAME`.
+    /// The addresses of one link, of both families; of a link that is gone, none. As `ip address show dev NAME`.
     ///
     /// The kernel filters by the link (strict checking, Linux 4.20); older ones send every address and
     /// the filter here applies.
     ///
     /// # Errors
-    /// The kernel's refusal.
+    /// Any refusal but "no such device".
     pub fn addresses(&mut self, link: u32) -> Result<Vec<LinkAddress>> {
-        self.list_addresses(link, AddressMessage::default())
+        match self.list_addresses(link, AddressMessage::default()) {
+            Err(error) if error.errno() == Some(Errno::ENODEV) => Ok(Vec::new()),
+            listed => listed,
+        }
     }
 
     /// The addresses of one link, in the namespace that `message` names.

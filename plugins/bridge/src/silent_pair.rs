@@ -3,13 +3,11 @@
 //! The first of these that says anything decides: the hardware address in `prevResult`; the reservation of the
 //! interface's address that `host-local` keeps on disk; the addresses in `prevResult`.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
 use cni::Request;
-use linux::{Link, Mac, Rtnetlink};
+use linux::{Link, Mac, Rtnetlink, SymbolicLinks};
 use serde::Deserialize;
 
 use crate::error::Result;
@@ -19,7 +17,7 @@ use crate::error::Result;
 const HOST_LOCAL: &str = "host-local";
 const DATA_DIR: &str = "/var/lib/cni/networks";
 /// A container's ID and an interface's name are shorter.
-const RESERVATION_MAX: u64 = 4096;
+const RESERVATION_MAX: usize = 4096;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -66,10 +64,8 @@ fn is_held_by(request: &Request, address: IpAddr) -> Option<bool> {
     }
     let folder = if ipam.data_dir.is_empty() { DATA_DIR } else { &ipam.data_dir };
     let file = Path::new(folder).join(&request.network).join(address.to_string());
-    // Opening a FIFO or a device would wait, or do something.
-    fs::symlink_metadata(&file).ok().filter(fs::Metadata::is_file)?;
-    let mut text = String::new();
-    File::open(&file).ok()?.take(RESERVATION_MAX).read_to_string(&mut text).ok()?;
+    let text = linux::read_regular(&file, RESERVATION_MAX, SymbolicLinks::Refuse).ok()?;
+    let text = String::from_utf8_lossy(&text);
     let mut lines = text.lines().map(str::trim);
     let is_ours = lines.next() == Some(request.container_id());
     // Old reservations do not tell the interface.

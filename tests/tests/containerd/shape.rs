@@ -24,11 +24,19 @@ impl Shape {
             assert_eq!((&action["kind"], &action["mirred_action"]), (&"mirred".into(), &"redirect".into()));
             action["to_dev"].as_str().map(str::to_owned)
         });
-        let ifb = redirects.next();
+        let by_filter = redirects.next();
         assert_eq!(redirects.next(), None, "a single filter");
+        let ifb = by_filter.or_else(|| forwarded_to(node, &host_end));
         let from_pod = ifb.as_deref().and_then(|ifb| limit(node, ifb));
         Self { to_pod: limit(node, &host_end), from_pod, ifb }
     }
+}
+
+/// The device that weir's chain of the link forwards packets to.
+fn forwarded_to(node: &Node, link: &str) -> Option<String> {
+    let chain = node.look(&format!("nft list chain netdev weir {link} 2> /dev/null || true"));
+    let (_, device) = chain.split_once("fwd to \"")?;
+    device.split_once('"').map(|(device, _)| device.to_owned())
 }
 
 /// The name of the pod's peer.
