@@ -34,7 +34,11 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     if !doomed.is_empty() {
         // Packets must not go to a device that is gone. That chains are freed is waited for when `kernel` goes, last.
         let names = doomed.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
-        errors.extend(redirection::remove_chains(&mut kernel, names, &doomed).err());
+        if let Err(error) = redirection::remove_chains(&mut kernel, names, &doomed) {
+            // The devices tell the next DEL the chains' names.
+            errors.push(error);
+            return Error::of_all(errors);
+        }
         let pair = pair.filter(is_ours);
         // Closing this socket waits for the entry's grace period, so that comes last.
         let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
