@@ -14,7 +14,7 @@ const TABLE_NAME: u16 = 1;
 /// Length of `struct nfgenmsg` (uapi/linux/netfilter/nfnetlink.h).
 pub(super) const FAMILY_HEADER_LEN: usize = 4;
 
-/// Messages about one table, between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
+/// Messages about a table, or [one after the other](Batch::turn_to), between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
 ///
 /// A message's index counts from the begin, which is message 0: refusals name that index.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +37,11 @@ impl Batch {
     /// A batch without an end: the kernel checks every message and undoes them all, as for `nft --check`.
     pub fn rehearsal(table: Table) -> Self {
         Self { commits: false, ..Self::new(table) }
+    }
+
+    /// The messages that follow are about another table, of whatever family.
+    pub fn turn_to(&mut self, table: Table) {
+        self.table = table;
     }
 
     /// Appends the message `kind` (`enum nf_tables_msg_types`), whose `content` follows the table's name, and

@@ -166,7 +166,7 @@ fn missing(error: Error) -> Error {
 
 /// Deletes a chain. To delete its rules by their numbers, which are never used again, asks whether it is still the
 /// one that was read.
-fn delete(batch: &mut Batch, name: &str, forward: Option<&Forward>) {
+pub(super) fn delete(batch: &mut Batch, name: &str, forward: Option<&Forward>) {
     for handle in forward.iter().flat_map(|forward| forward.handles()) {
         objects::delete_rule(batch, name, handle);
     }
@@ -389,6 +389,27 @@ mod tests {
         assert_eq!(nftables.forward("host0").unwrap(), None);
         nftables.add_forward(None, &link, ifb.index, &Traffic::All).unwrap();
         assert_eq!(nftables.forward("host0").unwrap().unwrap().attachment, None);
+    }
+
+    #[test]
+    fn chains_go_together_with_a_masquerade_entry_and_also_without_one() {
+        let (_, mut nftables, link, ifb) = node();
+        let pod: Vec<IpNetwork> = networks(&["10.88.0.5/16"]);
+        for (is_masqueraded, is_there) in [(true, true), (false, true), (true, false)] {
+            nftables.add_forward(Some(&OWNER), &link, ifb.index, &Traffic::All).unwrap();
+            if is_masqueraded {
+                nftables.add_masquerade(&OWNER, &pod).unwrap();
+            }
+            let made = nftables.forward("host0").unwrap().unwrap();
+            if !is_there {
+                // Another process made it anew: it stays, and the entry goes all the same.
+                nftables.add_forward(Some(&OWNER), &link, ifb.index, &Traffic::All).unwrap();
+            }
+            let found = nftables.remove_masquerade_and_forwards(&OWNER, std::slice::from_ref(&made)).unwrap();
+            assert_eq!(found, is_masqueraded);
+            assert_eq!(nftables.forward("host0").unwrap().is_some(), !is_there);
+            assert_eq!(nftables.attachments().unwrap(), []);
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use netlink_packet_core::NLM_F_EXCL;
 use nix::errno::Errno;
 
 use super::batch::Batch;
+use super::forward;
+use super::forwarded::Forward;
 use super::objects::{self, Data};
 use super::owner::{Digest, Owner};
 use super::records::{self, Holder, owners_key};
@@ -70,7 +72,20 @@ impl Nftables {
     /// # Errors
     /// [`Error::Refused`] and [`Error::Netlink`].
     pub fn remove_masquerade(&mut self, owner: &Owner<'_>) -> Result<bool> {
-        self.remove(owner.digest(), format_args!("stop masquerading {owner}"))
+        self.remove(owner.digest(), &[], format_args!("stop masquerading {owner}"))
+    }
+
+    /// As [`Nftables::remove_masquerade`] and, for each of `forwards`, [`Nftables::remove_forward`], in one transaction:
+    /// the kernel frees both after one grace period.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] and [`Error::Netlink`]; then nothing is removed, or not everything.
+    pub fn remove_masquerade_and_forwards(
+        &mut self,
+        owner: &Owner<'_>,
+        forwards: &[Forward],
+    ) -> Result<bool> {
+        self.remove(owner.digest(), forwards, format_args!("stop masquerading {owner}"))
     }
 
     /// As [`Nftables::remove_masquerade`], for an attachment that [`Nftables::attachments`] listed.
@@ -78,14 +93,21 @@ impl Nftables {
     /// # Errors
     /// [`Error::Refused`] and [`Error::Netlink`].
     pub fn remove_attachment(&mut self, attachment: &Attachment) -> Result<bool> {
-        self.remove(attachment.digest, format_args!("stop masquerading {attachment}"))
+        self.remove(attachment.digest, &[], format_args!("stop masquerading {attachment}"))
     }
 
-    fn remove(&mut self, digest: Digest, operation: std::fmt::Arguments<'_>) -> Result<bool> {
+    fn remove(
+        &mut self,
+        digest: Digest,
+        mut forwards: &[Forward],
+        operation: std::fmt::Arguments<'_>,
+    ) -> Result<bool> {
         let addresses = match self.attachment(digest) {
             Ok(Some(addresses)) => addresses,
-            Ok(None) => return Ok(false),
-            Err(failed) if failed.is_missing_subsystem() => return Ok(false),
+            Ok(None) => return self.remove_forwards(forwards).map(|()| false),
+            Err(failed) if failed.is_missing_subsystem() => {
+                return self.remove_forwards(forwards).map(|()| false);
+            }
             Err(failed) => return Err(failed.during(operation)),
         };
         let mut held: Vec<Held> = addresses
@@ -96,13 +118,23 @@ impl Nftables {
             let mut batch = Batch::new(TABLE);
             let attachment = objects::delete_element(&mut batch, ATTACHMENTS, &digest.0);
             let ends: Vec<usize> = held.iter().map(|held| held.remove(&mut batch)).collect();
+            let last = batch.len() - 1;
+            batch.turn_to(forward::TABLE);
+            for forward in forwards {
+                forward::delete(&mut batch, &forward.link_name, Some(forward));
+            }
             let failed = match self.transact(batch) {
                 Ok(()) => return Ok(true),
                 Err(failed) => failed,
             };
             // Another process removed the same attachment, with all that it held.
             if failed.is(Errno::ENOENT) && failed.message == attachment {
-                return Ok(true);
+                return self.remove_forwards(forwards).map(|()| true);
+            }
+            // One of the chains is gone, or another one by now.
+            if failed.is(Errno::ENOENT) && failed.message > last {
+                self.remove_forwards(std::mem::take(&mut forwards))?;
+                continue;
             }
             // This address is another owner's by now, or somebody deleted the set by hand.
             let lost = ends.iter().position(|end| failed.message > attachment && failed.message <= *end);
@@ -113,6 +145,10 @@ impl Nftables {
                 _ => return Err(failed.during(operation)),
             }
         }
+    }
+
+    fn remove_forwards(&mut self, forwards: &[Forward]) -> Result<()> {
+        forwards.iter().try_for_each(|forward| self.remove_forward(forward).map(drop))
     }
 
     /// Which addresses an owner has, as its attachment says; `None` when there is none.

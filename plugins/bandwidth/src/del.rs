@@ -1,7 +1,7 @@
 //! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
 
 use cni::Request;
-use linux::{Link, Nftables, Owner, Rtnetlink};
+use linux::{Link, Owner, Rtnetlink};
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
@@ -34,14 +34,16 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     if !doomed.is_empty() {
         // Packets must not go to a device that is gone. That chains are freed is waited for when `kernel` goes, last.
         let names = doomed.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
-        if let Err(error) = redirection::remove_chains(&mut kernel, names, &doomed) {
+        let chains = redirection::chains(&mut kernel, names, &doomed);
+        let pair = pair.filter(is_ours);
+        let owner = pair.as_ref().map(|_| owner(request));
+        let removed =
+            chains.and_then(|chains| redirection::remove_chains(&mut kernel, &chains, owner.as_ref()));
+        if let Err(error) = removed {
             // The devices tell the next DEL the chains' names.
             errors.push(error);
             return Error::of_all(errors);
         }
-        let pair = pair.filter(is_ours);
-        // Closing this socket waits for the entry's grace period, so that comes last.
-        let _nftables = pair.as_ref().and_then(|_| remove_masquerade(request));
         doomed.extend(pair);
         let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
         indices.sort_unstable();
@@ -91,17 +93,9 @@ pub(crate) fn undo_add(request: &Request) -> Result<()> {
     Error::of_all(errors)
 }
 
-/// Takes the attachment's masquerade entry away, if it has one. What goes wrong here is no error yet: `bridge`'s
-/// DEL removes what is left, and says what it cannot.
-fn remove_masquerade(request: &Request) -> Option<Nftables> {
-    let mut nftables = Nftables::open().ok()?;
-    let owner = Owner {
-        network: &request.network,
-        container_id: request.container_id(),
-        interface: request.interface(),
-    };
-    nftables.remove_masquerade(&owner).ok()?;
-    Some(nftables)
+/// Whom the attachment's masquerade entry belongs to.
+fn owner(request: &Request) -> Owner<'_> {
+    Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
 }
 
 /// Those that a live change made without knowing whose pair it was: their names follow from the pair's.

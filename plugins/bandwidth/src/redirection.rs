@@ -79,11 +79,35 @@ pub(crate) fn targets(
     host_end: &Link,
     direction: Direction,
 ) -> Result<Vec<(u32, Way)>> {
-    let chain = if direction == Direction::Egress { chain(kernel, host_end)? } else { None };
-    let mut targets = Vec::from_iter(chain.map(|chain| (chain.to, Way::Chain(chain))));
-    let redirects = kernel.host.redirects(host_end.index, hook(direction))?;
-    targets.extend(redirects.into_iter().map(|to| (to, Way::Rules)));
+    let mut targets = Vec::from_iter(target_of_chain(kernel, host_end, direction)?);
+    targets.extend(targets_of_rules(kernel, host_end, direction)?);
     Ok(targets)
+}
+
+/// As [`targets`], by a chain only.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn target_of_chain(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+) -> Result<Option<(u32, Way)>> {
+    let chain = if direction == Direction::Egress { chain(kernel, host_end)? } else { None };
+    Ok(chain.map(|chain| (chain.to, Way::Chain(chain))))
+}
+
+/// As [`targets`], by filters of traffic control only.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn targets_of_rules(
+    kernel: &mut Kernel<'_>,
+    host_end: &Link,
+    direction: Direction,
+) -> Result<Vec<(u32, Way)>> {
+    let redirects = kernel.host.redirects(host_end.index, hook(direction))?;
+    Ok(redirects.into_iter().map(|to| (to, Way::Rules)).collect())
 }
 
 /// The chain for what arrives at the host's end.
@@ -133,22 +157,44 @@ pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Directio
     Ok(kernel.host.delete_rules(host_end.index, hook(direction))?)
 }
 
-/// Removes the chains of these links that lead to one of these devices. The kernel frees them when `kernel` is dropped:
-/// to delete devices before that costs no further wait.
+/// The chains of these links that lead to one of these devices.
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn remove_chains<'a>(
+pub(crate) fn chains<'a>(
     kernel: &mut Kernel<'_>,
     links: impl Iterator<Item = &'a str>,
     devices: &[Link],
+) -> Result<Vec<Forward>> {
+    let Some(nftables) = kernel.nftables()? else { return Ok(Vec::new()) };
+    let mut found: Vec<Forward> = Vec::new();
+    for link in links {
+        if found.iter().all(|chain| chain.link_name != link) {
+            let chain = nftables.forward(link)?;
+            found.extend(chain.filter(|chain| devices.iter().any(|device| device.index == chain.to)));
+        }
+    }
+    Ok(found)
+}
+
+/// Removes chains, and with them the masquerade entry of `owner`, if it has one: the kernel waits once for both, when
+/// `kernel` is dropped. To delete devices before that costs no further wait.
+///
+/// An entry that cannot be removed is no error: the main plugin's DEL tries again, and says what it cannot.
+///
+/// # Errors
+/// What the kernel says of the chains.
+pub(crate) fn remove_chains(
+    kernel: &mut Kernel<'_>,
+    chains: &[Forward],
+    owner: Option<&Owner<'_>>,
 ) -> Result<()> {
     let Some(nftables) = kernel.nftables()? else { return Ok(()) };
-    for link in links {
-        let chain = nftables.forward(link)?;
-        if let Some(chain) = chain.filter(|chain| devices.iter().any(|device| device.index == chain.to)) {
-            nftables.remove_forward(&chain)?;
-        }
+    if owner.is_some_and(|owner| nftables.remove_masquerade_and_forwards(owner, chains).is_ok()) {
+        return Ok(());
+    }
+    for chain in chains {
+        nftables.remove_forward(chain)?;
     }
     Ok(())
 }

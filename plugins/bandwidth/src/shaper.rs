@@ -82,14 +82,23 @@ pub(crate) fn find(kernel: &mut Kernel<'_>, host_end: &Link, direction: Directio
     if at_host_end.as_ref().is_some_and(|shaper| !shaper.tbf.is_open()) {
         return Ok(at_host_end);
     }
-    for (to, way) in redirection::targets(kernel, host_end, direction)? {
-        let Some(link) = kernel.host.link_by_index(to)?.filter(|link| link.is(ifb::KIND)) else { continue };
-        let qdisc = kernel.host.root_qdisc(link.index)?;
-        if let Some(shaper) = Shaper::of(link, qdisc, Place::Ifb(way)) {
+    if let Some((to, way)) = redirection::target_of_chain(kernel, host_end, direction)?
+        && let Some(shaper) = at_ifb(kernel.host, to, way)?
+    {
+        return Ok(Some(shaper));
+    }
+    for (to, way) in redirection::targets_of_rules(kernel, host_end, direction)? {
+        if let Some(shaper) = at_ifb(kernel.host, to, way)? {
             return Ok(Some(shaper));
         }
     }
     Ok(at_host_end)
+}
+
+fn at_ifb(host: &mut Rtnetlink, index: u32, way: Way) -> Result<Option<Shaper>> {
+    let Some(link) = host.link_by_index(index)?.filter(|link| link.is(ifb::KIND)) else { return Ok(None) };
+    let qdisc = host.root_qdisc(link.index)?;
+    Ok(Shaper::of(link, qdisc, Place::Ifb(way)))
 }
 
 fn at_host_end(host: &mut Rtnetlink, host_end: &Link) -> Result<Option<Shaper>> {
