@@ -214,7 +214,7 @@ impl Rtnetlink {
     ) -> Result<Option<Link>> {
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let mut found = None;
-        match self.attempt(RouteNetlinkMessage::GetLink(message), 0, |reply| found = Link::parse(&reply)) {
+        match self.ask(RouteNetlinkMessage::GetLink(message), |reply| found = Link::parse(&reply)) {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
             Err(failure) => Err(failure.during(format_args!("look up link {whom}"))),

@@ -60,7 +60,7 @@ impl Namespace {
     /// # Errors
     /// [`Error::NotANamespace`], [`Error::EnterNamespace`], or what `inside` returns.
     pub fn enter<T>(&self, inside: impl FnOnce() -> Result<T>) -> Result<T> {
-        let own = Self::open(OWN)?;
+        let own = Self::own()?;
         self.set()?;
         let outcome = inside();
         if let Err(error) = own.set().or_else(|_| own.set()) {
@@ -69,6 +69,15 @@ impl Namespace {
             std::process::exit(1);
         }
         outcome
+    }
+
+    /// The calling thread's.
+    fn own() -> Result<Self> {
+        let path = PathBuf::from(OWN);
+        match File::open(&path) {
+            Ok(file) => Ok(Self { file, path }),
+            Err(source) => Err(Error::OpenNamespace { path, source }),
+        }
     }
 
     fn set(&self) -> Result<()> {
@@ -113,7 +122,7 @@ impl Namespace {
     /// [`Error::OpenNamespace`] when either cannot be looked at.
     pub fn is_current(&self) -> Result<bool> {
         let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-        let own = Self::open(OWN)?;
+        let own = Self::own()?;
         match (identity(&self.file), identity(&own.file)) {
             (Ok(this), Ok(own)) => Ok(this == own),
             (Err(source), _) => Err(Error::OpenNamespace { path: self.path.clone(), source }),

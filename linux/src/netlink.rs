@@ -181,6 +181,29 @@ impl Socket {
         }
     }
 
+    /// Sends `bytes`, one request for an object that asks for no acknowledgement, and hands the object to `on_reply`: the
+    /// kernel answers with it or with a refusal. So there is one datagram to read instead of two.
+    pub fn ask(
+        &mut self,
+        bytes: &[u8],
+        sequence: u32,
+        on_reply: impl FnOnce(Reply<'_>),
+    ) -> std::result::Result<(), Failure> {
+        self.send(bytes)?;
+        loop {
+            let length = self.receive()?;
+            if let Some(message) =
+                Messages(&self.receive[..length]).find(|message| message.sequence == sequence)
+            {
+                if message.kind != NLMSG_ERROR {
+                    on_reply(Reply { kind: message.kind, payload: message.payload });
+                    return Ok(());
+                }
+                return message.refusal().map_or(Ok(()), |refused| Err(Failure::Refused(refused)));
+            }
+        }
+    }
+
     /// Sends `bytes`, whole messages numbered `first` to `last` of which the last asks for an acknowledgement, and
     /// waits for that; refusals come unasked. `on_refusal` gets the place of each message that was refused.
     pub fn exchange_all(

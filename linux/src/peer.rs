@@ -108,13 +108,14 @@ impl Rtnetlink {
         let mut message = NsidMessage::default();
         message.attributes.push(namespace);
         let mut number = None;
-        self.query(RouteNetlinkMessage::GetNsId(message), 0, format_args!("{operation}"), |reply| {
+        let outcome = self.ask(RouteNetlinkMessage::GetNsId(message), |reply| {
             if reply.kind == RTM_NEWNSID {
                 number = attributes(reply.payload, RTGENMSG_LEN)
                     .find(|attribute| attribute.kind() == NETNSA_NSID)
                     .and_then(|attribute| NamespaceNumber::parse(attribute.value()));
             }
-        })?;
+        });
+        outcome.map_err(|failure| failure.during(format_args!("{operation}")))?;
         number.ok_or_else(|| Error::IncompleteReply { operation: operation.to_owned(), lacks: "the number" })
     }
 }

@@ -92,6 +92,18 @@ impl Rtnetlink {
         self.socket.exchange(&self.send, sequence, sequence, on_reply)
     }
 
+    /// Asks for one object that the kernel shows or refuses, such as a link (`RTM_GETLINK`). Not for those of which it
+    /// shows nothing now and then, such as a qdisc that it made itself.
+    pub(crate) fn ask(
+        &mut self,
+        request: RouteNetlinkMessage,
+        on_reply: impl FnOnce(Reply<'_>),
+    ) -> std::result::Result<(), Failure> {
+        self.send.clear();
+        let sequence = self.append(request, NLM_F_REQUEST);
+        self.socket.ask(&self.send, sequence, on_reply)
+    }
+
     /// Sends requests that need no reply, in one datagram; `on_refusal` gets the places of those that the
     /// kernel refused.
     pub(crate) fn attempt_all(

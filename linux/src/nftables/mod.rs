@@ -67,7 +67,7 @@ mod tests;
 
 use std::fmt;
 
-use netlink_packet_core::NLM_F_DUMP;
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
@@ -75,7 +75,7 @@ use self::attributes::Attributes;
 use self::batch::{Batch, FAMILY_HEADER_LEN};
 use self::objects::{Element, NFT_MSG_GETSETELEM};
 use crate::error::{Error, Feature, Result};
-use crate::netlink::{Failure, Socket, request_flags};
+use crate::netlink::{Failure, Reply, Socket};
 
 pub use self::check::{Attachment, MasqueradeFault};
 pub use self::forward::Traffic;
@@ -126,8 +126,9 @@ impl Nftables {
         })
     }
 
-    /// Sends one request outside a transaction and hands each reply's attributes to `on_reply`. `EINTR` means
-    /// that somebody committed a transaction during a dump: something may be missing or stand there twice.
+    /// Sends one request outside a transaction, for one object or, with `NLM_F_DUMP`, for many, and hands each reply's
+    /// attributes to `on_reply`. `EINTR` means that somebody committed a transaction during a dump: something may be
+    /// missing or stand there twice.
     fn read(
         &mut self,
         table: Table,
@@ -137,10 +138,14 @@ impl Nftables {
         mut on_reply: impl FnMut(&[u8]),
     ) -> std::result::Result<(), Failed> {
         let sequence = self.socket.next_sequence();
-        let bytes = batch::request(table, kind, request_flags(flags), sequence, content);
-        let outcome = self.socket.exchange(&bytes, sequence, sequence, |reply| {
+        let bytes = batch::request(table, kind, NLM_F_REQUEST | flags, sequence, content);
+        let on_reply = |reply: Reply<'_>| {
             on_reply(reply.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default());
-        });
+        };
+        let outcome = match flags & NLM_F_DUMP {
+            0 => self.socket.ask(&bytes, sequence, on_reply),
+            _ => self.socket.exchange(&bytes, sequence, sequence, on_reply),
+        };
         outcome.map_err(|failure| Failed { failure, message: 0 })
     }
 
