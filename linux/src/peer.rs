@@ -76,6 +76,25 @@ impl Rtnetlink {
         Ok(leads_there.then_some(candidate))
     }
 
+    /// The link called `name` in another namespace, without entering it where that can be. As `ip link show dev NAME` there.
+    ///
+    /// # Errors
+    /// As [`Namespace::rtnetlink`] and [`Rtnetlink::link_by_name`].
+    pub fn link_by_name_in(&mut self, namespace: &Namespace, name: &str) -> Result<Option<Link>> {
+        if let Ok(number) = self.number_of(namespace)
+            && number != NamespaceNumber::NONE
+        {
+            let mut message = LinkMessage::default();
+            message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+            message.attributes.push(LinkAttribute::IfNetnsId(number.0));
+            if let Ok(found) = self.get_link(message, name) {
+                return Ok(found);
+            }
+        }
+        // It has no number here, or this process may not ask by it: what is wrong, if anything is, is told inside.
+        namespace.rtnetlink()?.link_by_name(name)
+    }
+
     /// The addresses of the other end of `end`; of one that is gone, none. As `ip address show` in its namespace.
     ///
     /// # Errors
@@ -172,8 +191,12 @@ mod tests {
         let addresses = host.peer_addresses(&end).unwrap();
         assert_eq!(addresses.iter().map(|it| it.network).collect::<Vec<_>>(), [address]);
 
+        assert_eq!(host.link_by_name_in(&pod, "eth0").unwrap(), Some(other));
+        assert_eq!(host.link_by_name_in(&pod, "host0").unwrap(), None);
+
         inside.delete_link(index).unwrap();
         assert_eq!(host.peer(&end).unwrap(), None);
+        assert_eq!(host.link_by_name_in(&pod, "eth0").unwrap(), None);
         assert_eq!(host.peer_addresses(&end).unwrap(), []);
     }
 

@@ -51,9 +51,9 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
     let netns = request.netns().unwrap_or_default();
     let interface = request.interface();
     let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
-    let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
-    let end = pod
-        .link_by_name(interface)?
+    let end = host
+        .link_by_name_in(&namespace, interface)
+        .map_err(Error::of_namespace)?
         .ok_or_else(|| Error::NoInterface { interface: interface.to_owned(), netns: netns.to_owned() })?;
     if !end.is(VETH) {
         return Err(Error::NotVeth {
