@@ -115,7 +115,7 @@ fn an_attachment_is_shown_with_all_that_the_kernel_tells_under_keys_that_stay() 
             "network": "pods", "pod": "shop/web-0", "containerId": IDS[0], "interface": "eth0",
             "hostInterface": host_end(&result), "bridge": "cni0", "maker": "weir",
             "mac": link["address"], "mtuBytes": 1450, "addresses": ["10.244.0.2/24"],
-            "ingress": null, "egress": null,
+            "ingress": null, "egress": null, "ingressNotInEffect": null, "egressNotInEffect": null,
         })
     );
 }
