@@ -70,7 +70,8 @@ pub(crate) fn lead_by_chain(
     }
 }
 
-/// Where packets of a direction are led, and how, whoever made that; 0 for a device that is gone.
+/// Where packets of a direction are led, and how, by rules and chains of any maker. No link has the index of a device
+/// that is gone; where filters lead to it, the kernel shows 0.
 ///
 /// # Errors
 /// What the kernel says.

@@ -53,7 +53,10 @@ fn lead_nowhere(
     direction: Direction,
 ) -> Result<bool, Error> {
     let targets = redirection::targets(kernel, pair, direction)?;
-    let leads_there = targets.iter().any(|(to, _)| *to == 0 || ifbs.iter().any(|ifb| ifb.index == *to));
+    let mut leads_there = false;
+    for (to, _) in &targets {
+        leads_there |= ifbs.iter().any(|ifb| ifb.index == *to) || kernel.host.link_by_index(*to)?.is_none();
+    }
     // An ADD that was killed may have left filters that only exempt something.
     let rules = kernel.host.rules(pair.index, hook(direction))?;
     let only_exempts = !rules.is_empty() && rules.iter().all(|rule| rule.target().is_none());
