@@ -47,8 +47,8 @@ pub use link::{BridgePort, Link};
 pub use mac::{Mac, ParseMacError};
 pub use namespace::Namespace;
 pub use nftables::{
-    Attachment, Forward, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table, TableFamily,
-    Traffic,
+    Attachment, Forward, IdleChain, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table,
+    TableFamily, Traffic,
 };
 pub use peer::NamespaceNumber;
 pub use route::{Family, Route};

@@ -39,7 +39,10 @@ const NFTA_SET_FLAGS: u16 = 3;
 const NFTA_SET_KEY_TYPE: u16 = 4;
 const NFTA_SET_KEY_LEN: u16 = 5;
 const NFTA_SET_ID: u16 = 10;
-const NFTA_CHAIN_NAME: u16 = 3;
+pub(super) const NFTA_CHAIN_TABLE: u16 = 1;
+pub(super) const NFTA_CHAIN_HANDLE: u16 = 2;
+pub(super) const NFTA_CHAIN_NAME: u16 = 3;
+pub(super) const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_SET_NAME: u16 = 2;
 pub(super) const NFTA_RULE_CHAIN: u16 = 2;
 pub(super) const NFTA_RULE_HANDLE: u16 = 3;
@@ -146,7 +149,6 @@ pub(super) fn base_chain(
     kind: ChainKind<'_>,
     comment: &str,
 ) -> usize {
-    const NFTA_CHAIN_HOOK: u16 = 4;
     const NFTA_CHAIN_TYPE: u16 = 7;
     const NFTA_CHAIN_USERDATA: u16 = 12;
     const NFTA_HOOK_HOOKNUM: u16 = 1;
@@ -245,6 +247,11 @@ pub(super) fn delete_rule(batch: &mut Batch, chain: &str, handle: u64) {
 /// `delete chain TABLE CHAIN`
 pub(super) fn delete_chain(batch: &mut Batch, chain: &str) {
     batch.message(NFT_MSG_DELCHAIN, 0, |message| message.text(NFTA_CHAIN_NAME, chain));
+}
+
+/// `delete chain TABLE handle HANDLE`
+pub(super) fn delete_chain_by_handle(batch: &mut Batch, handle: u64) {
+    batch.message(NFT_MSG_DELCHAIN, 0, |message| message.bytes(NFTA_CHAIN_HANDLE, &handle.to_be_bytes()));
 }
 
 /// `flush chain inet weir CHAIN`

@@ -39,7 +39,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     let pairs = host.links_of_kind("veth")?;
     let mut kernel = Kernel::new(&mut host);
     let mut leading = if ifbs.is_empty() { HashMap::new() } else { leading_pairs(&mut kernel, &pairs)? };
-    let mut errors = redirection::collect_chains(&mut kernel)?;
+    let mut errors = redirection::collect_chains(&mut kernel).unwrap_or_else(|error| vec![error]);
     let mut collection = Collection::new(kernel, config.gc_removes_running);
     for ifb in ifbs {
         let pairs = leading.remove(&ifb.index).unwrap_or_default();

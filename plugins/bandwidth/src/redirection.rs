@@ -200,7 +200,8 @@ pub(crate) fn remove_chains(
     Ok(())
 }
 
-/// Removes the chains of links that are gone, which do nothing any more. Returns what failed.
+/// Removes the chains of links that are gone, which do nothing any more, also those that lost their rules. Returns what
+/// failed.
 ///
 /// # Errors
 /// When the chains cannot be listed.
@@ -212,6 +213,14 @@ pub(crate) fn collect_chains(kernel: &mut Kernel<'_>) -> Result<Vec<crate::Error
             && let Some(nftables) = kernel.nftables()?
         {
             failures.extend(nftables.remove_forward(&chain).err().map(crate::Error::from));
+        }
+    }
+    let Some(nftables) = kernel.nftables()? else { return Ok(failures) };
+    for chain in nftables.idle_chains()? {
+        if kernel.host.link_by_name(&chain.link_name)?.is_none()
+            && let Some(nftables) = kernel.nftables()?
+        {
+            failures.extend(nftables.remove_idle_chain(&chain).err().map(crate::Error::from));
         }
     }
     Ok(failures)

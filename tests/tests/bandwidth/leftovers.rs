@@ -138,6 +138,39 @@ fn gc_takes_a_limit_of_what_goes_to_the_pod_from_a_pair_of_another_plugin() {
     assert_eq!(gc(json!([])), before);
 }
 
+/// The reference's DEL removes the device and knows no chain.
+#[test]
+fn a_chain_that_leads_to_a_device_that_is_gone_goes_too() {
+    for verb in ["DEL", "GC"] {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        let attached = calico(&pod, "cali1234", "eth0");
+        let config = bandwidth_config(requested(8_000_000, 800_000));
+        node.call("bandwidth", &pod).add(&with_prev_result(&config, &attached));
+        for ifb in ifbs() {
+            tests::shell(&format!("ip link del {ifb}"));
+        }
+        assert!(tests::shell("nft list ruleset").contains("fwd"));
+        let config = bandwidth_config(json!({"cni.dev/valid-attachments": []}));
+        node.call("bandwidth", &pod).verb(verb, &config).unwrap();
+        assert!(!tests::shell("nft list ruleset").contains("fwd"), "after {verb}");
+        assert_eq!((alias("cali1234"), tbf("cali1234")), (String::new(), None));
+    }
+}
+
+/// As `nft flush table` leaves it: no rule tells which link it was for.
+#[test]
+fn a_chain_without_rules_goes_when_its_link_is_gone_and_not_before() {
+    let setting = Setting::new();
+    setting.shape(requested(8_000_000, 800_000));
+    tests::shell("nft flush table netdev weir");
+    let listed = json!({"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]});
+    gc(&setting, listed);
+    assert!(tests::shell("nft list table netdev weir").contains(&setting.host_end()));
+    setting.delete();
+    gc(&setting, json!({}));
+    assert!(!tests::shell("nft list table netdev weir").contains("chain"));
+}
+
 /// What an ADD with exempt subnets leaves at a pair of another plugin when it is killed before the last rule.
 #[test]
 fn rules_that_only_exempt_something_go_too() {
