@@ -1,6 +1,6 @@
 //! Whether a limit that is there limits anything: packets must come to its filter, and go on from there.
 
-use linux::{Hook, Link, Rule};
+use linux::{Hook, Link, Rtnetlink, Rule};
 
 use crate::direction::Direction;
 use crate::error::Result;
@@ -9,6 +9,7 @@ use crate::kernel::Kernel;
 use crate::record::Recorded;
 use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};
+use crate::shaping;
 use crate::subnets::hook;
 
 /// Why a limit is not in effect.
@@ -42,6 +43,16 @@ pub enum NotInEffect {
     /// A part of what chooses the packets is missing.
     #[error("rules of chain {0} of nf_tables table netdev weir are missing")]
     RulesMissing(String),
+    /// Full packets are dropped.
+    #[error(
+        "full packets have {packet} bytes at the present MTU and the burst is {burst} bytes: they are dropped; `weir limit` with the same rate sets a burst that fits"
+    )]
+    BurstBelowPacket {
+        /// A full packet in bytes.
+        packet: u64,
+        /// The burst in bytes.
+        burst: u32,
+    },
 }
 
 /// Whether packets of a direction come to this filter and go on from there; none when all is well.
@@ -78,6 +89,20 @@ pub(crate) fn fault(
 fn bypass(kernel: &mut Kernel<'_>, host_end: &Link, hook: Hook, to: u32) -> Result<Option<NotInEffect>> {
     let first = kernel.host.filter_before(host_end.index, hook, to)?;
     Ok(first.map(|first| NotInEffect::Bypassed { first, hook: hook.to_string() }))
+}
+
+/// Whether full packets are larger than the burst, as after a raise of the MTU.
+fn burst_below_packet(host: &mut Rtnetlink, host_end: &Link, shaper: &Shaper) -> Result<Option<NotInEffect>> {
+    let passes = |mtu: u32| shaping::lets_pass(&shaper.tbf, shaping::packet_bytes(mtu));
+    // The bursts of the reference overflow, so that what the kernel shows of them means nothing.
+    if !shaper.qdisc.tells_ethernet || passes(host_end.mtu) {
+        return Ok(None);
+    }
+    // A process that may not look at the pod's end knows this one only.
+    let pod_end = host.peer(host_end).ok().flatten();
+    let mtu = pod_end.map_or(host_end.mtu, |end| end.mtu.min(host_end.mtu));
+    let (packet, burst) = (shaping::packet_bytes(mtu), shaper.tbf.burst_bytes);
+    Ok((!passes(mtu)).then_some(NotInEffect::BurstBelowPacket { packet, burst }))
 }
 
 /// What is left of a limit without a filter that packets go through: by where packets are led, by the attachment's ifb,
@@ -122,7 +147,10 @@ pub(crate) fn look(
     match shaper::find(kernel, host_end, direction)? {
         Some(shaper) if shaper.tbf.is_open() => Ok((None, None)),
         Some(shaper) => {
-            let fault = fault(kernel, host_end, direction, &shaper)?;
+            let fault = match fault(kernel, host_end, direction, &shaper)? {
+                None => burst_below_packet(kernel.host, host_end, &shaper)?,
+                fault => fault,
+            };
             Ok((Some(shaper), fault))
         }
         // Without root it cannot be seen what leads packets there.

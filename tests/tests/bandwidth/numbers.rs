@@ -14,6 +14,11 @@ fn check_says_that_full_packets_do_not_pass_after_the_mtu_was_raised() {
     let host_end = setting.host_end();
     tests::shell(&format!("ip link set cni0 mtu 9000; ip link set {host_end} mtu 9000"));
     check().unwrap();
+    let shown = || {
+        let shown = setting.node.weir(&format!("limit {host_end}"));
+        (shown.status.code(), String::from_utf8(shown.stdout).unwrap())
+    };
+    assert_eq!(shown().0, Some(0));
     setting.pod.shell("ip link set eth0 mtu 9000");
     let large = format!("ping -n -c 1 -W 1 -M do -s 8000 {POD} >/dev/null && echo passes || echo lost");
     assert_eq!(tests::shell(&large), "lost\n");
@@ -21,6 +26,9 @@ fn check_says_that_full_packets_do_not_pass_after_the_mtu_was_raised() {
     for word in ["9014 bytes", &format!("weir limit {host_end} --ingress 1000000")] {
         assert!(failure.message.contains(word), "{word}: {failure:?}");
     }
+    let (code, table) = shown();
+    let faults = table.lines().filter(|line| line.contains("no: full packets have 9014 bytes")).count();
+    assert_eq!((code, faults), (Some(3), 2), "{table}");
     let limit = format!("limit {host_end} --ingress 1000000 --egress 1000000");
     assert!(setting.node.weir(&limit).status.success());
     check().unwrap();
