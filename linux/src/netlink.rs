@@ -30,6 +30,9 @@ pub(crate) struct Socket {
     raw: RawSocket,
     sequence: u32,
     receive: Vec<u8>,
+    /// The error number by which the kernel said, since the last request, that it lost a message: the answer may be
+    /// that one, and is not waited for without end.
+    lost: Option<i32>,
 }
 
 /// One message from the kernel: its type (`nlmsg_type`), its sequence number and what follows the header.
@@ -111,7 +114,7 @@ impl Socket {
             operation: format!("open a netlink socket (protocol {protocol})"),
             source,
         })?;
-        Ok(Self { raw, sequence: 0, receive: Vec::with_capacity(RECEIVE_CAPACITY) })
+        Ok(Self { raw, sequence: 0, receive: Vec::with_capacity(RECEIVE_CAPACITY), lost: None })
     }
 
     /// Lets the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20). An older one sends
@@ -255,7 +258,8 @@ impl Socket {
     }
 
     /// A signal may interrupt the call before anything is sent.
-    fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
+    fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.lost = None;
         loop {
             match self.raw.send(bytes, 0) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -270,21 +274,19 @@ impl Socket {
     /// in the queue is read. When the answer is the message that was lost, whether the request was carried out is
     /// unknown, and the error is returned.
     fn receive(&mut self) -> std::io::Result<usize> {
-        let mut lost = None;
         loop {
-            if let Some(error) = lost.take()
+            if let Some(errno) = self.lost
                 && !self.is_readable_until(std::time::Instant::now() + ANSWER_PATIENCE)?
             {
-                return Err(error);
+                return Err(std::io::Error::from_raw_os_error(errno));
             }
             self.receive.clear();
             match self.raw.recv(&mut self.receive, 0) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(nix::libc::ENOBUFS | nix::libc::ENOMEM)) =>
-                {
-                    lost = Some(error);
-                }
+                Err(error) => match error.raw_os_error() {
+                    lost @ Some(nix::libc::ENOBUFS | nix::libc::ENOMEM) => self.lost = lost,
+                    _ => return Err(error),
+                },
                 length => return length,
             }
         }
@@ -437,5 +439,31 @@ mod tests {
         bytes.truncate(bytes.len() - 2);
         let payloads: Vec<_> = Messages(&bytes).map(|message| message.payload.to_vec()).collect();
         assert_eq!(payloads, [vec![1, 2, 3, 4]]);
+    }
+
+    #[test]
+    fn an_answer_that_was_lost_behind_refusals_is_not_waited_for_without_end() {
+        const RTM_SETLINK: u16 = 19;
+        const REQUESTS: u32 = 64;
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut socket = Socket::open(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
+            // The kernel's least: room for a few refusals, and none for the last one.
+            socket.raw.set_rx_buf_sz(1).unwrap();
+            let mut absent = [0; 16];
+            absent[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
+            let numbered = |sequence: u32| {
+                let mut request = message(RTM_SETLINK, NLM_F_REQUEST, &absent);
+                request[8..12].copy_from_slice(&sequence.to_ne_bytes());
+                request
+            };
+            let requests: Vec<u8> = (1..=REQUESTS).flat_map(numbered).collect();
+            let mut refusals = 0;
+            let outcome = socket.exchange_all(&requests, 1, REQUESTS, |_, _| refusals += 1);
+            tell.send((refusals, outcome.map_err(|error| error.raw_os_error()))).unwrap();
+        });
+        let (refusals, outcome) = told.recv_timeout(std::time::Duration::from_secs(60)).expect("it waits");
+        assert!((1..REQUESTS).contains(&refusals), "{refusals}");
+        assert_eq!(outcome, Err(Some(nix::libc::ENOBUFS)));
     }
 }
