@@ -60,7 +60,8 @@ impl Rtnetlink {
     /// The link of this socket's namespace whose peer is `end`, a link of `namespace`; none when the peer is in a third
     /// namespace, or gone. An interface index means something only in its own namespace, so both are compared.
     ///
-    /// As `ip -details link show`, where `@ifN` and `link-netnsid` are of that link.
+    /// The socket's namespace must be the calling thread's. As `ip -details link show`, where `@ifN` and `link-netnsid`
+    /// are of that link.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -71,7 +72,8 @@ impl Rtnetlink {
         // The kernel numbers the other namespace, at the latest, when it shows a link that leads there.
         let leads_there = match candidate.peer_namespace {
             Some(number) => number != NamespaceNumber::NONE && number == self.number_of(namespace)?,
-            None => end.peer_namespace.is_none(),
+            // Both ends are here: not where `end`, in another namespace, has its peer in that one.
+            None => end.peer_namespace.is_none() && namespace.is_current()?,
         };
         Ok(leads_there.then_some(candidate))
     }
@@ -146,6 +148,7 @@ fn is_gone(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::link::{InfoKind, LinkInfo};
     use nix::sched::{CloneFlags, unshare};
 
     use super::*;
@@ -252,5 +255,19 @@ mod tests {
         let eth0 = host.link_by_name("eth0").unwrap().unwrap();
         assert_eq!(host.other_end(&eth0, &here).unwrap().map(|link| link.index), Some(end.index));
         assert_eq!(host.peer(&end).unwrap().map(|other| other.name), Some("eth0".to_owned()));
+    }
+
+    #[test]
+    fn a_pair_in_one_namespace_is_not_taken_for_one_of_the_same_indices_in_another() {
+        let (mut host, pod) = two_namespaces();
+        let pair = |rtnetlink: &mut Rtnetlink| {
+            let mut message = LinkMessage::default();
+            message.attributes.push(LinkAttribute::IfName("eth0".to_owned()));
+            message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
+            rtnetlink.create_link(message, "eth0").unwrap()
+        };
+        let (here, in_pod) = (pair(&mut host), pair(&mut pod.rtnetlink().unwrap()));
+        assert_eq!((here.index, here.peer), (in_pod.index, in_pod.peer), "each namespace counts by itself");
+        assert_eq!(host.other_end(&in_pod, &pod).unwrap(), None);
     }
 }
