@@ -212,6 +212,18 @@ mod failing_add {
     }
 
     #[test]
+    fn a_gateway_that_the_kernel_refuses_leaves_the_one_that_was_to_be_replaced() {
+        let (node, pod) = (Node::new(), Pod::new("c1"));
+        node.look(
+            "ip link add cni0 address 02:00:00:00:00:01 up type bridge; ip addr add 10.9.0.1/24 dev cni0; \
+             sysctl -q -w net.ipv6.conf.cni0.disable_ipv6=1",
+        );
+        let config = changed(&full(), json!({"forceAddress": true}));
+        node.call("bridge", &pod).verb("ADD", &config).unwrap_err();
+        assert_eq!(node.addresses("cni0"), ["10.9.0.1/24"]);
+    }
+
+    #[test]
     fn the_first_add_of_a_node_leaves_nothing_but_the_networks_bridge_and_an_empty_table() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let mut config = full();

@@ -94,31 +94,46 @@ impl GatewayPlan {
         Ok(plan)
     }
 
-    /// Does it. When the kernel refuses an address, those that this call added are removed again: another ADD of the
-    /// network meets the same refusal.
+    /// Does it. When the kernel refuses an address, those that this call added are removed again (another ADD of the
+    /// network meets the same refusal), and those that were in the way are put back: attached pods go by them.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub fn carry_out(self, host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
-        for found in self.in_the_way {
-            host.delete_address(bridge.index, found)?;
-        }
         let mut added = Vec::new();
-        for wanted in self.missing {
-            match host.add_address(bridge.index, wanted, DuplicateDetection::Skip) {
-                Ok(true) => added.push(wanted),
+        let outcome = self.replace(host, bridge.index, &mut added);
+        if outcome.is_err() {
+            // The first error is the one to tell.
+            for address in added {
+                let _ = host.delete_address(bridge.index, address);
+            }
+            for address in self.in_the_way {
+                let _ = host.add_address(bridge.index, address, DuplicateDetection::Skip);
+            }
+        } else if !added.is_empty() {
+            pin_mac(host, bridge)?;
+        }
+        outcome
+    }
+
+    fn replace(&self, host: &mut Rtnetlink, bridge: u32, added: &mut Vec<IpNetwork>) -> Result<()> {
+        for found in &self.in_the_way {
+            host.delete_address(bridge, *found)?;
+        }
+        for wanted in &self.missing {
+            match host.add_address(bridge, *wanted, DuplicateDetection::Skip) {
+                Ok(true) => added.push(*wanted),
                 Ok(false) => {}
-                Err(refused) => {
-                    // The refusal may be an answer that was lost.
-                    for address in added.into_iter().chain([wanted]) {
-                        host.delete_address(bridge.index, address)?;
+                Err(refused) if refused.errno().is_some() => return Err(refused.into()),
+                Err(error) => {
+                    // An answer that was lost. Where the address was added, other ADDs may rely on it already.
+                    added.push(*wanted);
+                    let present = host.addresses(bridge)?;
+                    if !present.iter().any(|address| address.network == *wanted) {
+                        return Err(error.into());
                     }
-                    return Err(refused.into());
                 }
             }
-        }
-        if !added.is_empty() {
-            pin_mac(host, bridge)?;
         }
         Ok(())
     }
