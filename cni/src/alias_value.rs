@@ -5,7 +5,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha512};
 
 /// A value that is at most this long is never shortened.
-const SHORT_MAX: usize = 40;
+const SHORT_MAX: usize = 34;
 /// So many bytes of the digest, in hexadecimal.
 const DIGEST_BYTES: usize = 8;
 /// Stands before the digest. No container ID or network name has it (specification, section 2, "Parameters").

@@ -120,11 +120,10 @@ impl Attachment {
         valid.iter().any(|valid| valid.in_network(network).is_same(self))
     }
 
-    /// The entry of a list of valid attachments that names this one; none when container or network were read from an
-    /// alias that had no room for them.
+    /// The entry of its network's list of valid attachments that names this one; none when the container's ID was read
+    /// from an alias that had no room for it: it was longer than those of the known runtimes, which have 64 bytes.
     pub fn as_valid(&self) -> Option<ValidAttachment> {
-        let is_whole = |value: &str| !value.contains(alias_value::SHORTENED);
-        (is_whole(&self.container_id) && is_whole(&self.network)).then(|| ValidAttachment {
+        (!self.container_id.contains(alias_value::SHORTENED)).then(|| ValidAttachment {
             container_id: self.container_id.clone(),
             interface: self.interface.clone(),
         })
@@ -138,11 +137,13 @@ impl Attachment {
                 [container_id, interface, network].map(alias_value::escape);
             format!("{SIGNATURE}container={container_id} interface={interface} network={network}")
         };
-        let whole = text(container_id, network);
-        if whole.len() <= Self::IDENTITY_MAX {
-            return whole;
-        }
-        text(&alias_value::shorten(container_id), &alias_value::shorten(network))
+        // The network's name goes first: GC knows it anyway, and hands container IDs on to the IPAM plugin.
+        let (short_container_id, short_network) =
+            (alias_value::shorten(container_id), alias_value::shorten(network));
+        [text(container_id, network), text(container_id, &short_network)]
+            .into_iter()
+            .find(|text| text.len() <= Self::IDENTITY_MAX)
+            .unwrap_or_else(|| text(&short_container_id, &short_network))
     }
 }
 

@@ -32,7 +32,7 @@ impl Kept {
         })
     }
 
-    /// Whether all of them can be named: an alias has no room for the longest names.
+    /// Whether all of them can be named: an alias has no room for the longest container IDs.
     pub fn is_complete(&self) -> bool {
         !self.is_unnamed && self.attachments.iter().all(|kept| kept.as_valid().is_some())
     }
@@ -48,13 +48,14 @@ impl Kept {
 /// # Errors
 /// When the pairs cannot be listed.
 pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
-    let mut collection = Collection { host: Rtnetlink::open()?, running: None, kept: Kept::default() };
+    let network = &request.network;
+    let mut collection =
+        Collection { network, host: Rtnetlink::open()?, running: None, kept: Kept::default() };
     let spares_running = !gc_removes_running(request);
     for link in collection.host.links_of_kind("veth")? {
         let owner = link.alias.as_deref().and_then(Attachment::parse);
-        let is_stale = owner
-            .as_ref()
-            .is_some_and(|owner| owner.is_in(&request.network) && !owner.is_listed(&request.network, valid));
+        let is_stale =
+            owner.as_ref().is_some_and(|owner| owner.is_in(network) && !owner.is_listed(network, valid));
         let is_nameless = owner.is_none() && link.is_unfinished();
         if !is_stale && !is_nameless {
             continue;
@@ -77,17 +78,18 @@ pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Resu
     Ok(collection.kept)
 }
 
-struct Collection {
+struct Collection<'a> {
+    network: &'a str,
     host: Rtnetlink,
     /// The namespaces in which processes live, once they were needed; none when they cannot be found out.
     running: Option<Option<HashSet<NamespaceNumber>>>,
     kept: Kept,
 }
 
-impl Collection {
+impl Collection<'_> {
     /// Whether processes live at the other end, or may do so.
     fn is_running(&mut self, link: &Link) -> bool {
-        let Self { host, running, kept } = self;
+        let Self { host, running, kept, .. } = self;
         let found = running.get_or_insert_with(|| {
             host.inhabited_namespaces().map_err(|error| kept.errors.push(error.into())).ok()
         });
@@ -103,7 +105,10 @@ impl Collection {
 
     fn keep(&mut self, owner: Option<Attachment>) {
         self.kept.is_unnamed |= owner.is_none();
-        self.kept.attachments.extend(owner);
+        // The alias may have no room for the network's whole name, which the entries in nf_tables have.
+        self.kept
+            .attachments
+            .extend(owner.map(|owner| Attachment { network: self.network.to_owned(), ..owner }));
     }
 }
 

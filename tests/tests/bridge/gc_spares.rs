@@ -129,6 +129,20 @@ fn containers_with_the_longest_names_are_told_apart() {
 }
 
 #[test]
+fn a_running_pod_of_a_network_with_a_long_name_and_nothing_else() {
+    let node = Node::new();
+    let config = changed(&config(), json!({"name": "network-".repeat(31)}));
+    let [running, stale] = ["a", "b"].map(|digit| Pod::new(&digit.repeat(64)));
+    let result = node.call("bridge", &running).add(&config);
+    node.call("bridge", &stale).add(&config);
+    let _process = live_in(&node, &running);
+    gc(&node, &config);
+    node.call("bridge", &running).check(&config, &result);
+    assert!(stale.links().is_empty());
+    assert_eq!(node.look("find /var/lib/cni -name '10.244.0.*' -printf '%f\\n'"), "10.244.0.2\n");
+}
+
+#[test]
 fn what_an_add_is_making() {
     // An IPAM plugin that waits: the pair is there, and not finished.
     let node = Node::new().with_script(
