@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use netlink_packet_route::address::AddressMessage;
+
 use crate::address::DuplicateDetection;
 use crate::error::{Error, Result};
 use crate::multicast::solicited_node;
@@ -60,7 +62,8 @@ impl Rtnetlink {
 
     fn tentative(&mut self, link: u32) -> Result<Option<Ipv6Addr>> {
         let mut tentative = None;
-        for address in self.addresses(link)? {
+        // Of a link that is gone, nothing has passed: that is an error here.
+        for address in self.list_addresses(link, AddressMessage::default())? {
             let IpAddr::V6(ip) = address.network.ip() else { continue };
             if address.duplicate {
                 return Err(Error::DuplicateAddress { address: ip, interface: self.name_of(link) });
