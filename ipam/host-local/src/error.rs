@@ -160,7 +160,7 @@ pub enum Error {
         address: IpAddr,
         /// The set.
         ranges: String,
-        /// Whom it is held for.
+        /// The holder.
         holder: String,
         /// The reservation.
         path: PathBuf,

@@ -28,7 +28,7 @@ pub struct Carrier {
     pod_namespace: Option<Occupancy>,
 }
 
-/// Whether somebody lives in a pod's namespace.
+/// Whether processes live in a pod's namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occupancy {
     /// No process is in it: between the start of its containers, or left over.

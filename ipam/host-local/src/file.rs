@@ -30,7 +30,7 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             opened => return opened,
         }
-        // Somebody else may make it at this moment.
+        // Another process may make it at this moment.
         match create_new(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             created => return created,
@@ -79,8 +79,8 @@ pub(crate) fn replace(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result
 
 /// Gives a finished file its name, unless something has that name (`AlreadyExists`).
 ///
-/// Where the file system has no hard links the file is renamed. The name is known to be free then, because whoever
-/// takes names has the directory's lock.
+/// Where the file system has no hard links the file is renamed. The name is known to be free then, because a process
+/// that takes names has the directory's lock.
 pub(crate) fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(unfinished, path) {
         Err(error) if lacks_hard_links(&error) => match path.symlink_metadata() {

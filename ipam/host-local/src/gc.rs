@@ -39,7 +39,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
         let unused = match removes_running {
             true => claimed.into_iter().map(|(seen, _)| seen).collect(),
             false => {
-                // Nobody waits for the lock while every namespace is looked into.
+                // No ADD waits for the lock while every namespace is looked into.
                 drop(store);
                 let unused = without_process(&request.network, claimed);
                 store = match Store::open(&directory, options)? {

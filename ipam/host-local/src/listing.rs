@@ -43,7 +43,7 @@ impl Reservation {
     }
 }
 
-/// Somebody removed the file after its name was read.
+/// The file was removed after its name was read.
 struct Gone;
 
 impl Listing {

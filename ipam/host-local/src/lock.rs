@@ -34,7 +34,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock of `directory`, if there is one and nobody has it.
+    /// Takes the lock of `directory`, if there is one and it is free.
     pub(crate) fn open_if_free(directory: &Path) -> Result<Option<Self>> {
         match file::open(&path_in(directory)) {
             Ok(file) => match file.try_lock() {

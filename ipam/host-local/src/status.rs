@@ -1,6 +1,6 @@
 //! STATUS: the config can be used, and so can the directory.
 //!
-//! Runtimes ask every few seconds. Nothing is written for the answer, and nobody waits for it.
+//! Runtimes ask every few seconds. Nothing is written for the answer, and no lock is waited for.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn look(config: &Config) -> Result<()> {
     if !config.status_reports_exhaustion {
         return Ok(());
     }
-    // Without a directory nothing is held; whoever has the lock at this moment can use the directory.
+    // Without a directory nothing is held; a process that has the lock at this moment can use the directory.
     let Some(mut store) = Store::to_look_at(&config.directory, config.options)? else { return Ok(()) };
     let barred = Barred::new(config, &[]);
     for (number, set) in config.sets.iter().enumerate() {

@@ -81,7 +81,7 @@ impl Store {
         Ok(lock.map(|lock| Self::locked(directory, options, lock)))
     }
 
-    /// As [`Store::open`], but gives `None` when somebody has the lock, and writes nothing, whatever it finds.
+    /// As [`Store::open`], but gives `None` when another process has the lock, and writes nothing, whatever it finds.
     ///
     /// # Errors
     /// [`Error::OpenLock`], [`Error::Lock`].

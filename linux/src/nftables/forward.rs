@@ -1,4 +1,4 @@
-//! What arrives at a link goes out of another one: `fwd to` in a chain of family netdev.
+//! Packets that arrive at a link go out of another one: `fwd to` in a chain of family netdev.
 //!
 //! What `nft list table netdev weir` shows for a pod behind `veth1c2d3e4f`, without and with exempt subnets:
 //!
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_somebody_deleted_is_missed_and_a_dormant_table_is_told() {
+    fn a_deleted_rule_is_missed_and_a_dormant_table_is_told() {
         let (_, mut nftables, link, ifb) = node();
         let exempt = Traffic::AllBut(networks(&["10.0.0.0/8"]));
         for handle in ["arp", "10.0.0.0"] {

@@ -187,7 +187,7 @@ impl Nftables {
         Ok(is_whole.then(|| traffic.normalised()))
     }
 
-    /// Whether somebody switched the table off, so that nothing of it counts (`flags dormant`).
+    /// Whether the table is switched off, so that none of its chains is asked (`flags dormant`).
     ///
     /// # Errors
     /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).

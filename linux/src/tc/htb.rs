@@ -8,7 +8,7 @@
 //!      └─ qdisc tbf 1fb:                 # the limit
 //! ```
 //!
-//! Filters in a root qdisc are nobody else's: no program at a link's hooks can end their search. The kernel says once
+//! No filter or program at a link's hooks can end the search among the filters in its root qdisc. The kernel says once
 //! for each, in its log, that the filter in the class is non-work-conserving: that it makes packets wait.
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -52,7 +52,7 @@ const QUANTUM: u32 = 200_000;
 
 impl Rtnetlink {
     /// Makes the root qdisc of a link one that lets `tbf` limit what `rules` send to [`Rule::CLASS`], and lets pass
-    /// everything else. The link must have no root qdisc that somebody made, or this one, of which filter and rules
+    /// everything else. The link must have the kernel's own root qdisc, or this one, of which filter and rules
     /// are replaced. When it fails, the root is free again.
     ///
     /// As `tc qdisc add dev NAME root handle 1: htb default 0`, `tc class add dev NAME parent 1: classid 1:1fb htb rate
@@ -63,7 +63,7 @@ impl Rtnetlink {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_htb`;
     /// [`Error::TooManyRules`](crate::Error::TooManyRules); otherwise the kernel's refusal.
     pub fn set_root_classes(&mut self, link: u32, tbf: &Tbf, rules: &[Rule]) -> Result<()> {
-        // In one datagram: who is killed leaves all three, which tell whose they are, or none.
+        // In one datagram: a kill leaves all three, which tell that they are weir's, or none.
         let filled = self
             .make(&[root(link), class(link), Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)])
             .and_then(|()| self.set_rules(link, Hook::Root, rules));

@@ -15,8 +15,7 @@ const MODULES: [&str; 5] = ["ifb", "sch_tbf", "sch_ingress", "cls_u32", "act_mir
 /// The features without which no pod can be shaped and that the running kernel lacks: ifb, tbf, clsact, u32
 /// and mirred. Empty when all are there.
 ///
-/// An ifb with a token bucket filter proves all of them: nothing reaches one without the others. So do their modules,
-/// where they are loaded. Otherwise, as whether a classifier is known can only be asked of a link that has an ingress
+/// An ifb with a token bucket filter proves that pods can be shaped. So do the modules, where they are loaded. Otherwise, as whether a classifier is known can only be asked of a link that has an ingress
 /// hook, `lo` of a network namespace that ends with this call is shaped as a pod would be; nothing else is touched.
 ///
 /// # Errors

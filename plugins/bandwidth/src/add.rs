@@ -41,7 +41,7 @@ struct Adding<'a> {
     steps: Vec<Step>,
 }
 
-/// Something that is to be undone, even if nobody knows whether it was done: the kernel's answer may be lost.
+/// A change to undo, also when it is unknown whether it was made: the kernel's answer may be lost.
 enum Step {
     /// A filter or classes at the root of the host's end, and what was there.
     Root(Root),
@@ -86,7 +86,9 @@ impl Adding<'_> {
         match record::identify(self.kernel.host, &self.host_end, &self.attachment) {
             Err(error @ Error::RecordTooLong { .. }) => {
                 let name = &self.host_end.name;
-                cni::note(format_args!("bandwidth: {name} does not say whose it is: {error}"));
+                cni::note(format_args!(
+                    "bandwidth: the alias of {name} does not name its attachment: {error}"
+                ));
                 Ok(())
             }
             outcome => outcome,

@@ -67,7 +67,7 @@ fn find_pair(request: &Request, host: &mut Rtnetlink, ifbs: &[Link]) -> Result<O
         Err(Error::Namespace(_)) if ifbs.is_empty() => Ok(None),
         found => match (host_end::search(host, &request.attachment(), ifbs)?, found) {
             (Some(Pair { host_end, .. }), _) => Ok(Some(host_end)),
-            // Nobody knows whether there is one.
+            // It is unknown whether there is one.
             (None, Err(error @ Error::Kernel(_))) => Err(error),
             (None, _) => Ok(None),
         },
@@ -93,7 +93,7 @@ pub(crate) fn undo_add(request: &Request) -> Result<()> {
     Error::of_all(errors)
 }
 
-/// Whom the attachment's masquerade entry belongs to.
+/// The owner of the attachment's masquerade entry.
 fn owner(request: &Request) -> Owner<'_> {
     Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
 }

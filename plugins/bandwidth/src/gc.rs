@@ -87,7 +87,7 @@ fn leading_pairs<'a>(kernel: &mut Kernel<'_>, pairs: &'a [Link]) -> Result<HashM
     Ok(leading)
 }
 
-/// What goes, one by one.
+/// The removal of devices and limits, one by one.
 struct Collection<'k> {
     kernel: Kernel<'k>,
     removes_running: bool,

@@ -1,4 +1,4 @@
-//! The veth pair of an attachment: whoever made it, whatever its ends are called.
+//! The veth pair of an attachment, made by any main plugin, under any name.
 //!
 //! It is found from the pod's end, by `CNI_IFNAME` in `CNI_NETNS`. The path may lead to another container's namespace by
 //! the time of a late call, and the interface may have another name: then the host's ends are asked whose they are.

@@ -188,7 +188,7 @@ pub(crate) fn is_for(ifb: &Link, direction: Direction) -> bool {
     to_pod == (direction == Direction::Ingress)
 }
 
-/// Whose a device is by its alias; the reference plugin sets none.
+/// The attachment that a device's alias names; the reference plugin sets none.
 fn named(ifb: &Link) -> Option<Attachment> {
     ifb.alias.as_deref().and_then(Attachment::parse)
 }

@@ -24,7 +24,7 @@ pub(crate) struct Made {
 pub(crate) struct Layout<'a> {
     /// The host's end of the pair.
     pub host_end: &'a Link,
-    /// Whose it is; devices are named after it.
+    /// The attachment that it belongs to; devices are named after it.
     pub attachment: Option<&'a Attachment>,
     /// The direction.
     pub direction: Direction,
@@ -48,8 +48,8 @@ impl Layout<'_> {
         self.make_ifb(kernel, tbf).map(Some)
     }
 
-    /// Limits what a pod receives at the root of the host's end, where `root` is. False where that is somebody else's,
-    /// or where the kernel has no classes.
+    /// Limits what a pod receives at the root of the host's end, where `root` is. False where that is another
+    /// qdisc, or where the kernel has no classes.
     ///
     /// # Errors
     /// What the kernel says.

@@ -105,7 +105,7 @@ impl Recorded {
     }
 }
 
-/// What stands before the pod's name: what anybody may choose the name of comes after that.
+/// The notes, which stand before the pod's name: text that a user chooses comes after them.
 pub(crate) fn notes(alias: &str) -> &str {
     alias.split_once(POD).map_or(alias, |(notes, _)| notes)
 }

@@ -115,7 +115,7 @@ fn at_host_end(host: &mut Rtnetlink, host_end: &Link) -> Result<Option<Shaper>> 
 pub(crate) enum Root {
     /// The kernel's own.
     Free,
-    /// A token bucket filter, whoever made it.
+    /// A token bucket filter of any maker.
     Filter(Qdisc),
     /// Classes that weir made; with the filter in the one for limited packets.
     Classes(Qdisc),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 
-/// By the address of whom the pod talks to. What is exempt never waits in a queue.
+/// Matched on the peer's address. Exempt traffic never waits in a queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Subnets {
     /// Everything is shaped, whatever it is.

@@ -49,10 +49,10 @@ fn a_pod_that_we_shaped_passes_the_references_check_and_is_removed_by_it() {
     assert!(ifbs().is_empty());
 }
 
-/// The reference compares burst and queue too, and computes its own for the bursts by which runtimes say that nobody chose
-/// one: 43 s of 100 Mbit/s.
+/// The reference compares burst and queue too, and computes its own for the bursts by which runtimes say that none was
+/// chosen: 43 s of 100 Mbit/s.
 #[test]
-fn the_references_check_wants_its_own_numbers_for_a_burst_that_nobody_chose() {
+fn the_references_check_wants_its_own_numbers_for_a_burst_that_was_not_chosen() {
     for burst in [CONTAINERD, CRIO] {
         let setting = setting();
         let config = with_prev_result(&config(10_000_000, burst), &setting.attached);

@@ -74,7 +74,7 @@ impl Changing<'_, '_> {
     }
 
     /// Whether a limit for a direction that nothing shapes sits at an ifb: always for what the pod sends; for what it
-    /// receives where the root is somebody else's, or where the record has no other place.
+    /// receives where the root is another qdisc, or where the record has no other place.
     pub(super) fn will_make_ifb(&mut self) -> Result<bool> {
         if self.direction == Direction::Egress {
             return Ok(true);
