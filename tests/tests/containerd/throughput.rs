@@ -10,9 +10,9 @@ use crate::{GATEWAY, limited, node, remove};
 const SECONDS: u32 = 5;
 /// Other work on the machine can slow a flow down or bunch its packets: it is measured again, for two minutes. Each
 /// time has a pod of its own: a burst that is too long would have passed with the first one.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// What an Ethernet frame has room for in TCP's payload, beside its 1,514 bytes.
-const PAYLOAD: f64 = 1448.0 / 1514.0;
+pub(crate) const PAYLOAD: f64 = 1448.0 / 1514.0;
 
 #[test]
 fn an_annotation_of_10m_lets_through_ten_megabits_from_the_first_second() {
