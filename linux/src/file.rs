@@ -43,7 +43,12 @@ pub fn read_regular(path: &Path, limit: usize, links: SymbolicLinks) -> io::Resu
     const SHORT: usize = 512;
     let mut file = open_regular(path, OpenOptions::new().read(true), links)?;
     let mut content = vec![0; SHORT];
-    let length = file.read(&mut content)?;
+    let length = loop {
+        match file.read(&mut content) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            length => break length?,
+        }
+    };
     content.truncate(length);
     if length == SHORT {
         let rest = (limit + 1).saturating_sub(length) as u64;

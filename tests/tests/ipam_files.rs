@@ -261,6 +261,25 @@ mod gc {
     }
 
     #[test]
+    fn says_which_reservation_it_could_not_read_and_frees_the_others() {
+        for call_and_error in ["open,openat:error=EMFILE", "newfstatat,statx,lstat:error=EIO"] {
+            let spoiled = format!(
+                "timeout 20 strace -f -qq -o /dev/null -P {STORE}/10.244.0.3 -P 10.244.0.3 -e inject={call_and_error}"
+            );
+            let node = started_by(&spoiled);
+            let config = with_list(&ipam(json!({"subnet": "10.244.0.0/29"})), json!([]));
+            fs::create_dir_all(STORE).unwrap();
+            for (name, id) in [("10.244.0.3", "c9"), ("10.244.0.4", "c8")] {
+                fs::write(path(name), format!("{id}\r\neth0")).unwrap();
+            }
+            let failure = call(&node, "any").verb("GC", &config).unwrap_err();
+            assert!(failure.message.contains("10.244.0.3"), "{failure:?}");
+            assert_eq!(held(), ["10.244.0.3"], "{call_and_error}");
+            fs::remove_dir_all(STORE).unwrap();
+        }
+    }
+
+    #[test]
     fn leaves_the_address_that_an_add_is_giving_at_that_moment() {
         let node = Node::new();
         let config = bridge(json!({"isGateway": true}));

@@ -232,6 +232,14 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// GC: a reservation cannot be looked at.
+    #[error("cannot read {}: {source}; its address stays reserved", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -318,6 +326,7 @@ impl Error {
             | Self::CreateDirectory { .. }
             | Self::OpenLock { .. }
             | Self::List { .. }
+            | Self::Read { .. }
             | Self::Write { .. }
             | Self::Remove { .. } => code::IO_FAILURE,
             Self::Lock { .. } | Self::LockTimeout { .. } => code::TRY_AGAIN_LATER,

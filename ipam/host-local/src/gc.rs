@@ -24,14 +24,15 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     let attachments: HashSet<(&str, &str)> =
         valid.iter().map(|valid| (valid.container_id.as_str(), valid.interface.as_str())).collect();
     let containers: HashSet<&str> = valid.iter().map(|valid| valid.container_id.as_str()).collect();
-    let stale = store.stale(|holder| match holder {
+    let is_stale = |holder: &Holder| match holder {
         Holder::Attachment { container_id, interface } => {
             !attachments.contains(&(container_id.as_str(), interface.as_str()))
         }
         Holder::Container { container_id } => !containers.contains(container_id.as_str()),
         Holder::Stranger => false,
         Holder::Nobody => true,
-    })?;
+    };
+    let stale = store.stale(is_stale, &mut errors)?;
     let (claimed, torn): (Vec<_>, Vec<_>) =
         stale.into_iter().partition(|(_, holder)| *holder != Holder::Nobody);
     errors.extend(store.release_unchanged(torn.into_iter().map(|(seen, _)| seen)).1);

@@ -83,14 +83,33 @@ impl Listing {
 /// Whom the file at `path` holds its address for. A file that cannot be read is a stranger's, so that it
 /// neither is given away nor keeps the others from being looked at; one that is gone is nobody's.
 pub(crate) fn holder_at(path: &Path) -> Holder {
+    read_holder(path).unwrap_or_else(|error| {
+        note_unreadable(path, &error);
+        Holder::Stranger
+    })
+}
+
+/// As [`holder_at`], for callers that report a file which cannot be read now. One that is not a reservation at all, such
+/// as a FIFO, is a stranger's here too.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn read_holder(path: &Path) -> io::Result<Holder> {
     match file::read(path, LONGEST_RESERVATION) {
-        Ok(text) => Holder::parse(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Holder::Nobody,
-        Err(error) => {
-            cni::note(format_args!("weir: leaving {} alone, which cannot be read: {error}", path.display()));
-            Holder::Stranger
-        }
+        Ok(text) => Ok(Holder::parse(&text)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => Ok(Holder::Nobody),
+            io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
+                note_unreadable(path, &error);
+                Ok(Holder::Stranger)
+            }
+            _ => Err(error),
+        },
     }
+}
+
+fn note_unreadable(path: &Path, error: &io::Error) {
+    cni::note(format_args!("weir: leaving {} alone, which cannot be read: {error}", path.display()));
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::file::{publish, remove, sync_directory, write_new};
 use crate::holder::Holder;
 use crate::index::{Index, Vacancy};
-use crate::listing::{Listing, Reservation, UNFINISHED, holder_at};
+use crate::listing::{Listing, Reservation, UNFINISHED, holder_at, read_holder};
 use crate::lock::Lock;
 use crate::making;
 use crate::range::successor;
@@ -231,19 +231,29 @@ impl Store {
         Error::collected(errors)
     }
 
-    /// The reservations whose holder `is_stale`. Those of an ADD that has not ended are not.
+    /// The reservations whose holder `is_stale`; `errors` gets why others could not be looked at. Those of an ADD that
+    /// has not ended are not stale.
     ///
     /// # Errors
     /// [`Error::List`].
-    pub(crate) fn stale(&mut self, is_stale: impl Fn(&Holder) -> bool) -> Result<Vec<(Seen, Holder)>> {
-        let seen = |reservation: Reservation| {
+    pub(crate) fn stale(
+        &mut self,
+        is_stale: impl Fn(&Holder) -> bool,
+        errors: &mut Vec<Error>,
+    ) -> Result<Vec<(Seen, Holder)>> {
+        let mut stale = Vec::new();
+        for reservation in self.list()? {
             let path = reservation.path(&self.directory);
-            let identity = FileIdentity::at(&path)?;
-            let holder = holder_at(&path);
-            let is_chosen = is_stale(&holder) && !making::is_at_work(&path);
-            is_chosen.then_some((Seen { address: reservation.address, path, identity }, holder))
-        };
-        Ok(self.list()?.into_iter().filter_map(seen).collect())
+            match FileIdentity::read(&path).and_then(|identity| Ok((identity, read_holder(&path)?))) {
+                Ok((identity, holder)) if is_stale(&holder) && !making::is_at_work(&path) => {
+                    stale.push((Seen { address: reservation.address, path, identity }, holder));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => errors.push(Error::Read { path, source }),
+            }
+        }
+        Ok(stale)
     }
 
     /// Gives back those addresses whose file is still the one that was seen. Returns them, and what could not be
