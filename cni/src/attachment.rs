@@ -129,7 +129,7 @@ impl Attachment {
         })
     }
 
-    /// What an alias begins with.
+    /// The beginning of an alias.
     fn identity(&self) -> String {
         let Self { network, container_id, interface, .. } = self;
         let text = |container_id: &str, network: &str| {

@@ -35,7 +35,7 @@ pub fn find(name: &str, path: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// [`Error::Execution`] when it cannot be executed, [`Error::Plugin`] with what it said when it failed,
-/// [`Error::Answer`] when it printed something that is no JSON. Both tell what stood on its standard error.
+/// [`Error::Answer`] when what it printed is not valid JSON. Both include its standard error.
 pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result<Option<Value>> {
     let failed = |source| Error::Execution { path: executable.to_owned(), source };
     let (output, stderr) = run(executable, variables, stdin).map_err(failed)?;

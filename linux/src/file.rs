@@ -1,4 +1,4 @@
-//! Files whose name somebody else may have put there. A FIFO keeps a reader waiting, a device never ends, a
+//! Files in folders that other users may write to. A FIFO keeps a reader waiting, a device never ends, a
 //! symbolic link leads elsewhere: only regular files are opened, without blocking, and read up to a limit.
 
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use nix::libc::{ELOOP, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-/// What becomes of a path whose last component is a symbolic link.
+/// How a symbolic link as the last component of a path is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SymbolicLinks {
     /// The file that it leads to is opened.
@@ -64,7 +64,7 @@ pub fn read_regular(path: &Path, limit: usize, links: SymbolicLinks) -> io::Resu
 /// may be changed, on a file system with room (access(2), statvfs(3); as `test -w` and `df`).
 ///
 /// # Errors
-/// What making a file would say: `EACCES`, `EROFS`, `ENOSPC`, `ENOTDIR`.
+/// As making a file would: `EACCES`, `EROFS`, `ENOSPC`, `ENOTDIR`.
 pub fn could_make_file(folder: &Path) -> io::Result<()> {
     if !folder.metadata()?.is_dir() {
         return Err(Errno::ENOTDIR.into());

@@ -27,7 +27,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Error::OpenNamespace`]; its source is `NotFound` when the namespace is gone.
-    /// [`Error::NotANamespace`] for what is no regular file; an ordinary file is found out by [`Namespace::enter`].
+    /// [`Error::NotANamespace`] for anything but a regular file; an ordinary file is detected by [`Namespace::enter`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let open = || {
@@ -96,7 +96,7 @@ impl Namespace {
     }
 
     /// The namespace at `path` with an rtnetlink socket inside, or `None` when it is gone: the path does not exist
-    /// any more, or is no namespace: a leftover file that nothing is mounted on, for instance.
+    /// any more, or is not a namespace: a leftover file that nothing is mounted on, for instance.
     ///
     /// # Errors
     /// As [`Namespace::open`] and [`Namespace::rtnetlink`], for any other reason.

@@ -62,11 +62,11 @@ pub struct Route {
     pub scope: Option<u8>,
 }
 
-/// What a route says, and where it leads.
+/// A route as the kernel describes it, with its next hops.
 struct Parsed {
     /// The route without its next hops.
     route: Route,
-    /// What it does with packets (`rtm_type`).
+    /// Its type: unicast, unreachable and so on (`rtm_type`).
     kind: u8,
     /// Index of the interface and address of the router, for each next hop.
     hops: Vec<(Option<u32>, Option<IpAddr>)>,

@@ -40,7 +40,7 @@ pub(crate) fn bind(socket: &mut RawSocket) -> io::Result<u32> {
 }
 
 impl Link {
-    /// Whether the link is in the group of those that are being made. Whoever makes it may be gone:
+    /// Whether the link is in the group of those that are being made. Its maker may be gone:
     /// [`Rtnetlink::is_being_made`] tells.
     pub fn is_unfinished(&self) -> bool {
         self.group & SIGNATURE_MASK == SIGNATURE

@@ -55,18 +55,18 @@ impl Snapshot {
         Self(facts)
     }
 
-    /// What is there and was not `before`, and what was there and is not: a fact in each line.
+    /// The facts that are new since `before`, and those that are gone: one in each line.
     pub fn differences(&self, before: &Self) -> Vec<String> {
         let new = self.added_to(before).into_iter().map(|fact| format!("new: {fact}"));
         new.chain(before.added_to(self).into_iter().map(|fact| format!("gone: {fact}"))).collect()
     }
 
-    /// What is there and was not `before`.
+    /// The facts that are new since `before`.
     pub fn added_to(&self, before: &Self) -> Vec<String> {
         self.0.difference(&before.0).cloned().collect()
     }
 
-    /// What is not about this link itself, for one that two nodes have in common.
+    /// The facts that are not about this link, for one that two nodes have in common.
     pub fn without(mut self, link: &str) -> Self {
         let signs =
             [format!("\"ifname\":\"{link}\""), format!("\"dev\":\"{link}\""), format!("address [\"{link}\"")];
@@ -103,7 +103,7 @@ fn note(facts: &mut BTreeSet<String>, what: &str, values: Vec<Value>) {
     );
 }
 
-/// What a command of iproute2 prints for these lines: the items of all its lists.
+/// The items of all lists that a command of iproute2 prints.
 fn batch(command: &mut Command, lines: &str) -> Vec<Value> {
     let mut child = command
         .args(["-batch", "-"])

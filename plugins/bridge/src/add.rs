@@ -52,7 +52,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
 }
 
 /// The host's end of an attachment that is there already. The IPAM plugin must not be asked then: it may answer with
-/// the addresses that are in use, which undoing this ADD would release. What an ADD that was killed left is removed.
+/// the addresses that are in use, which undoing this ADD would release. The remains of a killed ADD are removed.
 fn attached(request: &Request, host: &mut Rtnetlink) -> Result<Option<Link>> {
     let Some(link) = host_end::find(host, &request.attachment())? else { return Ok(None) };
     if host.is_abandoned(&link)? {

@@ -27,7 +27,7 @@ pub(crate) struct Addressing {
 }
 
 impl Addressing {
-    /// What follows from the IPAM plugin's answer for an interface of this MTU, where the config chooses one.
+    /// Derived from the IPAM plugin's answer. `mtu` is the interface's, where the config chooses one.
     pub fn new(ipam: &AddResult, roles: Roles, mtu: Option<u32>) -> Result<Self> {
         let mut addressing =
             Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };

@@ -141,7 +141,7 @@ fn check_port(
     down.map_or(Ok(host_end), |down| differs(Difference::HostLinkDown(down)))
 }
 
-/// What the config asks for at the port and the bridge is on. What is on beside may be an administrator's.
+/// The settings of port and bridge that the config asks for are on. An administrator may have switched others on.
 fn check_settings(config: &Config, port: &Link, bridge: &Link) -> Result<()> {
     let settings = [
         ("hairpinMode", config.port.hairpin, port.port.hairpin, port),

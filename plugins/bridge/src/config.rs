@@ -205,7 +205,7 @@ impl Asked {
     }
 }
 
-/// What GC asks of the config.
+/// The config's keys for GC.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Collection {

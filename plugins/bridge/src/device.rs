@@ -50,7 +50,7 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
     Ok(bridge)
 }
 
-/// What is to be done for the bridge, or its interface in a VLAN, to have the gateways' addresses.
+/// The changes that give the bridge, or its interface in a VLAN, the gateways' addresses.
 #[derive(Debug, Default)]
 pub(crate) struct GatewayPlan {
     missing: Vec<IpNetwork>,

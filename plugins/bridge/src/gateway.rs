@@ -34,7 +34,7 @@ pub(crate) fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAdd
 fn problem(gateway: IpAddr, address: IpNetwork) -> Option<&'static str> {
     let has_broadcast = matches!(address, IpNetwork::V4(v4) if v4.prefix() < 31);
     if gateway.is_unspecified() {
-        Some("is no address; leave the key out for the first address of the subnet")
+        Some("is unspecified; leave the key out for the first address of the subnet")
     } else if gateway.is_multicast() {
         Some("is a multicast address")
     } else if gateway.is_loopback() {
@@ -84,8 +84,8 @@ mod tests {
             ("fd00::2/64", "10.0.0.1", "family"),
             ("10.0.0.2/24", "192.168.1.1", "outside"),
             ("fd00::2/64", "fd01::1", "outside"),
-            ("10.0.0.2/24", "0.0.0.0", "no address"),
-            ("fd00::2/64", "::", "no address"),
+            ("10.0.0.2/24", "0.0.0.0", "unspecified"),
+            ("fd00::2/64", "::", "unspecified"),
             ("10.0.0.2/24", "224.0.0.1", "multicast"),
             ("fd00::2/64", "ff02::1", "multicast"),
             ("10.0.0.2/24", "127.0.0.1", "loopback"),

@@ -42,7 +42,7 @@ fn collect_addresses(request: &Request, kept: &Kept) -> Result<()> {
     Ok(request.delegate(&ipam)?.gc(&valid)?)
 }
 
-/// What the attachments of all networks have in nf_tables.
+/// The entries of all networks' attachments in nf_tables.
 struct Entries {
     nftables: Nftables,
     masqueraded: Vec<linux::Attachment>,

@@ -9,14 +9,14 @@ use crate::config::gc_removes_running;
 use crate::error::{Error, Result};
 use crate::pair;
 
-/// What became of the network's pairs that are not valid.
+/// The pairs that are not valid and stay, and the errors.
 #[derive(Default)]
 pub(crate) struct Kept {
     /// The attachments of those that are still there: of running pods, being made, or impossible to delete.
     pub attachments: Vec<Attachment>,
-    /// Whether an ADD is about to make a pair that does not say yet whose it is.
+    /// Whether an ADD is making a pair that has no alias yet.
     pub is_unnamed: bool,
-    /// What could not be looked at or deleted.
+    /// Errors in looking at pairs and in deleting them.
     pub errors: Vec<Error>,
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct Ipam<'a> {
 }
 
 impl<'a> Ipam<'a> {
-    /// The plugin that the config names. What is wrong with that is told by [`Ipam::release`], after everything else
-    /// is done.
+    /// The plugin that the config names. An error in that is returned by [`Ipam::release`], after everything else is
+    /// done.
     pub fn of(request: &'a Request) -> Self {
         Self { request, name: ipam_of(request).transpose() }
     }

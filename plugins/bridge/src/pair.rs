@@ -88,7 +88,7 @@ impl Pair {
         Ok(is_the_end)
     }
 
-    /// Deletes the pair. A request that was carried out although its answer was lost is no error.
+    /// Deletes the pair. A request that was carried out although its answer was lost counts as done.
     ///
     /// # Errors
     /// The kernel's refusal: the pair is still there, or may be.

@@ -1,4 +1,4 @@
-//! Whose a pair is that says nothing of itself: the reference made it, or another program replaced its alias.
+//! The owner of a pair without weir's alias: the reference made it, or another program replaced the alias.
 //!
 //! The first of these that says anything decides: the hardware address in `prevResult`; the reservation of the
 //! interface's address that `host-local` keeps on disk; the addresses in `prevResult`.

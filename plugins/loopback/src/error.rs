@@ -32,8 +32,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong with the namespace of `CNI_NETNS`. The variable is not to blame when this process may not open
-    /// one more file, or gets no socket.
+    /// The error for a failure with the namespace of `CNI_NETNS`. The variable is not to blame when this process may
+    /// not open one more file, or gets no socket.
     pub(crate) fn of_namespace(error: linux::Error) -> Self {
         if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
     }

@@ -1,4 +1,4 @@
-//! What is so at the moment when ADD returns, also where the kernel's work queues had no time for theirs.
+//! The state at the moment when ADD returns, also where the kernel's work queues had no time yet.
 
 use serde_json::{Value, json};
 use tests::config::{bridge, host_local};

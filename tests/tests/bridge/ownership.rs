@@ -1,4 +1,4 @@
-//! Whose it is: a namespace's path, an interface's name and index, an address may be another attachment's by now.
+//! Ownership: a namespace's path, an interface's name and index, an address may be another attachment's by now.
 
 use serde_json::{Value, json};
 use tests::config::{bridge, changed, host_local};

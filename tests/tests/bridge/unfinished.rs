@@ -1,4 +1,4 @@
-//! What a killed ADD left is collected by GC alone, and replaced by the next ADD; a lost answer leaves nothing.
+//! The remains of a killed ADD are collected by GC alone, and replaced by the next ADD; a lost answer leaves nothing.
 
 use std::os::unix::process::ExitStatusExt;
 

@@ -1,6 +1,6 @@
 //! The error numbers that the kernel may answer a system call with, whatever it is asked for.
 
-/// What is tried at each call of this name: errors that come from outside (memory, descriptors, disks, security
+/// The errors to try at each call of this name: those that come from outside (memory, descriptors, disks, security
 /// modules, signals, lost answers), not from what was asked. A signal ends the wait for an answer, a full receive
 /// buffer loses it: the request was carried out then.
 ///

@@ -24,7 +24,7 @@ use trace::{Fault, Kind};
 /// So many faults come one after the other on a node before it is made anew.
 const ON_A_NODE: usize = 24;
 
-/// What a row of the table says.
+/// The numbers in a row of the table.
 #[derive(Default)]
 struct Line {
     calls: usize,

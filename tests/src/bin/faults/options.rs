@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What is said beside a mistake.
+/// Printed after a mistake in the options.
 pub const USAGE: &str = "\
 usage: scripts/faults [--every N] [--from N] [--seconds N] [--jobs N] [--width N] [WORDS]
   --every    tries only each Nth fault
@@ -12,7 +12,7 @@ usage: scripts/faults [--every N] [--from N] [--seconds N] [--jobs N] [--width N
   --width    how much is shown of what is left, in characters
   WORDS      only lines of the table that contain them, such as 'ADD bridge'";
 
-/// What to try.
+/// The rows and faults to try.
 pub struct Options {
     pub every: usize,
     pub from: usize,
@@ -26,7 +26,7 @@ impl Options {
     /// Reads the arguments.
     ///
     /// # Errors
-    /// What is wrong with them, as a sentence.
+    /// The mistake in them, as a sentence.
     pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let mut options = Self { every: 1, from: 1, time: None, jobs, width: 160, words: None };
@@ -44,7 +44,7 @@ impl Options {
                 }
                 "--jobs" => options.jobs = number()?,
                 "--width" => options.width = number()?,
-                _ if argument.starts_with('-') => return Err(format!("there is no option {argument}")),
+                _ if argument.starts_with('-') => return Err(format!("unknown option {argument}")),
                 _ => options.words = Some(argument),
             }
         }

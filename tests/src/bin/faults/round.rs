@@ -18,12 +18,12 @@ pub enum Repair {
 pub struct Finding {
     pub row: Row,
     pub fault: String,
-    /// What was wrong when, and the facts that show it.
+    /// The problem, and when it was found.
     pub wrong: String,
     pub facts: Vec<String>,
 }
 
-/// What became of a fault.
+/// The outcome of a fault.
 #[derive(Default)]
 pub struct Outcome {
     pub disturbed: bool,

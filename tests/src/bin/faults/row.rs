@@ -1,4 +1,4 @@
-//! What is disturbed: a verb of a plugin, and with which config.
+//! The disturbed call: a verb of a plugin, and its config.
 
 use serde_json::{Value, json};
 use tests::config::{bridge, changed, host_local};
@@ -24,7 +24,7 @@ pub enum Variant {
     First,
     /// Limits for some subnets, which need an ifb in each direction.
     Subnets,
-    /// As `Full`, beside a GC. It does not know of an attachment whose first plugin is at work.
+    /// As `Full`, beside a GC. GC does not know of an attachment while its first plugin is at work.
     Beside,
 }
 

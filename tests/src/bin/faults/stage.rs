@@ -19,7 +19,7 @@ const LOCK_TIMEOUT: &str = "lockTimeoutSeconds";
 const NETWORK: &str = "/var/lib/cni/networks/pods";
 /// A call that takes longer hangs, beside whatever else the machine does.
 const PATIENCE: &str = "60";
-/// What the kernel does by itself after a call is done by then.
+/// Within this time the kernel finishes the work that it does by itself after a call.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// The state of the node and of both pods.
@@ -31,7 +31,7 @@ pub struct State {
 }
 
 impl State {
-    /// What differs from the state `before`; for the first ADD of a node, what the network has is no difference.
+    /// The differences from the state `before`; for the first ADD of a node, the network's own objects do not count.
     pub fn left(&self, before: &Self, variant: Variant) -> Vec<String> {
         let node = match variant {
             Variant::First => self.node.clone().without("cni0").added_to(&before.node),
@@ -59,7 +59,7 @@ pub struct Stage {
     node: Node,
     pod: Pod,
     bystander: Option<Pod>,
-    /// What a runtime remembers of the pod's ADD.
+    /// The result of the pod's ADD, as a runtime keeps it.
     result: Option<Value>,
     /// Without the pod.
     pub rest: State,
@@ -93,7 +93,7 @@ impl Stage {
         stage
     }
 
-    /// What the network of this node looks like when its only pod is gone.
+    /// The state of the node's network when its only pod is gone.
     pub fn used(row: Row) -> State {
         let mut stage = Self::new(row);
         stage.attach(true).expect("nothing disturbs it");
@@ -189,7 +189,7 @@ impl Stage {
         call.executed_by(&words).raw(self.row.verb.name(), &config.to_string())
     }
 
-    /// What the verb asks of the kernel when nothing disturbs it.
+    /// The system calls of the verb when nothing disturbs it.
     pub fn trace(&mut self) -> Trace {
         self.prepare();
         let output = self.traced(&["-v".to_owned(), "-s16".to_owned()]);
@@ -261,7 +261,7 @@ impl Stage {
             self.node.look(&format!("kill -CONT {process}"));
         }
         let answer = match (running.answer(), collected) {
-            // What stands still may hold the lock.
+            // The stopped plugin may hold the lock.
             (Ok(_), Err(error)) if !error.contains(LOCK_TIMEOUT) => Err(error),
             (answer, _) => answer.map_err(|failure| failure.message),
         };

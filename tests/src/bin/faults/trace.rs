@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::errnos;
 
-/// What happens to a plugin at one of its system calls.
+/// An event at one of the plugin's system calls.
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// The system call's name.
@@ -16,7 +16,7 @@ pub struct Fault {
     pub shown: String,
 }
 
-/// What a system call meets.
+/// The kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The plugin is killed in place of it.
