@@ -65,16 +65,11 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Of the file at `path`, if there is one.
-    pub(crate) fn at(path: &Path) -> Option<Self> {
-        Self::read(path).ok()
-    }
-
     /// Of the file at `path`.
     ///
     /// # Errors
     /// The system's; `NotFound` when there is none.
-    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         Ok(Self::from(&path.symlink_metadata()?))
     }
 }

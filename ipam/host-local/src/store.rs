@@ -244,7 +244,7 @@ impl Store {
         let mut stale = Vec::new();
         for reservation in self.list()? {
             let path = reservation.path(&self.directory);
-            match FileIdentity::read(&path).and_then(|identity| Ok((identity, read_holder(&path)?))) {
+            match seen_at(&path) {
                 Ok((identity, holder)) if is_stale(&holder) && !making::is_at_work(&path) => {
                     stale.push((Seen { address: reservation.address, path, identity }, holder));
                 }
@@ -264,10 +264,13 @@ impl Store {
     ) -> (Vec<IpAddr>, Vec<Error>) {
         let (mut released, mut errors) = (Vec::new(), Vec::new());
         for Seen { address, path, identity } in seen {
-            if FileIdentity::at(&path) != Some(identity) {
-                continue;
-            }
-            match self.give_back(&Found { address, holder: holder_at(&path), path }) {
+            let given_back = match seen_at(&path) {
+                Ok((now, holder)) if now == identity => self.give_back(&Found { address, holder, path }),
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => Err(Error::Read { path, source }),
+            };
+            match given_back {
                 Ok(()) => released.push(address),
                 Err(error) => errors.push(error),
             }
@@ -335,6 +338,11 @@ impl Store {
     fn path_of(&self, address: IpAddr) -> PathBuf {
         self.directory.join(address.to_string())
     }
+}
+
+/// Which file is at `path`, and whom it names.
+fn seen_at(path: &Path) -> io::Result<(FileIdentity, Holder)> {
+    Ok((FileIdentity::at(path)?, read_holder(path)?))
 }
 
 impl Drop for Store {
