@@ -7,7 +7,7 @@ use crate::direction::Direction;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::record;
-use crate::redirection::{self, Way};
+use crate::redirection;
 use crate::shaper::Root;
 use crate::subnets::hook;
 
@@ -23,15 +23,16 @@ pub(crate) fn release(
     attachment: Option<&Attachment>,
 ) -> Vec<Error> {
     let mut errors = Vec::new();
-    let mut had_rules = false;
+    let mut was_led = false;
     for direction in [Direction::Ingress, Direction::Egress] {
         match lead_nowhere(kernel, pair, ifbs, direction) {
-            Ok(by_rules) => had_rules |= by_rules,
+            Ok(led) => was_led |= led,
             Err(error) => errors.push(error),
         }
     }
-    // A hook that others use stays.
-    if had_rules {
+    // Also where a chain led: a live change leaves the hook of the filters that it replaces, for the kernel stops the link
+    // for a moment when that goes. One that others use stays.
+    if was_led {
         errors.extend(kernel.host.delete_unused_hook(pair.index).err().map(Error::from));
     }
     let owner = record::attachment(pair);
@@ -45,7 +46,7 @@ pub(crate) fn release(
     errors
 }
 
-/// Tells whether filters of traffic control led there.
+/// Tells whether anything led there.
 fn lead_nowhere(
     kernel: &mut Kernel<'_>,
     pair: &Link,
@@ -64,7 +65,7 @@ fn lead_nowhere(
         return Ok(false);
     }
     redirection::stop(kernel, pair, direction)?;
-    Ok(only_exempts || targets.iter().any(|(_, way)| *way == Way::Rules))
+    Ok(true)
 }
 
 /// Takes the token bucket filter from the host's end, if there is one, with its classes.

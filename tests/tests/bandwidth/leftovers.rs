@@ -138,6 +138,25 @@ fn gc_takes_a_limit_of_what_goes_to_the_pod_from_a_pair_of_another_plugin() {
     assert_eq!(gc(json!([])), before);
 }
 
+#[test]
+fn the_hook_of_an_earlier_weir_goes_although_a_live_change_led_packets_by_a_chain() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let attached = calico(&pod, "cali1234", "eth0");
+    let before = node.fingerprint();
+    let config = bandwidth_config(json!({"egressRate": 8_000_000, "egressBurst": 800_000}));
+    node.call("bandwidth", &pod).add(&with_prev_result(&config, &attached));
+    tests::shell(&format!(
+        "nft delete table netdev weir; tc qdisc add dev cali1234 clsact; \
+         tc filter add dev cali1234 ingress pref 61440 handle ::1fb protocol all u32 match u32 0 0 flowid 1:1 \
+         action mirred egress redirect dev {}",
+        ifbs().pop().unwrap()
+    ));
+    assert!(node.weir("limit cali1234 --egress 8M --egress-burst 800k").status.success());
+    assert_eq!(tests::shell("tc filter show dev cali1234 ingress"), "");
+    node.call("bandwidth", &pod).del(&config);
+    assert_eq!(node.fingerprint(), before);
+}
+
 /// The reference's DEL removes the device and knows no chain.
 #[test]
 fn a_chain_that_leads_to_a_device_that_is_gone_goes_too() {
