@@ -168,20 +168,36 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
     assert_eq!(alias(&mut host), "uplink of vm 7");
 }
 
+/// Seven letters that take six bytes each in an alias, and names that are longer than any alias.
+fn long() -> Attachment {
+    Attachment {
+        network: "n".repeat(220),
+        container_id: "c".repeat(220),
+        interface: "é".repeat(7),
+        pod: None,
+    }
+}
+
+const LONGEST: Change = Change::Set { rate_bits_per_sec: 1_000_000_000_000_000, burst_bits: Some(u64::MAX) };
+
 #[test]
 fn a_change_that_cannot_be_recorded_is_refused_before_anything_is_changed() {
-    for alias in ["", "uplink of vm 7"] {
-        let (mut host, link) = pair(alias);
-        // Seven letters that take six bytes each, and the longest numbers.
-        let interface = "é".repeat(7);
-        let long =
-            Attachment { network: "n".repeat(220), container_id: "c".repeat(220), interface, pod: None };
-        let huge = Change::Set { rate_bits_per_sec: 1_000_000_000_000_000, burst_bits: Some(u64::MAX) };
-        change(&mut host, &known(&link, &long), huge, KEEP).unwrap();
-        let (before, devices) = (rates(&mut host), host.ifbs().unwrap());
-        let refused = change(&mut host, &known(&link, &long), KEEP, huge).unwrap_err().to_string();
-        assert!(refused.contains("host0") && refused.contains("too long"), "{refused}");
-        assert_eq!((rates(&mut host), host.ifbs().unwrap()), (before, devices));
+    let (mut host, link) = pair("uplink of vm 7");
+    change(&mut host, &known(&link, &long()), LONGEST, KEEP).unwrap();
+    let (before, devices) = (rates(&mut host), host.ifbs().unwrap());
+    let refused = change(&mut host, &known(&link, &long()), KEEP, LONGEST).unwrap_err().to_string();
+    assert!(refused.contains("host0") && refused.contains("too long"), "{refused}");
+    assert_eq!((rates(&mut host), host.ifbs().unwrap()), (before, devices));
+}
+
+#[test]
+fn an_alias_of_its_own_has_room_for_the_longest_names_and_numbers() {
+    let (mut host, link) = pair("");
+    change(&mut host, &known(&link, &long()), LONGEST, LONGEST).unwrap();
+    let alias = alias(&mut host);
+    for direction in ["ingress", "egress"] {
+        let record = format!(" {direction}=1000000000000000/18446744073709551615");
+        assert!(alias.contains(&record), "{alias}");
     }
 }
 
