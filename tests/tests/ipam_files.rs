@@ -280,6 +280,19 @@ mod gc {
     }
 
     #[test]
+    fn keeps_everything_when_it_cannot_see_where_processes_live() {
+        // What a process gets that may open no more sockets.
+        let blind = "timeout 20 strace -f -qq -o /dev/null -e trace=socket -e inject=socket:error=EMFILE";
+        let node = started_by(blind);
+        let config = with_list(&ipam(json!({"subnet": "10.244.0.0/29"})), json!([]));
+        fs::create_dir_all(STORE).unwrap();
+        fs::write(path("10.244.0.3"), "c9\r\neth0").unwrap();
+        let failure = call(&node, "any").verb("GC", &config).unwrap_err();
+        assert!(failure.message.contains("stay reserved"), "{failure:?}");
+        assert_eq!(held(), ["10.244.0.3"]);
+    }
+
+    #[test]
     fn leaves_the_address_that_an_add_is_giving_at_that_moment() {
         let node = Node::new();
         let config = bridge(json!({"isGateway": true}));

@@ -240,6 +240,16 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// GC: network namespaces cannot be looked into, so that processes may use the addresses.
+    #[error(
+        "{count} addresses that are not in the list of valid attachments stay reserved, for processes may use them: {reason}"
+    )]
+    Blind {
+        /// How many.
+        count: usize,
+        /// Why there was no look.
+        reason: linux::Error,
+    },
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -340,6 +350,7 @@ impl Error {
             | Self::Held { .. }
             | Self::IsGateway { .. }
             | Self::IsExcluded { .. }
+            | Self::Blind { .. }
             | Self::NotReserved { .. } => code::INTERNAL,
         }
     }

@@ -50,6 +50,8 @@ pub struct Evidence {
     begun: Option<SystemTime>,
     /// What could not be looked at. What was not found may be there then.
     pub failures: Vec<String>,
+    /// Why there was no look into namespaces at all.
+    pub(crate) blindness: Option<linux::Error>,
 }
 
 impl Evidence {
@@ -80,6 +82,7 @@ impl Evidence {
         }
         if let Err(error) = evidence.look_into_namespaces() {
             evidence.failures.push(error.to_string());
+            evidence.blindness = Some(error);
         }
         evidence
     }

@@ -42,7 +42,10 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
             false => {
                 // No ADD waits for the lock while every namespace is looked into.
                 drop(store);
-                let unused = without_process(&request.network, claimed);
+                let unused = without_process(&request.network, claimed).unwrap_or_else(|error| {
+                    errors.push(error);
+                    Vec::new()
+                });
                 store = match Store::open(&directory, options)? {
                     Some(store) => store,
                     None => return Error::collected(errors),
@@ -56,8 +59,14 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
 }
 
 /// Names what stays on standard error.
-fn without_process(network: &str, claimed: Vec<(Seen, Holder)>) -> Vec<Seen> {
-    let evidence = Evidence::gather();
+///
+/// # Errors
+/// [`Error::Blind`]: everything stays.
+fn without_process(network: &str, claimed: Vec<(Seen, Holder)>) -> Result<Vec<Seen>> {
+    let mut evidence = Evidence::gather();
+    if let Some(reason) = evidence.blindness.take() {
+        return Err(Error::Blind { count: claimed.len(), reason });
+    }
     for failure in &evidence.failures {
         cni::note(format_args!("weir: processes may use addresses unseen: {failure}"));
     }
@@ -73,5 +82,5 @@ fn without_process(network: &str, claimed: Vec<(Seen, Holder)>) -> Vec<Seen> {
             unused.push(seen);
         }
     }
-    unused
+    Ok(unused)
 }
