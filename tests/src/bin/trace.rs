@@ -74,6 +74,7 @@ fn name(kind: &str) -> &str {
         "0x16" => "RTM_GETADDR",
         "0x18" => "RTM_NEWROUTE",
         "0x1a" => "RTM_GETROUTE",
+        "0x3a" => "RTM_GETMULTICAST",
         name => name,
     }
 }
