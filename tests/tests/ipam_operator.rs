@@ -392,7 +392,7 @@ fn a_status_writes_nothing() {
     assert_eq!(status(&config(json!({}))), "");
     assert!(!Path::new("/var/lib/cni/networks").exists());
     call("c1").add(&config(json!({})));
-    // As after a change by somebody else, the index is not believed.
+    // As after a change by another program, the index is not believed.
     fs::write(network.file("198.18.12.9"), "c9\r\neth0").unwrap();
     assert!(status(&config(json!({}))).contains("no IP addresses available"));
     assert_eq!(status(&config(json!({"statusReportsExhaustion": false}))), "");

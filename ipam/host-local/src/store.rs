@@ -340,7 +340,7 @@ impl Store {
     }
 }
 
-/// Which file is at `path`, and whom it names.
+/// The identity of the file at `path`, and its holder.
 fn seen_at(path: &Path) -> io::Result<(FileIdentity, Holder)> {
     Ok((FileIdentity::at(path)?, read_holder(path)?))
 }

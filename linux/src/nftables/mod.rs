@@ -129,7 +129,7 @@ impl Nftables {
     }
 
     /// Sends one request outside a transaction, for one object or, with `NLM_F_DUMP`, for many, and hands each reply's
-    /// attributes to `on_reply`. `EINTR` means that somebody committed a transaction during a dump: something may be
+    /// attributes to `on_reply`. `EINTR` means that a transaction was committed during a dump: something may be
     /// missing or stand there twice.
     fn read(
         &mut self,

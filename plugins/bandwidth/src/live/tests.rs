@@ -222,7 +222,7 @@ fn a_pod_of_nobodys_can_be_changed_too() {
     let found = listed(&mut host).unwrap();
     assert_eq!(found.attachment, None);
     assert_eq!(rates(&mut host), (Some(1_000_000), Some(1_000_000)));
-    // Also when somebody deleted what limits or leads, and left the device.
+    // Also when what limits or leads was deleted by hand and the device left.
     ip("tc qdisc del dev host0 root");
     ip("nft delete chain netdev weir host0");
     assert_eq!(rates(&mut host), (None, None));
