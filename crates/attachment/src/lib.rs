@@ -1,0 +1,1 @@
+//! `attachment`: what every plugin does that gives a pod an interface.

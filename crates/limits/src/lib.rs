@@ -1,0 +1,1 @@
+//! Bandwidth limits as people write them: quantities, annotations, limit ranges, bursts and their precedence.

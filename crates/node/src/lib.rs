@@ -1,0 +1,1 @@
+//! The node as an operator or an agent sees it.
