@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cni::Entry;
+use cni::Plugin;
 
 use crate::folder::{Access, Folder};
 use crate::output;
@@ -31,7 +31,7 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 ///
 /// Each name appears by a rename, so that a runtime which executes it at that moment gets the old file or
 /// the whole new one; a file that is being executed is replaced, not written to.
-pub(crate) fn install(folder: &Path, plugins: &[Entry]) -> Result<(), Error> {
+pub(crate) fn install(folder: &Path, plugins: &[Plugin]) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(failed("create folder", folder))?;
     let open = Folder::open(folder).map_err(failed("open folder", folder))?;
     let main = OsStr::new(OWN_NAME);

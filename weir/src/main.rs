@@ -21,7 +21,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use cni::Entry;
+use cni::Plugin;
 use dlmalloc::GlobalDlmalloc;
 
 /// musl's own allocator maps each size of object by itself and unmaps it when it is free again: a third of a
@@ -30,17 +30,12 @@ use dlmalloc::GlobalDlmalloc;
 static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 /// The plugins of this executable; each is installed under its name.
-static PLUGINS: &[Entry] = &[
-    Entry::of::<loopback::Loopback>(),
-    Entry::of::<bridge::Bridge>(),
-    Entry::of::<host_local::HostLocal>(),
-    Entry::of::<bandwidth::Bandwidth>(),
-];
+static PLUGINS: &[Plugin] = &[loopback::PLUGIN, bridge::PLUGIN, host_local::PLUGIN, bandwidth::PLUGIN];
 
 fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&called).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    match Entry::called(PLUGINS, name) {
+    match Plugin::of_executable(PLUGINS, name) {
         Some(plugin) => cni::main(plugin, PLUGINS),
         None => command::run(),
     }

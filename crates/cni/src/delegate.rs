@@ -10,7 +10,7 @@ use crate::attachment::ValidAttachment;
 use crate::environment::Command;
 use crate::error::{Error, Result};
 use crate::execute::{execute, find};
-use crate::plugin::Entry;
+use crate::plugin::Plugin;
 use crate::request::{Request, VALID_ATTACHMENTS};
 use crate::result::AddResult;
 use crate::serve;
@@ -28,7 +28,7 @@ pub struct Delegate<'a> {
 
 enum Place {
     /// A plugin of this executable.
-    Here(&'static Entry),
+    Here(&'static Plugin),
     /// Another executable.
     There(PathBuf),
 }
@@ -44,7 +44,7 @@ impl Request {
             (Ok(own), Ok(found)) => (own.dev(), own.ino()) == (found.dev(), found.ino()),
             _ => false,
         };
-        let place = match Entry::called(self.plugins, name).filter(|_| is_this) {
+        let place = match Plugin::of_executable(self.plugins, name).filter(|_| is_this) {
             Some(plugin) if plugin.name == self.plugin => {
                 return Err(Error::OwnDelegate { name: name.to_owned() });
             }

@@ -30,6 +30,9 @@ pub mod code {
     pub const INTERNAL: u32 = 999;
 }
 
+/// What a verb returns.
+pub type Answer<T> = Result<T, Failure>;
+
 /// What a runtime is told when a call fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{msg}{}{details}", if details.is_empty() { "" } else { "; " })]

@@ -1,6 +1,6 @@
 //! The Container Network Interface: what a runtime says to a plugin, and what it reads back.
 //!
-//! A plugin implements [`Plugin`] and is called through [`serve`]; what it gets is a validated
+//! A plugin is a [`Plugin`], called by [`main`] or, as a delegate, by [`call`]; what it gets is a validated
 //! [`Request`], what it returns is an [`AddResult`] in the newest shape or a [`Failure`]. Versions 0.1.0
 //! to 1.1.0 of the specification are spoken in both directions.
 
@@ -29,9 +29,9 @@ pub use delegate::Delegate;
 pub use environment::{Command, Environment, Variables};
 pub use error::{Error, Result};
 pub use execute::{execute, find};
-pub use failure::{Failure, code};
+pub use failure::{Answer, Failure, code};
 pub use note::note;
-pub use plugin::{Entry, Plugin};
+pub use plugin::Plugin;
 pub use printable::printable;
 pub use request::Request;
 pub use result::{AddResult, Dns, Interface, IpConfig, Route};

@@ -9,7 +9,7 @@ use crate::decode::{DecodeError, decode};
 use crate::environment::{Command, Environment, is_identifier};
 use crate::error::{Error, Result};
 use crate::note::note;
-use crate::plugin::Entry;
+use crate::plugin::Plugin;
 use crate::result::AddResult;
 use crate::version::Version;
 
@@ -30,7 +30,7 @@ pub struct Request {
     /// The name of the plugin that is being served.
     pub(crate) plugin: &'static str,
     /// The plugins of this executable.
-    pub(crate) plugins: &'static [Entry],
+    pub(crate) plugins: &'static [Plugin],
 }
 
 /// The most bytes of a network's name: address managers and runtimes name files after it (`NAME_MAX` in
@@ -67,8 +67,8 @@ impl Request {
     pub(crate) fn new(
         environment: Environment,
         stdin: Vec<u8>,
-        plugin: &'static Entry,
-        plugins: &'static [Entry],
+        plugin: &'static Plugin,
+        plugins: &'static [Plugin],
     ) -> Result<Self> {
         let document: Value = serde_json::from_slice(&stdin).map_err(|error| Error::NotJson {
             reason: if stdin.trim_ascii().is_empty() {

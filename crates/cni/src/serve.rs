@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 
 use crate::environment::{Command, Environment, Variables, validate_new_interface};
 use crate::error::{Error, Result};
-use crate::failure::Failure;
+use crate::failure::{Answer, Failure};
 use crate::note::note;
-use crate::plugin::Entry;
+use crate::plugin::Plugin;
 use crate::request::Request;
 use crate::result::AddResult;
 use crate::version::Version;
 
 /// What a call leaves on standard output: nothing, a result, or (then the exit code is 1) an error.
-pub type Outcome = std::result::Result<Option<Value>, Failure>;
+pub type Outcome = Answer<Option<Value>>;
 
 /// Serves the call that this process was started for. `plugins` are all plugins of the executable, for
 /// delegation in the process.
 ///
 /// Without `CNI_COMMAND` it tells name and versions on standard error, which nerdctl and Nomad read.
-pub fn main(plugin: &'static Entry, plugins: &'static [Entry]) -> ExitCode {
+pub fn main(plugin: &'static Plugin, plugins: &'static [Plugin]) -> ExitCode {
     let variables = Variables::of_process();
     if variables.command.is_empty() {
         let versions = Version::ALL.map(Version::as_str).join(", ");
@@ -66,7 +66,7 @@ fn end(code: ExitCode, printed: std::io::Result<()>) -> ExitCode {
 }
 
 /// A runtime that gets no answer takes the ADD for failed and need not call DEL.
-fn undo(plugin: &Entry, request: Request, result: AddResult) {
+fn undo(plugin: &Plugin, request: Request, result: AddResult) {
     let container = request.container_id().to_owned();
     match (plugin.undo_add)(&request.undoing(result.clone()), &result) {
         Ok(()) => note(format_args!("{}: took back the ADD of container {container}", plugin.name)),
@@ -81,8 +81,8 @@ fn undo(plugin: &Entry, request: Request, result: AddResult) {
 
 /// Serves a call inside the process, as a delegate.
 pub fn call(
-    plugin: &'static Entry,
-    plugins: &'static [Entry],
+    plugin: &'static Plugin,
+    plugins: &'static [Plugin],
     variables: Variables,
     stdin: Vec<u8>,
 ) -> Outcome {
@@ -94,8 +94,8 @@ pub fn call(
 
 /// Reads and checks the call; none for VERSION, which has no config.
 fn accept(
-    plugin: &'static Entry,
-    plugins: &'static [Entry],
+    plugin: &'static Plugin,
+    plugins: &'static [Plugin],
     variables: Variables,
     read_stdin: impl FnOnce() -> Result<Vec<u8>>,
 ) -> Result<Option<Request>> {
@@ -120,7 +120,7 @@ fn versions() -> Value {
 }
 
 /// Has the plugin do what is asked; the result of ADD.
-fn serve(plugin: &Entry, request: &Request) -> std::result::Result<Option<AddResult>, Failure> {
+fn serve(plugin: &Plugin, request: &Request) -> Answer<Option<AddResult>> {
     match request.environment.command {
         Command::Add => return (plugin.add)(request).map(Some),
         Command::Check => (plugin.check)(request)?,

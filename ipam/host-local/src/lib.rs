@@ -47,39 +47,17 @@ pub use range_set::RangeSet;
 pub use store::{Options, Owner, Store};
 pub use time::utc;
 
-use cni::{AddResult, Plugin, Request};
-
 /// The plugin.
-pub struct HostLocal;
-
-impl Plugin for HostLocal {
-    const NAME: &'static str = "host-local";
-    type Error = Error;
-
-    fn add(request: &Request) -> Result<AddResult> {
-        add::add(request)
-    }
-
-    fn check(request: &Request) -> Result<()> {
-        check::check(request)
-    }
-
-    fn del(request: &Request) -> Result<()> {
-        del::del(request)
-    }
-
-    fn undo_add(request: &Request, result: &AddResult) -> Result<()> {
-        del::undo_add(request, result)
-    }
-
-    fn gc(request: &Request) -> Result<()> {
-        gc::gc(request)
-    }
-
-    fn status(request: &Request) -> Result<()> {
-        status::status(request)
-    }
-}
+pub const PLUGIN: cni::Plugin = cni::Plugin {
+    name: "host-local",
+    makes_interface: false,
+    add: |request| Ok(add::add(request)?),
+    check: |request| Ok(check::check(request)?),
+    del: |request| Ok(del::del(request)?),
+    undo_add: |request, result| Ok(del::undo_add(request, result)?),
+    gc: |request| Ok(gc::gc(request)?),
+    status: |request| Ok(status::status(request)?),
+};
 
 #[cfg(test)]
 mod tests;

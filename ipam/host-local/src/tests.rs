@@ -5,13 +5,13 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use cni::{Entry, Failure, Outcome, Variables};
+use cni::{Failure, Outcome, Variables};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 
-static PLUGINS: [Entry; 1] = [Entry::of::<HostLocal>()];
+static PLUGINS: [cni::Plugin; 1] = [PLUGIN];
 
 mod keys;
 mod model;

@@ -40,36 +40,14 @@ pub use live::{Change, Known, Pair, ShapedDirection, change, pairs};
 pub use quantity::{QuantityError, RateError, quantity, rate};
 pub use subnets::Subnets;
 
-use cni::{AddResult, Plugin, Request};
-
 /// The plugin.
-pub struct Bandwidth;
-
-impl Plugin for Bandwidth {
-    const NAME: &'static str = "bandwidth";
-    type Error = Error;
-
-    fn add(request: &Request) -> Result<AddResult> {
-        add::add(request)
-    }
-
-    fn check(request: &Request) -> Result<()> {
-        check::check(request)
-    }
-
-    fn del(request: &Request) -> Result<()> {
-        del::del(request)
-    }
-
-    fn undo_add(request: &Request, _: &AddResult) -> Result<()> {
-        del::undo_add(request)
-    }
-
-    fn gc(request: &Request) -> Result<()> {
-        gc::gc(request)
-    }
-
-    fn status(request: &Request) -> Result<()> {
-        status::status(request)
-    }
-}
+pub const PLUGIN: cni::Plugin = cni::Plugin {
+    name: "bandwidth",
+    makes_interface: false,
+    add: |request| Ok(add::add(request)?),
+    check: |request| Ok(check::check(request)?),
+    del: |request| Ok(del::del(request)?),
+    undo_add: |request, _| Ok(del::undo_add(request)?),
+    gc: |request| Ok(gc::gc(request)?),
+    status: |request| Ok(status::status(request)?),
+};

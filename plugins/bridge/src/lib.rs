@@ -28,33 +28,14 @@ mod vlan_gateway;
 
 pub use error::{Error, Result};
 
-use cni::{AddResult, Plugin, Request};
-
 /// The plugin.
-pub struct Bridge;
-
-impl Plugin for Bridge {
-    const NAME: &'static str = "bridge";
-    const MAKES_INTERFACE: bool = true;
-    type Error = Error;
-
-    fn add(request: &Request) -> Result<AddResult> {
-        add::add(request)
-    }
-
-    fn check(request: &Request) -> Result<()> {
-        check::check(request)
-    }
-
-    fn del(request: &Request) -> Result<()> {
-        del::del(request)
-    }
-
-    fn gc(request: &Request) -> Result<()> {
-        gc::gc(request)
-    }
-
-    fn status(request: &Request) -> Result<()> {
-        status::status(request)
-    }
-}
+pub const PLUGIN: cni::Plugin = cni::Plugin {
+    name: "bridge",
+    makes_interface: true,
+    add: |request| Ok(add::add(request)?),
+    check: |request| Ok(check::check(request)?),
+    del: |request| Ok(del::del(request)?),
+    undo_add: |request, _| Ok(del::del(request)?),
+    gc: |request| Ok(gc::gc(request)?),
+    status: |request| Ok(status::status(request)?),
+};

@@ -3,11 +3,11 @@
 use cni::{Failure, code};
 
 /// Result of a verb.
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The call or its config is wrong.
     #[error(transparent)]
     Protocol(#[from] cni::Error),

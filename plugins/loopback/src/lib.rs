@@ -8,39 +8,17 @@ mod check;
 mod del;
 mod error;
 
-pub use error::{Error, Result};
-
-use cni::{AddResult, Plugin, Request};
-
 /// The only interface that this plugin works on, whatever `CNI_IFNAME` says.
 const LOOPBACK: &str = "lo";
 
-/// The plugin.
-pub struct Loopback;
-
-impl Plugin for Loopback {
-    const NAME: &'static str = "loopback";
-    type Error = Error;
-
-    fn add(request: &Request) -> Result<AddResult> {
-        add::add(request)
-    }
-
-    fn check(request: &Request) -> Result<()> {
-        check::check(request)
-    }
-
-    fn del(request: &Request) -> Result<()> {
-        del::del(request)
-    }
-
-    /// Nothing outlives the namespace.
-    fn gc(_: &Request) -> Result<()> {
-        Ok(())
-    }
-
-    /// Every kernel with namespaces has a loopback interface.
-    fn status(_: &Request) -> Result<()> {
-        Ok(())
-    }
-}
+/// The plugin. Nothing of it outlives the namespace, and every kernel with namespaces has a loopback interface.
+pub const PLUGIN: cni::Plugin = cni::Plugin {
+    name: "loopback",
+    makes_interface: false,
+    add: |request| Ok(add::add(request)?),
+    check: |request| Ok(check::check(request)?),
+    del: |request| Ok(del::del(request)?),
+    undo_add: |request, _| Ok(del::del(request)?),
+    gc: |_| Ok(()),
+    status: |_| Ok(()),
+};
