@@ -1,5 +1,7 @@
 //! The error object that a runtime reads (specification, section 5, "Error").
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 /// Error codes: 1 to 99 belong to the specification.
@@ -47,9 +49,57 @@ pub struct Failure {
     pub details: String,
 }
 
+/// The sentences that every plugin needs. A plugin whose own code asks what went wrong has an error enum beside them,
+/// with a variant `#[from] Failure`; one that only reports needs none.
 impl Failure {
-    /// A failure without details.
+    /// Returns a failure without details.
     pub fn new(code: u32, msg: impl Into<String>) -> Self {
         Self { code, msg: msg.into(), details: String::new() }
     }
+
+    /// The config's `key`, with those that it stands in (`ipam.ranges[0][1].subnet`), cannot be used.
+    pub fn invalid_key(key: impl Display, problem: impl Display) -> Self {
+        Self::new(code::INVALID_CONFIG, format!("{key}: {problem}"))
+    }
+
+    /// The value of `key` is not one that is `allowed`: `mtu: 10 is not between 68 and 65535`. A text comes in quotes
+    /// (`{:?}`).
+    pub fn invalid_value(key: impl Display, value: impl Display, allowed: impl Display) -> Self {
+        Self::invalid_key(key, format_args!("{value} is not {allowed}"))
+    }
+
+    /// Two keys are set that exclude each other, for this `reason`.
+    pub fn exclusive_keys(key: &str, other: &str, reason: impl Display) -> Self {
+        Self::invalid_key(format_args!("{key} and {other}"), format_args!("set only one; {reason}"))
+    }
+
+    /// The config has no `prevResult`, which CHECK compares with.
+    pub fn no_prev_result() -> Self {
+        Self::invalid_key("prevResult", "missing; CHECK needs the result of ADD")
+    }
+
+    /// CHECK found a difference. The sentence names the object, what it is and what ADD had made of it.
+    pub fn differs(sentence: impl Into<String>) -> Self {
+        Self::new(code::INTERNAL, sentence)
+    }
+
+    /// STATUS: ADD cannot be served. The sentence names what is missing.
+    pub fn not_ready(sentence: impl Into<String>) -> Self {
+        Self::new(code::NOT_AVAILABLE, sentence)
+    }
+}
+
+/// Returns the outcome of a verb that goes on after errors, as DEL and GC do: of several errors, one that says what all
+/// of them say, with the code that they have in common.
+///
+/// # Errors
+/// When there was any.
+pub fn collected<E: Display + Into<Failure> + From<Failure>>(mut errors: Vec<E>) -> Result<(), E> {
+    if errors.len() < 2 {
+        return errors.pop().map_or(Ok(()), Err);
+    }
+    let sentences: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let codes: Vec<_> = errors.into_iter().map(|error| error.into().code).collect();
+    let code = if codes.iter().all(|code| *code == codes[0]) { codes[0] } else { code::INTERNAL };
+    Err(Failure::new(code, sentences.join("; ")).into())
 }

@@ -29,7 +29,7 @@ pub use delegate::Delegate;
 pub use environment::{Command, Environment, Variables};
 pub use error::{Error, Result};
 pub use execute::{execute, find};
-pub use failure::{Answer, Failure, code};
+pub use failure::{Answer, Failure, code, collected};
 pub use note::note;
 pub use plugin::Plugin;
 pub use printable::printable;
