@@ -12,8 +12,8 @@ use nix::errno::Errno;
 
 use crate::change::Change;
 use crate::error::{Error, Feature, Result};
-use crate::link::IMPOSSIBLE_NAME;
 use crate::netlink::{Reply, attributes, request_flags};
+use crate::new_link::IMPOSSIBLE_NAME;
 use crate::rtnetlink::Rtnetlink;
 
 /// `struct br_vlan_msg` (uapi/linux/if_bridge.h).

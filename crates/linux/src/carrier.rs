@@ -66,26 +66,17 @@ impl Rtnetlink {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_route::link::{InfoKind, LinkInfo};
-    use nix::sched::{CloneFlags, setns, unshare};
+    use nix::sched::{CloneFlags, setns};
 
     use super::*;
-
-    /// A pair, both ends here and down.
-    fn pair(rtnetlink: &mut Rtnetlink) -> (u32, u32) {
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName("one".to_owned()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
-        let one = rtnetlink.create_link(message, "one").unwrap();
-        (one.index, one.peer.unwrap())
-    }
+    use crate::testing::{new_namespace, veth};
 
     #[test]
     fn a_link_is_waited_for_until_its_other_end_is_up() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let mut rtnetlink = new_namespace();
         let here = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let (one, other) = pair(&mut rtnetlink);
+        let pair = veth(&mut rtnetlink, "one", "other", None);
+        let (one, other) = (pair.index, pair.peer.unwrap());
         rtnetlink.set_up(one).unwrap();
         assert!(!rtnetlink.is_operational(one).unwrap());
         let refused = rtnetlink.wait_until_operational(None, one, Duration::ZERO).unwrap_err().to_string();

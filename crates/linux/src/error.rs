@@ -164,6 +164,8 @@ pub enum Feature {
     BridgeVlanList,
     /// Virtual Ethernet pairs.
     Veth,
+    /// Links that share another one's frames by hardware address.
+    Macvlan,
     /// Intermediate functional block devices, which shape what a pod sends.
     Ifb,
     /// The token bucket filter.
@@ -195,6 +197,7 @@ impl std::fmt::Display for Feature {
                 "list of one port's VLANs (RTM_GETVLAN: CONFIG_BRIDGE_VLAN_FILTERING, in Linux 5.6 or later)"
             }
             Self::Veth => "veth devices (CONFIG_VETH, module veth)",
+            Self::Macvlan => "macvlan devices (CONFIG_MACVLAN, module macvlan)",
             Self::Ifb => "ifb devices (CONFIG_IFB, module ifb)",
             Self::Tbf => "token bucket filter (CONFIG_NET_SCH_TBF, module sch_tbf)",
             Self::Ingress => "ingress qdisc (CONFIG_NET_SCH_INGRESS, module sch_ingress)",

@@ -61,14 +61,12 @@ mod tests {
 
     use nix::sched::{CloneFlags, unshare};
 
-    use super::*;
-    use crate::{Mac, Namespace, VethPair};
+    use crate::Namespace;
+    use crate::testing::{new_namespace, veth};
 
     #[test]
     fn a_namespace_is_inhabited_as_long_as_a_process_is_in_it() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut host = Rtnetlink::open().unwrap();
-        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
+        let mut host = new_namespace();
         // A process that waits for the end of its input, and the namespace that it was born in.
         let inhabit = || {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
@@ -81,16 +79,7 @@ mod tests {
         ended.kill().unwrap();
         ended.wait().unwrap();
         let mut pair = |host_name, namespace| {
-            let pair = VethPair {
-                host_name,
-                host_mac: Mac::random(),
-                pod_name: "eth0",
-                pod_mac: Mac::random(),
-                mtu: None,
-                bridge,
-                unfinished: false,
-            };
-            let index = host.create_veth(&pair, namespace).unwrap().index;
+            let index = veth(&mut host, host_name, "eth0", Some(namespace)).index;
             host.link_by_index(index).unwrap().unwrap()
         };
         let (lived_in, left) = (pair("host0", &one), pair("host1", &other));

@@ -5,7 +5,7 @@
 //! `nft` command of the same effect.
 
 mod address;
-mod bridge;
+mod bridge_port;
 mod bridge_vlan;
 mod carrier;
 mod change;
@@ -26,16 +26,19 @@ mod modules;
 mod multicast;
 mod namespace;
 mod netlink;
+mod new_link;
 mod nftables;
 mod peer;
 mod route;
 mod rtnetlink;
 pub mod sysctl;
 mod tc;
+#[cfg(test)]
+mod testing;
 mod unfinished;
-mod veth;
 
 pub use address::{DuplicateDetection, LinkAddress};
+pub use bridge_port::BridgePort;
 pub use bridge_vlan::{BridgeVlans, PortVlans};
 pub use change::Change;
 pub use contention::Attempts;
@@ -43,9 +46,10 @@ pub use error::{Error, Feature, Result};
 pub use file::{SymbolicLinks, could_make_file, open_regular, read_regular};
 pub use grace_period::wait_for_grace_period;
 pub use iptables::legacy_nat_in_use;
-pub use link::{BridgePort, Link};
+pub use link::Link;
 pub use mac::{Mac, ParseMacError};
 pub use namespace::Namespace;
+pub use new_link::{MacvlanMode, NewLink, NewLinkKind, VethPeer};
 pub use nftables::{
     Attachment, Forward, IdleChain, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table,
     TableFamily, Traffic,
@@ -53,5 +57,4 @@ pub use nftables::{
 pub use peer::NamespaceNumber;
 pub use route::{Family, Route};
 pub use rtnetlink::Rtnetlink;
-pub use tc::{End, Hook, Ifb, Qdisc, QdiscStatistics, Rule, Tbf, missing_shaping_features};
-pub use veth::VethPair;
+pub use tc::{End, Hook, Qdisc, QdiscStatistics, Rule, Tbf, missing_shaping_features};

@@ -1,13 +1,14 @@
 //! Links: what the kernel says of one, and the changes that every kind of link knows.
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
 
+use crate::bridge_port::BridgePort;
 use crate::bridge_vlan::BridgeVlans;
 use crate::change::Change;
-use crate::error::{Error, Feature, Result};
+use crate::error::{Error, Result};
 use crate::mac::Mac;
 use crate::netlink::{Failure, Reply, attributes, read_u32};
 use crate::peer::NamespaceNumber;
@@ -66,15 +67,6 @@ pub struct Link {
     pub vlans: BridgeVlans,
 }
 
-/// Settings of a bridge's port (`bridge link set dev NAME hairpin on isolated on`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BridgePort {
-    /// A frame may leave through the port that it came in by.
-    pub hairpin: bool,
-    /// No frame is forwarded between this port and another isolated one.
-    pub isolated: bool,
-}
-
 impl Link {
     pub(crate) fn parse(reply: &Reply<'_>) -> Option<Self> {
         if reply.kind != RTM_NEWLINK {
@@ -116,22 +108,11 @@ impl Link {
     }
 
     fn parse_info(&mut self, info: &[u8]) {
-        const IFLA_BRPORT_MODE: u16 = 4;
-        const IFLA_BRPORT_ISOLATED: u16 = 33;
         for attribute in attributes(info, 0) {
             match attribute.kind() {
                 IFLA_INFO_KIND => self.kind = Some(text(attribute.value())),
                 IFLA_INFO_DATA if self.is("bridge") => self.vlans = BridgeVlans::parse(attribute.value()),
-                IFLA_INFO_SLAVE_DATA => {
-                    for setting in attributes(attribute.value(), 0) {
-                        let on = setting.value().first().is_some_and(|value| *value != 0);
-                        match setting.kind() {
-                            IFLA_BRPORT_MODE => self.port.hairpin = on,
-                            IFLA_BRPORT_ISOLATED => self.port.isolated = on,
-                            _ => {}
-                        }
-                    }
-                }
+                IFLA_INFO_SLAVE_DATA => self.port = BridgePort::parse(attribute.value()),
                 _ => {}
             }
         }
@@ -194,19 +175,6 @@ impl Rtnetlink {
         })
     }
 
-    /// Asks the kernel for a link that it must refuse, to learn whether it knows the kind at all: an
-    /// unknown kind is refused (`EOPNOTSUPP`) before a name that no link can have (`EINVAL`).
-    pub(crate) fn probe_kind(&mut self, message: LinkMessage, feature: Feature) -> Result<()> {
-        let outcome = self.attempt(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, |_| {});
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(failure) if failure.errno() == Some(Errno::EINVAL) => Ok(()),
-            Err(failure) => {
-                Err(failure.during(format_args!("create links")).or_missing(feature, &[Errno::EOPNOTSUPP]))
-            }
-        }
-    }
-
     pub(crate) fn get_link(
         &mut self,
         mut message: LinkMessage,
@@ -218,29 +186,6 @@ impl Rtnetlink {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
             Err(failure) => Err(failure.during(format_args!("look up link {whom}"))),
-        }
-    }
-
-    /// Creates a link and returns what the kernel made of it.
-    pub(crate) fn create_link(&mut self, message: LinkMessage, name: &str) -> Result<Link> {
-        let mut created = None;
-        self.query(
-            RouteNetlinkMessage::NewLink(message),
-            NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
-            format_args!("create link {name}"),
-            |reply| {
-                if let Some(link) = Link::parse(&reply).filter(|link| link.name == name) {
-                    created = Some(link);
-                }
-            },
-        )?;
-        // Kernels before 6.2 do not echo what they created.
-        match created {
-            Some(link) => Ok(link),
-            None => self.link_by_name(name)?.ok_or_else(|| Error::IncompleteReply {
-                operation: format!("create link {name}"),
-                lacks: "the new link",
-            }),
         }
     }
 
@@ -360,9 +305,6 @@ fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> C
 /// Administrators number groups from 0, in `/etc/iproute2/group`.
 const DELETION_GROUP: u32 = 1 << 31;
 
-/// A name that no link can have (`dev_valid_name` in net/core/dev.c).
-pub(crate) const IMPOSSIBLE_NAME: &str = ".";
-
 /// Most bytes of a name (`IFNAMSIZ` in uapi/linux/if.h, less its zero).
 const NAME_MAX: usize = 15;
 /// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
@@ -376,21 +318,16 @@ pub(crate) fn alias_attribute(alias: &str) -> LinkAttribute {
 
 #[cfg(test)]
 mod tests {
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
+    use crate::testing::{bridge, new_namespace};
 
     fn bridges(rtnetlink: &mut Rtnetlink, names: &[&str]) -> Vec<u32> {
-        names
-            .iter()
-            .map(|name| rtnetlink.create_bridge(name, Mac::random(), None, false).unwrap().index)
-            .collect()
+        names.iter().map(|name| bridge(rtnetlink, name).index).collect()
     }
 
     #[test]
     fn several_links_are_deleted_and_no_other() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let mut rtnetlink = new_namespace();
         let made = bridges(&mut rtnetlink, &["br0", "br1", "br2"]);
         rtnetlink.delete_links(&made[..2]).unwrap();
         rtnetlink.delete_links(&made[..2]).unwrap();
@@ -400,31 +337,10 @@ mod tests {
 
     #[test]
     fn a_link_that_is_gone_does_not_keep_the_others() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let mut rtnetlink = new_namespace();
         let made = bridges(&mut rtnetlink, &["br0", "br1"]);
         rtnetlink.delete_link(made[0]).unwrap();
         rtnetlink.delete_links(&made).unwrap();
         assert_eq!(rtnetlink.links_of_kind("bridge").unwrap(), []);
-    }
-
-    #[test]
-    fn the_kernel_is_asked_for_kinds_and_nothing_is_made() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        rtnetlink.probe_bridge().unwrap();
-        rtnetlink.probe_veth().unwrap();
-        let mut unknown = LinkMessage::default();
-        unknown.attributes.push(LinkAttribute::IfName(IMPOSSIBLE_NAME.to_owned()));
-        unknown
-            .attributes
-            .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other("nonsense".into()))]));
-        let refused = rtnetlink.probe_kind(unknown, Feature::Bridge);
-        assert!(
-            matches!(refused, Err(Error::MissingFeature { feature: Feature::Bridge, .. })),
-            "{refused:?}"
-        );
-        assert_eq!(rtnetlink.links_of_kind("bridge").unwrap(), []);
-        assert_eq!(rtnetlink.links_of_kind("veth").unwrap(), []);
     }
 }

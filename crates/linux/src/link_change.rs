@@ -93,22 +93,13 @@ fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_route::link::{InfoKind, LinkInfo};
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
-    use crate::mac::Mac;
-    use crate::rtnetlink::Rtnetlink;
-
-    fn bridge(rtnetlink: &mut Rtnetlink, name: &str) -> u32 {
-        rtnetlink.create_bridge(name, Mac::random(), None, false).unwrap().index
-    }
+    use crate::testing::{bridge, new_namespace, veth};
 
     #[test]
     fn a_link_is_told_to_announce_its_ipv4_addresses() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let bridge = bridge(&mut rtnetlink, "br0");
+        let mut rtnetlink = new_namespace();
+        let bridge = bridge(&mut rtnetlink, "br0").index;
         let shown = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/br0/arp_notify").unwrap();
         assert_eq!(shown(), "0\n");
         rtnetlink.make(&[Change::announce_ipv4_addresses(bridge)]).unwrap();
@@ -117,9 +108,8 @@ mod tests {
 
     #[test]
     fn of_several_changes_the_refused_one_is_told_and_the_others_are_made() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let made = ["br0", "br1"].map(|name| bridge(&mut rtnetlink, name));
+        let mut rtnetlink = new_namespace();
+        let made = ["br0", "br1"].map(|name| bridge(&mut rtnetlink, name).index);
         let changes =
             [Change::set_alias(made[0], "one"), Change::set_up(4711), Change::set_alias(made[1], "two")];
         let refused = rtnetlink.make(&changes).unwrap_err();
@@ -131,12 +121,8 @@ mod tests {
 
     #[test]
     fn a_link_without_a_link_local_address_goes_up_without_one() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName("one".to_owned()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
-        let one = rtnetlink.create_link(message, "one").unwrap();
+        let mut rtnetlink = new_namespace();
+        let one = veth(&mut rtnetlink, "one", "other", None);
         let other = one.peer.unwrap();
         let silent = Change::without_link_local_address(one.index);
         rtnetlink.make(&[silent, Change::set_up(one.index), Change::set_up(other)]).unwrap();

@@ -61,16 +61,14 @@ fn message(link: u32, sequence: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
-    use crate::{DuplicateDetection, Mac};
+    use crate::DuplicateDetection;
+    use crate::testing::{bridge, new_namespace};
 
     #[test]
     fn the_group_of_an_address_is_the_links() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let bridge = rtnetlink.create_bridge("br0", Mac::random(), None, false).unwrap().index;
+        let mut rtnetlink = new_namespace();
+        let bridge = bridge(&mut rtnetlink, "br0").index;
         let address: Ipv6Addr = "fd00::12:3456".parse().unwrap();
         rtnetlink.add_address(bridge, IpAddr::from(address).into(), DuplicateDetection::Skip).unwrap();
         let mut has_group = || {

@@ -148,12 +148,11 @@ fn is_gone(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_route::link::{InfoKind, LinkInfo};
     use nix::sched::{CloneFlags, unshare};
 
     use super::*;
-    use crate::veth::VethPair;
-    use crate::{DuplicateDetection, Mac};
+    use crate::testing::veth;
+    use crate::{DuplicateDetection, Mac, NewLink, NewLinkKind, VethPeer};
 
     /// A namespace of the calling thread's own, and another.
     fn two_namespaces() -> (Rtnetlink, Namespace) {
@@ -170,18 +169,11 @@ mod tests {
     fn the_other_end_and_its_addresses_are_seen_from_here_until_it_is_gone() {
         let (mut host, pod) = two_namespaces();
         assert_eq!(host.number_of(&pod).unwrap(), NamespaceNumber::NONE);
-        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
         let pod_mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
-        let pair = VethPair {
-            host_name: "host0",
-            host_mac: Mac::random(),
-            pod_name: "eth0",
-            pod_mac,
-            mtu: Some(1400),
-            bridge,
-            unfinished: true,
-        };
-        let made = host.create_veth(&pair, &pod).unwrap().index;
+        let peer = VethPeer { name: "eth0", mac: Some(pod_mac), namespace: Some(&pod) };
+        let pair =
+            NewLink { mtu: Some(1400), unfinished: true, ..NewLink::new("host0", NewLinkKind::Veth(peer)) };
+        let made = host.create(&pair).unwrap().index;
         let end = host.link_by_index(made).unwrap().unwrap();
         let mut inside = pod.rtnetlink().unwrap();
         let address = "10.1.0.7/24".parse().unwrap();
@@ -211,22 +203,7 @@ mod tests {
             Namespace::open("/proc/thread-self/ns/net").unwrap()
         });
         let third = third.join().unwrap();
-        let mut pair = |namespace| {
-            let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap();
-            let pair = VethPair {
-                host_name: "host0",
-                host_mac: Mac::random(),
-                pod_name: "eth0",
-                pod_mac: Mac::random(),
-                mtu: None,
-                bridge: bridge.index,
-                unfinished: false,
-            };
-            let end = host.create_veth(&pair, namespace).unwrap();
-            host.delete_link(bridge.index).unwrap();
-            end
-        };
-        let end = pair(&pod);
+        let end = veth(&mut host, "host0", "eth0", Some(&pod));
         let inside =
             |namespace: &Namespace| namespace.rtnetlink().unwrap().link_by_name("eth0").unwrap().unwrap();
         let in_pod = inside(&pod);
@@ -238,19 +215,8 @@ mod tests {
     #[test]
     fn both_ends_may_be_here() {
         let (mut host, _) = two_namespaces();
-        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
-        let [host_mac, pod_mac] = [Mac::random(), Mac::random()];
-        let pair = VethPair {
-            host_name: "host0",
-            host_mac,
-            pod_name: "eth0",
-            pod_mac,
-            mtu: None,
-            bridge,
-            unfinished: false,
-        };
         let here = Namespace::open("/proc/thread-self/ns/net").unwrap();
-        let end = host.create_veth(&pair, &here).unwrap();
+        let end = veth(&mut host, "host0", "eth0", Some(&here));
         assert_eq!(end.peer_namespace, None);
         let eth0 = host.link_by_name("eth0").unwrap().unwrap();
         assert_eq!(host.other_end(&eth0, &here).unwrap().map(|link| link.index), Some(end.index));
@@ -260,12 +226,7 @@ mod tests {
     #[test]
     fn a_pair_in_one_namespace_is_not_taken_for_one_of_the_same_indices_in_another() {
         let (mut host, pod) = two_namespaces();
-        let pair = |rtnetlink: &mut Rtnetlink| {
-            let mut message = LinkMessage::default();
-            message.attributes.push(LinkAttribute::IfName("eth0".to_owned()));
-            message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
-            rtnetlink.create_link(message, "eth0").unwrap()
-        };
+        let pair = |rtnetlink: &mut Rtnetlink| veth(rtnetlink, "eth0", "eth1", None);
         let (here, in_pod) = (pair(&mut host), pair(&mut pod.rtnetlink().unwrap()));
         assert_eq!((here.index, here.peer), (in_pod.index, in_pod.peer), "each namespace counts by itself");
         assert_eq!(host.other_end(&in_pod, &pod).unwrap(), None);

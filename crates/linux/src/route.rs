@@ -265,15 +265,13 @@ impl std::fmt::Display for Route {
 
 #[cfg(test)]
 mod tests {
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
-    use crate::{DuplicateDetection, Mac};
+    use crate::DuplicateDetection;
+    use crate::testing::{bridge, new_namespace};
 
     fn a_bridge_with(address: &str) -> (Rtnetlink, u32) {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut host = Rtnetlink::open().unwrap();
-        let bridge = host.create_bridge("br0", Mac::random(), None, false).unwrap().index;
+        let mut host = new_namespace();
+        let bridge = bridge(&mut host, "br0").index;
         host.add_address(bridge, address.parse().unwrap(), DuplicateDetection::Skip).unwrap();
         (host, bridge)
     }

@@ -103,18 +103,14 @@ impl Rtnetlink {
 
 #[cfg(test)]
 mod tests {
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
-    use crate::{Ifb, Mac};
+    use crate::testing::{ifb, new_namespace};
 
     #[test]
     fn a_link_is_being_made_as_long_as_its_makers_socket_is_open() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut maker = Rtnetlink::open().unwrap();
+        let mut maker = new_namespace();
         let mut other = Rtnetlink::open().unwrap();
-        let ifb = Ifb { name: "bwp0", mac: Mac::random(), mtu: 1500 };
-        let index = maker.create_ifb(&ifb).unwrap().index;
+        let index = ifb(&mut maker, "bwp0").index;
         let seen = other.link_by_index(index).unwrap().unwrap();
         assert!(seen.is_unfinished());
         assert!(maker.is_maker_of(&seen) && !other.is_maker_of(&seen));

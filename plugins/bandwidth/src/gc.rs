@@ -31,7 +31,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     let config: Config = request.config()?;
     let mut host = Rtnetlink::open()?;
     let mut ifbs = Vec::new();
-    for ifb in host.ifbs()? {
+    for ifb in host.links_of_kind("ifb")? {
         if is_stale(&host, &ifb, &request.network, &valid)? {
             ifbs.push(ifb);
         }

@@ -1,7 +1,7 @@
 //! Limits a direction that nothing limits yet: chooses where the filter sits, makes what it needs, and undoes that.
 
 use cni::Attachment;
-use linux::{Change, Error, Ifb, Link, Mac, Rtnetlink, Tbf};
+use linux::{Change, Error, Link, Mac, NewLink, NewLinkKind, Rtnetlink, Tbf};
 
 use crate::direction::Direction;
 use crate::error::Result;
@@ -85,7 +85,13 @@ impl Layout<'_> {
         let host = &mut *kernel.host;
         let name = ifb::claim_name(host, host_end, attachment, direction)?;
         let mac = attachment.map_or_else(Mac::random, |attachment| ifb::mac(attachment, direction));
-        let created = host.create_ifb(&Ifb { name: &name, mac, mtu: host_end.mtu });
+        // Down, so that it gets its filter without a moment in which the kernel stops it.
+        let created = host.create(&NewLink {
+            mac: Some(mac),
+            mtu: Some(host_end.mtu),
+            unfinished: true,
+            ..NewLink::new(&name, NewLinkKind::Ifb)
+        });
         let mut ifb = created.inspect_err(|_| undo(delete_unfinished(host, &name)))?;
         ifb.alias = attachment.map(|attachment| ifb::alias(attachment, host_end, direction));
         let mut changes: Vec<Change> =

@@ -1,7 +1,9 @@
 //! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
 
 use cni::{AddResult, Delegate, Dns, Interface, IpConfig, Request};
-use linux::{Change, Family, Link, Mac, Namespace, Nftables, Owner, Rtnetlink, VethPair, sysctl};
+use linux::{
+    Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Nftables, Owner, Rtnetlink, VethPeer, sysctl,
+};
 
 use crate::addressing::Addressing;
 use crate::config::Config;
@@ -199,17 +201,20 @@ impl Addition<'_> {
         let mut tried = String::new();
         for attempt in 0..CANDIDATES {
             let candidate = HostEnd::candidate(&attachment, attempt);
-            let pair = VethPair {
-                host_name: &candidate.name,
-                host_mac: candidate.mac,
-                pod_name: self.request.interface(),
-                pod_mac,
+            let peer = VethPeer {
+                name: self.request.interface(),
+                mac: Some(pod_mac),
+                namespace: Some(&self.namespace),
+            };
+            let pair = NewLink {
+                mac: Some(candidate.mac),
                 mtu: self.config.mtu,
-                bridge: bridge.index,
+                master: Some(bridge.index),
                 unfinished: true,
+                ..NewLink::new(&candidate.name, NewLinkKind::Veth(peer))
             };
             self.tried_name = Some(candidate.name.clone());
-            match self.host.create_veth(&pair, &self.namespace) {
+            match self.host.create(&pair) {
                 Ok(link) => return Ok(link),
                 Err(error) if error.is_full() => {
                     return Err(Error::BridgeFull { bridge: bridge.name.clone() });

@@ -1,7 +1,7 @@
 //! The bridge itself: made when it is missing, given the gateway's addresses.
 
 use ipnetwork::IpNetwork;
-use linux::{DuplicateDetection, Link, Mac, Rtnetlink, sysctl};
+use linux::{DuplicateDetection, Link, Mac, NewLink, NewLinkKind, Rtnetlink, sysctl};
 
 use crate::addressing::SMALLEST_MTU_OF_IPV6;
 use crate::config::Config;
@@ -26,7 +26,7 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
     let filters = config.vlans.is_some();
     let bridge = match found {
         Some(bridge) => bridge,
-        None => match host.create_bridge(&config.bridge, Mac::random(), config.mtu, filters) {
+        None => match host.create(&new_bridge(config)) {
             Ok(bridge) => {
                 // The bridge routes for its pods; what they announce must not become a route of the host.
                 sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
@@ -48,6 +48,11 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
         host.set_promiscuous(bridge.index)?;
     }
     Ok(bridge)
+}
+
+fn new_bridge(config: &Config) -> NewLink<'_> {
+    let kind = NewLinkKind::Bridge { vlan_filtering: config.vlans.is_some() };
+    NewLink { mac: Some(Mac::random()), mtu: config.mtu, up: true, ..NewLink::new(&config.bridge, kind) }
 }
 
 /// The changes that give the bridge, or its interface in a VLAN, the gateways' addresses.

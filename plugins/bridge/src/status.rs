@@ -1,7 +1,7 @@
 //! STATUS: the kernel has what ADD needs, and so says the IPAM plugin.
 
 use cni::Request;
-use linux::{Nftables, Rtnetlink};
+use linux::{NewLinkKind, Nftables, Rtnetlink};
 
 use crate::config::Config;
 use crate::device;
@@ -17,9 +17,9 @@ pub(crate) fn status(request: &Request) -> Result<()> {
         found => found?,
     };
     if bridge.is_none() {
-        host.probe_bridge().map_err(Error::NotReady)?;
+        host.probe(NewLinkKind::Bridge { vlan_filtering: false }).map_err(Error::NotReady)?;
     }
-    host.probe_veth().map_err(Error::NotReady)?;
+    host.probe(NewLinkKind::PROBE_VETH).map_err(Error::NotReady)?;
     if config.vlans.is_some() && !bridge.is_some_and(|bridge| bridge.vlans.filtering) {
         host.probe_vlan_filtering().map_err(Error::NotReady)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! It belongs to the network as the bridge does: several ADDs may make it at once, and no DEL removes it.
 
-use linux::{Attempts, BridgePort, Link, Mac, Namespace, Rtnetlink, VethPair, sysctl};
+use linux::{Attempts, BridgePort, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
 
 use crate::error::{Error, Result};
 use crate::vlan::VlanGateway;
@@ -63,17 +63,16 @@ pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
 fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<()> {
     let port_mac = Mac::random();
     let [.., a, b, c, d] = port_mac.0;
-    let pair = VethPair {
-        host_name: &format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"),
-        host_mac: port_mac,
-        pod_name: &gateway.name,
-        pod_mac: Mac::random(),
+    let name = format!("veth{a:02x}{b:02x}{c:02x}{d:02x}");
+    let peer = VethPeer { name: &gateway.name, mac: Some(Mac::random()), namespace: None };
+    // Not unfinished: another ADD completes what a killed one left.
+    let pair = NewLink {
+        mac: Some(port_mac),
         mtu: Some(bridge.mtu),
-        bridge: bridge.index,
-        // Another ADD completes what a killed one left.
-        unfinished: false,
+        master: Some(bridge.index),
+        ..NewLink::new(&name, NewLinkKind::Veth(peer))
     };
-    match host.create_veth(&pair, &Namespace::open(OWN_NAMESPACE)?) {
+    match host.create(&pair) {
         Ok(_) => Ok(()),
         Err(error) if error.is_taken() => Ok(()),
         Err(error) if error.is_full() => Err(Error::BridgeFull { bridge: bridge.name.clone() }),

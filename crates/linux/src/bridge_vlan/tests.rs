@@ -1,14 +1,14 @@
 //! Our messages beside those of iproute2 (`testdata/bridge_vlan.txt`), byte by byte.
 
 use netlink_packet_core::{NLM_F_ECHO, NLM_F_EXCL};
-use nix::sched::{CloneFlags, unshare};
 
 use super::*;
-use crate::bridge::bridge_message;
 use crate::mac::Mac;
 use crate::netlink::HEADER_LEN;
 use crate::netlink::request_flags;
 use crate::rtnetlink::encode;
+use crate::testing::new_namespace;
+use crate::{NewLink, NewLinkKind};
 
 const CAPTURED: &str = include_str!("../../testdata/bridge_vlan.txt");
 /// The indices of X and br0 where it was captured.
@@ -47,9 +47,14 @@ fn with_closing_zero_of_the_kind(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+fn filtering_bridge() -> NewLink<'static> {
+    let kind = NewLinkKind::Bridge { vlan_filtering: true };
+    NewLink { mac: Some(Mac([2, 0, 0, 0, 0, 1])), up: true, ..NewLink::new("br1", kind) }
+}
+
 #[test]
 fn a_bridge_is_created_with_filtering_as_by_ip() {
-    let message = bridge_message("br1", Mac([2, 0, 0, 0, 0, 1]), None, true);
+    let message = filtering_bridge().message(0);
     let mut theirs = sent("ip link add br1 address 02:00:00:00:00:01 up type bridge vlan_filtering 1");
     // We want to be told what was made.
     theirs[6..8].copy_from_slice(&request_flags(NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO).to_ne_bytes());
@@ -129,9 +134,8 @@ fn a_ports_vlans_are_read_as_bridge_shows_them() {
 
 /// A bridge of the kernel that runs this, and whether `ip` may make it filter by VLANs.
 fn bridge() -> (Rtnetlink, u32, bool) {
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    let mut rtnetlink = Rtnetlink::open().unwrap();
-    let bridge = rtnetlink.create_bridge("br0", Mac([2, 0, 0, 0, 0, 1]), None, false).unwrap();
+    let mut rtnetlink = new_namespace();
+    let bridge = crate::testing::bridge(&mut rtnetlink, "br0");
     let witness = std::process::Command::new("ip")
         .args("link add witness type bridge vlan_filtering 1".split(' '))
         .output()
@@ -155,7 +159,7 @@ fn the_probe_says_of_this_kernel_what_ip_finds_and_makes_nothing() {
         };
         lacks_filtering(outcome);
         lacks_filtering(rtnetlink.enable_vlan_filtering(bridge));
-        lacks_filtering(rtnetlink.create_bridge("br1", Mac([2; 6]), None, true).map(|_| ()));
+        lacks_filtering(rtnetlink.create(&filtering_bridge()).map(|_| ()));
         lacks_filtering(rtnetlink.add_port_vlans(bridge, &[PortVlans::native(100)]));
         lacks_filtering(rtnetlink.port_vlans(bridge).map(|_| ()));
         let vlans = rtnetlink.link_by_index(bridge).unwrap().unwrap().vlans;

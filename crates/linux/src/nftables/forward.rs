@@ -298,10 +298,9 @@ fn after(mut address: Vec<u8>) -> Option<Vec<u8>> {
 mod tests {
     use std::process::Command;
 
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
-    use crate::{Ifb, Mac, Rtnetlink};
+    use crate::Rtnetlink;
+    use crate::testing::{ifb, new_namespace};
 
     const OWNER: Owner<'_> = Owner { network: "podnet", container_id: "blue", interface: "eth0" };
 
@@ -313,10 +312,9 @@ mod tests {
 
     /// Two sockets in a new namespace, with host0, an end of a veth pair, and the ifb bwp0.
     fn node() -> (Rtnetlink, Nftables, Link, Link) {
-        unshare(CloneFlags::CLONE_NEWNET).expect("kernel tests need root");
+        let mut host = new_namespace();
         run("ip link add host0 type veth peer name pod0");
-        let mut host = Rtnetlink::open().unwrap();
-        let ifb = host.create_ifb(&Ifb { name: "bwp0", mac: Mac::random(), mtu: 1500 }).unwrap();
+        let ifb = ifb(&mut host, "bwp0");
         let link = host.link_by_name("host0").unwrap().unwrap();
         (host, Nftables::open().unwrap(), link, ifb)
     }

@@ -2,7 +2,7 @@
 //!
 //! Packets *to* a pod leave the host's end of its veth pair, where a token bucket filter ([`Tbf`]) at the root
 //! delays them. Packets *from* the pod arrive there, and an arriving packet cannot be queued; so a filter at
-//! the link's ingress hook ([`Rule`]) sends them through an intermediate device ([`Ifb`]) that has a
+//! the link's ingress hook ([`Rule`]) sends them through an intermediate device ([`NewLinkKind::Ifb`](crate::NewLinkKind::Ifb)) that has a
 //! token bucket filter of its own, and from there back to where they came in.
 //!
 //! Everything is read back the same way ([`Qdisc`], [`Rtnetlink::rules`](crate::Rtnetlink::rules)),
@@ -11,7 +11,6 @@
 mod filter;
 mod hook;
 mod htb;
-mod ifb;
 mod probe;
 mod qdisc;
 mod rule;
@@ -20,7 +19,6 @@ mod tbf;
 mod tcx;
 
 pub use hook::Hook;
-pub use ifb::Ifb;
 pub use probe::missing_shaping_features;
 pub use qdisc::{Qdisc, QdiscStatistics};
 pub use rule::{End, Rule};
@@ -44,9 +42,8 @@ fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
 
 #[cfg(test)]
 mod tests {
-    use nix::sched::{CloneFlags, unshare};
-
-    use crate::{Change, Hook, Link, Mac, Rtnetlink, Rule, Tbf};
+    use crate::testing::{ifb, new_namespace, veth};
+    use crate::{Change, Hook, Link, Rtnetlink, Rule, Tbf};
 
     /// Other people's tool, in this test's namespace.
     pub fn tc(arguments: &str) -> String {
@@ -57,13 +54,8 @@ mod tests {
 
     /// A socket in a network namespace that ends with this test's thread, and an end of a veth pair called host0.
     pub fn in_a_namespace_of_its_own() -> (Rtnetlink, Link) {
-        use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
-        let mut rtnetlink = Rtnetlink::open().unwrap();
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName("host0".to_owned()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
-        let veth = rtnetlink.create_link(message, "host0").unwrap();
+        let mut rtnetlink = new_namespace();
+        let veth = veth(&mut rtnetlink, "host0", "pod0", None);
         (rtnetlink, veth)
     }
 
@@ -72,8 +64,7 @@ mod tests {
         let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
-        let mac = Mac([0x0a, 0x58, 0x0a, 1, 0, 7]);
-        let ifb = rtnetlink.create_ifb(&super::Ifb { name: "bwp0", mac, mtu: veth.mtu }).unwrap();
+        let ifb = ifb(&mut rtnetlink, "bwp0");
         rtnetlink.make(&[Change::set_root_tbf(ifb.index, &tbf), Change::set_up(ifb.index)]).unwrap();
         rtnetlink.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Hook, Ifb, Rule, Tbf};
+use super::{Hook, Rule, Tbf};
 use crate::error::{Error, Feature, Result};
-use crate::mac::Mac;
 use crate::modules::are_loaded;
+use crate::new_link::NewLinkKind;
 use crate::rtnetlink::Rtnetlink;
 
 const MODULES: [&str; 5] = ["ifb", "sch_tbf", "sch_ingress", "cls_u32", "act_mirred"];
@@ -36,7 +36,7 @@ pub fn missing_shaping_features() -> Result<Vec<Feature>> {
 }
 
 fn is_in_use(rtnetlink: &mut Rtnetlink) -> Result<bool> {
-    for ifb in rtnetlink.ifbs()? {
+    for ifb in rtnetlink.links_of_kind("ifb")? {
         // One that has gone meanwhile has none.
         if rtnetlink.root_qdisc(ifb.index).is_ok_and(|qdisc| qdisc.is_some_and(|qdisc| qdisc.tbf.is_some())) {
             return Ok(true);
@@ -50,7 +50,7 @@ fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
     const LOOPBACK: u32 = 1;
     let tbf = Tbf { rate_bytes_per_sec: 1_000_000, burst_bytes: 100_000, limit_bytes: 100_000 };
     let attempts = [
-        rtnetlink.create_ifb(&Ifb { name: "probe", mac: Mac::local([0; 6]), mtu: 1500 }).map(|_| ()),
+        rtnetlink.probe(NewLinkKind::Ifb),
         rtnetlink.set_root_tbf(LOOPBACK, &tbf),
         rtnetlink.set_rules(LOOPBACK, Hook::Ingress, &[Rule::everything(LOOPBACK)]).map(|_| ()),
     ];
@@ -69,19 +69,20 @@ fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
 mod tests {
     use super::*;
     use crate::tc::tests::in_a_namespace_of_its_own;
+    use crate::testing::ifb;
 
     #[test]
     fn a_kernel_that_can_shape_lacks_nothing_and_nothing_is_left() {
         let (mut rtnetlink, _) = in_a_namespace_of_its_own();
         assert_eq!(missing_shaping_features().unwrap(), []);
-        assert!(rtnetlink.ifbs().unwrap().is_empty());
+        assert!(rtnetlink.links_of_kind("ifb").unwrap().is_empty());
         assert!(rtnetlink.root_qdisc(1).unwrap().is_none_or(|qdisc| qdisc.tbf.is_none()));
     }
 
     #[test]
     fn an_ifb_with_a_filter_proves_that_pods_can_be_shaped() {
         let (mut rtnetlink, _) = in_a_namespace_of_its_own();
-        let ifb = rtnetlink.create_ifb(&Ifb { name: "ifb7", mac: Mac::local([7; 6]), mtu: 1500 }).unwrap();
+        let ifb = ifb(&mut rtnetlink, "ifb7");
         assert!(!is_in_use(&mut rtnetlink).unwrap());
         let tbf = Tbf { rate_bytes_per_sec: 1_000_000, burst_bytes: 100_000, limit_bytes: 100_000 };
         rtnetlink.set_root_tbf(ifb.index, &tbf).unwrap();

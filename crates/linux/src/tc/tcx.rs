@@ -49,7 +49,8 @@ mod tests {
 
     use super::*;
     use crate::tc::tests::in_a_namespace_of_its_own;
-    use crate::{Change, Ifb, Mac, Nftables, Rtnetlink, Rule, Tbf, Traffic};
+    use crate::testing::ifb;
+    use crate::{Change, Nftables, Rtnetlink, Rule, Tbf, Traffic};
 
     const BPF_PROG_LOAD: libc::c_int = 5;
     const BPF_LINK_CREATE: libc::c_int = 28;
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn a_program_that_accepts_everything_is_told_and_a_chain_is_asked_after_it() {
         let (mut host, veth) = in_a_namespace_of_its_own();
-        let ifb = host.create_ifb(&Ifb { name: "bwp0", mac: Mac::random(), mtu: 1500 }).unwrap();
+        let ifb = ifb(&mut host, "bwp0");
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         // The device itself has nothing to send.
         let silent = Change::without_link_local_address(ifb.index);

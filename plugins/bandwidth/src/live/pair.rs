@@ -51,7 +51,7 @@ impl Pair {
     /// # Errors
     /// What the kernel says.
     pub fn of(host: &mut Rtnetlink, host_end: Link) -> Result<Option<Self>> {
-        let ifbs = host.ifbs()?;
+        let ifbs = host.links_of_kind("ifb")?;
         Self::among(&mut Kernel::new(host), host_end, &ifbs)
     }
 
@@ -104,7 +104,7 @@ fn is_of(ifb: &Link, host_end: &Link) -> bool {
 /// What the kernel says.
 pub fn pairs(host: &mut Rtnetlink) -> Result<Vec<Pair>> {
     let mut found = Vec::new();
-    let (veths, ifbs) = (host.links_of_kind("veth")?, host.ifbs()?);
+    let (veths, ifbs) = (host.links_of_kind("veth")?, host.links_of_kind("ifb")?);
     let mut kernel = Kernel::new(host);
     for host_end in veths {
         found.extend(Pair::among(&mut kernel, host_end, &ifbs)?);

@@ -93,7 +93,7 @@ fn limits_are_added_changed_and_removed_and_recorded() {
     assert_eq!(rates(&mut host), (Some(1_000_000), None));
     assert!(apply(&mut host, Change::Remove, KEEP));
     assert_eq!(rates(&mut host), (None, None));
-    assert!(host.ifbs().unwrap().is_empty());
+    assert!(host.links_of_kind("ifb").unwrap().is_empty());
     assert!(alias(&mut host).ends_with("ingress=none egress=none"));
     assert!(apply(&mut host, set(2_000_000), KEEP));
     assert_eq!(rates(&mut host), (Some(2_000_000), None));
@@ -131,7 +131,7 @@ fn a_root_filter_is_changed_in_place_and_opened_instead_of_removed() {
     assert!(host.root_qdisc(link.index).unwrap().unwrap().tbf.unwrap().is_open());
     assert!(apply(&mut host, set(4_000_000), KEEP));
     assert_eq!(rates(&mut host), (Some(4_000_000), None));
-    assert!(host.ifbs().unwrap().is_empty());
+    assert!(host.links_of_kind("ifb").unwrap().is_empty());
 }
 
 #[test]
@@ -150,17 +150,17 @@ fn somebody_elses_alias_stays_and_the_ifb_holds_the_record() {
     assert!(apply(&mut host, KEEP, set(10_000_000)));
     assert!(apply(&mut host, KEEP, set(20_000_000)));
     assert_eq!(alias(&mut host), "uplink of vm 7");
-    let ifb = host.ifbs().unwrap().pop().unwrap();
+    let ifb = host.links_of_kind("ifb").unwrap().pop().unwrap();
     assert_eq!(
         ifb.alias.as_deref(),
         Some("weir container=c1 interface=eth0 network=n host=host0 egress=20000000")
     );
     // The last device stays, open, for the record; one beside it goes.
     assert!(apply(&mut host, set(5_000_000), Change::Remove));
-    assert_eq!((rates(&mut host), host.ifbs().unwrap().len()), ((Some(5_000_000), None), 1));
+    assert_eq!((rates(&mut host), host.links_of_kind("ifb").unwrap().len()), ((Some(5_000_000), None), 1));
     assert!(apply(&mut host, Change::Remove, KEEP));
-    assert_eq!((rates(&mut host), host.ifbs().unwrap().len()), ((None, None), 1));
-    let ifb = host.ifbs().unwrap().pop().unwrap();
+    assert_eq!((rates(&mut host), host.links_of_kind("ifb").unwrap().len()), ((None, None), 1));
+    let ifb = host.links_of_kind("ifb").unwrap().pop().unwrap();
     assert!(ifb.alias.as_deref().is_some_and(|alias| alias.ends_with("ingress=none egress=none")), "{ifb:?}");
     assert!(!apply(&mut host, Change::Remove, Change::Remove));
     assert!(apply(&mut host, set(6_000_000), set(7_000_000)));
@@ -184,10 +184,10 @@ const LONGEST: Change = Change::Set { rate_bits_per_sec: 1_000_000_000_000_000, 
 fn a_change_that_cannot_be_recorded_is_refused_before_anything_is_changed() {
     let (mut host, link) = pair("uplink of vm 7");
     change(&mut host, &known(&link, &long()), LONGEST, KEEP).unwrap();
-    let (before, devices) = (rates(&mut host), host.ifbs().unwrap());
+    let (before, devices) = (rates(&mut host), host.links_of_kind("ifb").unwrap());
     let refused = change(&mut host, &known(&link, &long()), KEEP, LONGEST).unwrap_err().to_string();
     assert!(refused.contains("host0") && refused.contains("too long"), "{refused}");
-    assert_eq!((rates(&mut host), host.ifbs().unwrap()), (before, devices));
+    assert_eq!((rates(&mut host), host.links_of_kind("ifb").unwrap()), (before, devices));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_pod_of_nobodys_can_be_changed_too() {
     assert_eq!(rates(&mut host), (None, None));
     assert!(change(&mut host, &nobody, set(2_000_000), set(2_000_000)).unwrap());
     assert_eq!(rates(&mut host), (Some(2_000_000), Some(2_000_000)));
-    assert_eq!(host.ifbs().unwrap().len(), 1);
+    assert_eq!(host.links_of_kind("ifb").unwrap().len(), 1);
 }
 
 fn shown(command: &str) -> String {
@@ -251,16 +251,19 @@ fn a_kernel_without_nftables_leads_by_filters_which_a_later_change_replaces() {
     assert_eq!(rates(&mut host), (None, Some(5_000_000)));
     assert!(shown("tc filter show dev host0 ingress").contains("mirred (Egress Redirect to device bwp"));
     assert!(!shown("nft list ruleset").contains("fwd"));
-    let device = host.ifbs().unwrap();
+    let device = host.links_of_kind("ifb").unwrap();
     // The same limit again, by a kernel that can do better.
     assert!(apply(&mut host, KEEP, set(5_000_000)));
-    assert_eq!((rates(&mut host), host.ifbs().unwrap()), ((None, Some(5_000_000)), device));
+    assert_eq!((rates(&mut host), host.links_of_kind("ifb").unwrap()), ((None, Some(5_000_000)), device));
     assert_eq!(shown("tc filter show dev host0 ingress"), "");
     assert!(shown("nft list table netdev weir").contains("fwd to \"bwp"));
     assert!(!apply(&mut host, KEEP, set(5_000_000)));
     apply_by_filters(&mut host, KEEP, set(6_000_000));
     assert!(apply(&mut host, KEEP, Change::Remove));
-    assert!(host.ifbs().unwrap().is_empty() && !shown("nft list table netdev weir").contains("chain"));
+    assert!(
+        host.links_of_kind("ifb").unwrap().is_empty()
+            && !shown("nft list table netdev weir").contains("chain")
+    );
 }
 
 #[test]
@@ -273,7 +276,7 @@ fn what_the_reference_leads_by_its_filter_is_led_by_a_chain_too() {
         "tc filter add dev host0 parent ffff: protocol all u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev bwpf0bca4ac77cd",
     );
     let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
-    let ifb = host.ifbs().unwrap().pop().unwrap();
+    let ifb = host.links_of_kind("ifb").unwrap().pop().unwrap();
     host.set_root_tbf(ifb.index, &tbf).unwrap();
     assert!(apply(&mut host, KEEP, set(2_000_000)));
     assert_eq!(rates(&mut host), (None, Some(2_000_000)));
@@ -313,7 +316,10 @@ fn a_root_qdisc_of_others_stays_and_an_ifb_limits() {
     assert_eq!(rates(&mut host), (Some(10_000_000), None));
     assert!(shown("tc qdisc show dev host0").contains("htb 7: root"));
     assert!(apply(&mut host, Change::Remove, KEEP));
-    assert!(shown("tc qdisc show dev host0").contains("htb 7: root") && host.ifbs().unwrap().is_empty());
+    assert!(
+        shown("tc qdisc show dev host0").contains("htb 7: root")
+            && host.links_of_kind("ifb").unwrap().is_empty()
+    );
 }
 
 #[test]
@@ -322,7 +328,7 @@ fn a_limit_that_is_not_in_effect_says_why() {
     let fault = |host: &mut Rtnetlink| listed(host).unwrap().egress_fault;
     assert!(apply(&mut host, KEEP, set(5_000_000)));
     assert_eq!(fault(&mut host), None);
-    let ifb = host.ifbs().unwrap().pop().unwrap().name;
+    let ifb = host.links_of_kind("ifb").unwrap().pop().unwrap().name;
     for (break_it, mend_it, want) in [
         (
             format!("ip link set {ifb} down"),
@@ -347,7 +353,7 @@ fn a_limit_that_is_not_in_effect_says_why() {
     assert_eq!(fault(&mut host), Some(NotInEffect::NoRedirect(ifb.clone())));
     assert!(apply(&mut host, KEEP, set(5_000_000)));
     assert_eq!(fault(&mut host), None);
-    ip(&format!("ip link del {}", host.ifbs().unwrap().pop().unwrap().name));
+    ip(&format!("ip link del {}", host.links_of_kind("ifb").unwrap().pop().unwrap().name));
     assert_eq!(fault(&mut host), Some(NotInEffect::DeadEnd));
     assert!(apply(&mut host, set(3_000_000), set(5_000_000)));
     ip("tc qdisc del dev host0 root");
