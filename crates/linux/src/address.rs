@@ -94,7 +94,7 @@ impl Change {
             flags: NLM_F_CREATE | NLM_F_EXCL,
             link,
             operation: Box::new(move |name| format!("add address {address} to {name}")),
-            fine: &[Errno::EEXIST],
+            ignored: &[Errno::EEXIST],
             missing: address.is_ipv6().then_some((Feature::Ipv6, &[Errno::EOPNOTSUPP])),
         }
     }

@@ -60,6 +60,6 @@ impl Rtnetlink {
             ]));
         }
         let described = Change::of_link(message, |name| format!("set alias and port flags of {name}"));
-        self.make(&[described, Change::without_link_local_address(host.index), Change::set_up(host.index)])
+        self.apply(&[described, Change::without_link_local_address(host.index), Change::set_up(host.index)])
     }
 }

@@ -126,7 +126,7 @@ impl Rtnetlink {
         let change = Change::of_link(filtering_message(bridge), |name| {
             format!("switch on VLAN filtering of bridge {name}")
         });
-        self.make(&[change]).map_err(lacks_filtering)
+        self.apply(&[change]).map_err(lacks_filtering)
     }
 
     /// Lets a bridge's port carry `vlans` beside what it carries already, in one request. A VLAN that it

@@ -22,8 +22,8 @@ pub struct Change {
     pub(crate) link: u32,
     /// Gets the link's name and completes "cannot …".
     pub(crate) operation: Box<dyn Fn(&str) -> String>,
-    /// Refusals that say that everything is as wanted already.
-    pub(crate) fine: &'static [Errno],
+    /// Refusals after which everything is as wanted.
+    pub(crate) ignored: &'static [Errno],
     /// What the kernel lacks when it refuses with one of these.
     pub(crate) missing: Option<(Feature, &'static [Errno])>,
 }
@@ -39,30 +39,25 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// Makes all changes, in their order. One that is refused does not keep those after it, as far as they are in
+    /// Applies all changes, in their order. One that is refused does not keep those after it, as far as they are in
     /// one datagram.
     ///
     /// # Errors
     /// The first refusal.
-    pub fn make(&mut self, changes: &[Change]) -> Result<()> {
-        changes.chunks(TOGETHER).try_for_each(|changes| self.make_together(changes))
-    }
-
-    fn make_together(&mut self, changes: &[Change]) -> Result<()> {
-        let Some(last) = changes.len().checked_sub(1) else { return Ok(()) };
-        let mut refused = None;
-        let requests = changes.iter().map(|change| (change.request.clone(), change.flags));
-        let outcome = self.attempt_all(requests, |index, refusal| {
-            let is_fine = changes.get(index).is_some_and(|change| change.fine.contains(&refusal.errno));
-            if refused.is_none() && !is_fine {
-                refused = Some((index, Failure::Refused(refusal)));
+    pub fn apply(&mut self, changes: &[Change]) -> Result<()> {
+        for changes in changes.chunks(TOGETHER) {
+            let mut refused = None;
+            let requests = changes.iter().map(|change| (change.request.clone(), change.flags));
+            let outcome = self.attempt_all(requests, |index, refusal| {
+                let change = changes.get(index).filter(|change| !change.ignored.contains(&refusal.errno));
+                refused = refused.take().or(change.map(|change| (change, Failure::Refused(refusal))));
+            });
+            // Without an answer, the refused one is unknown.
+            let lost = outcome.err().map(Failure::Io).and_then(|failure| Some((changes.last()?, failure)));
+            if let Some((change, failure)) = refused.or(lost) {
+                return Err(change.error(self, failure));
             }
-        });
-        // Without an answer nobody knows which of them it was.
-        let refused = refused.or(outcome.err().map(|source| (last, Failure::Io(source))));
-        match refused.and_then(|(index, failure)| Some((changes.get(index)?, failure))) {
-            Some((change, failure)) => Err(change.error(self, failure)),
-            None => Ok(()),
         }
+        Ok(())
     }
 }

@@ -225,7 +225,7 @@ impl Rtnetlink {
     }
 
     fn set_flag(&mut self, link: u32, flag: LinkFlags, on: bool) -> Result<()> {
-        self.make(&[Change::set_flag(link, flag, on)])
+        self.apply(&[Change::set_flag(link, flag, on)])
     }
 
     /// As `ip link set dev NAME address MAC`.
@@ -238,7 +238,7 @@ impl Rtnetlink {
         message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
         let change =
             Change::of_link(message, move |name| format!("set the hardware address of {name} to {mac}"));
-        self.make(&[change])
+        self.apply(&[change])
     }
 
     /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
@@ -246,7 +246,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn set_alias(&mut self, link: u32, alias: &str) -> Result<()> {
-        self.make(&[Change::set_alias(link, alias)])
+        self.apply(&[Change::set_alias(link, alias)])
     }
 
     /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.
@@ -258,7 +258,7 @@ impl Rtnetlink {
     pub fn delete_link(&mut self, link: u32) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = link;
-        self.make(&[deletion(link, message, |name| format!("delete {name}"))])
+        self.apply(&[deletion(link, message, |name| format!("delete {name}"))])
     }
 }
 
@@ -280,12 +280,12 @@ impl Rtnetlink {
             message.header.index = *link;
             message.attributes.push(group.clone());
             let change = Change::of_link(message, |name| format!("set the group of {name}"));
-            Change { fine: &[Errno::ENODEV], ..change }
+            Change { ignored: &[Errno::ENODEV], ..change }
         });
         let mut message = LinkMessage::default();
         message.attributes.push(group.clone());
         let deleted = deletion(*first, message, |name| format!("delete {name} and what goes with it"));
-        self.make(&grouped.chain([deleted]).collect::<Vec<_>>())
+        self.apply(&grouped.chain([deleted]).collect::<Vec<_>>())
     }
 }
 
@@ -296,7 +296,7 @@ fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> C
         flags: 0,
         link,
         operation: Box::new(operation),
-        fine: &[Errno::ENODEV],
+        ignored: &[Errno::ENODEV],
         missing: None,
     }
 }

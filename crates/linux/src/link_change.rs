@@ -47,7 +47,7 @@ impl Change {
             AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
         ])]));
         let change = Self::of_link(message, |name| format!("switch link-local addresses off for {name}"));
-        Self { fine: &[Errno::EAFNOSUPPORT], ..change }
+        Self { ignored: &[Errno::EAFNOSUPPORT], ..change }
     }
 
     /// Makes the kernel announce a link's IPv4 addresses when it goes up, so that neighbours forget who had them
@@ -67,7 +67,7 @@ impl Change {
         message.header.index = link;
         message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, spec)));
         let change = Self::of_link(message, |name| format!("announce the addresses of {name}"));
-        Self { fine: &[Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL], ..change }
+        Self { ignored: &[Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL], ..change }
     }
 
     /// A change of the link that `message`'s header names; `operation` gets its name and completes "cannot …".
@@ -77,7 +77,7 @@ impl Change {
             request: RouteNetlinkMessage::NewLink(message),
             flags: 0,
             operation: Box::new(operation),
-            fine: &[],
+            ignored: &[],
             missing: None,
         }
     }
@@ -102,7 +102,7 @@ mod tests {
         let bridge = bridge(&mut rtnetlink, "br0").index;
         let shown = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/br0/arp_notify").unwrap();
         assert_eq!(shown(), "0\n");
-        rtnetlink.make(&[Change::announce_ipv4_addresses(bridge)]).unwrap();
+        rtnetlink.apply(&[Change::announce_ipv4_addresses(bridge)]).unwrap();
         assert_eq!(shown(), "1\n");
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let made = ["br0", "br1"].map(|name| bridge(&mut rtnetlink, name).index);
         let changes =
             [Change::set_alias(made[0], "one"), Change::set_up(4711), Change::set_alias(made[1], "two")];
-        let refused = rtnetlink.make(&changes).unwrap_err();
+        let refused = rtnetlink.apply(&changes).unwrap_err();
         assert_eq!(refused.errno(), Some(Errno::ENODEV), "{refused}");
         assert!(refused.to_string().contains("4711"), "{refused}");
         let alias = |name| rtnetlink.link_by_name(name).unwrap().unwrap().alias;
@@ -125,7 +125,7 @@ mod tests {
         let one = veth(&mut rtnetlink, "one", "other", None);
         let other = one.peer.unwrap();
         let silent = Change::without_link_local_address(one.index);
-        rtnetlink.make(&[silent, Change::set_up(one.index), Change::set_up(other)]).unwrap();
+        rtnetlink.apply(&[silent, Change::set_up(one.index), Change::set_up(other)]).unwrap();
         let mut count = |link| rtnetlink.addresses(link).unwrap().len();
         assert_eq!((count(one.index), count(other)), (0, 1));
     }

@@ -176,7 +176,7 @@ impl Change {
             flags: NLM_F_CREATE,
             link,
             operation: Box::new(move |name| format!("add {shown} to {name}")),
-            fine: &[Errno::EEXIST],
+            ignored: &[Errno::EEXIST],
             missing: None,
         }
     }
@@ -288,7 +288,7 @@ mod tests {
             table: Some(100),
             scope: None,
         };
-        let refused = host.make(&[Change::add_route(bridge, &route)]).unwrap_err().to_string();
+        let refused = host.apply(&[Change::add_route(bridge, &route)]).unwrap_err().to_string();
         assert!(
             refused.contains("route 192.0.2.0/24 via 10.9.0.1 table 100 metric 50 mtu 1400"),
             "{refused}"

@@ -120,7 +120,7 @@ mod tests {
         drop(maker);
         assert!(!other.is_being_made(&seen).unwrap() && other.is_abandoned(&seen).unwrap());
 
-        other.make(&[Change::finish(index)]).unwrap();
+        other.apply(&[Change::finish(index)]).unwrap();
         assert!(!other.is_abandoned(&seen).unwrap(), "it was finished since it was seen");
         let seen = other.link_by_index(index).unwrap().unwrap();
         assert!(!seen.is_unfinished() && !other.is_being_made(&seen).unwrap());

@@ -62,11 +62,11 @@ impl Adding<'_> {
         }
         // From now on they are not taken for the devices of an ADD that was killed.
         let finished: Vec<Change> = self.ifbs().map(|ifb| Change::finish(ifb.index)).collect();
-        Ok(self.kernel.host.make(&finished)?)
+        Ok(self.kernel.host.apply(&finished)?)
     }
 
     fn limit(&mut self, direction: Direction, limit: &Limit) -> Result<()> {
-        let tbf = shaper::numbers(direction, limit, self.host_end.mtu, &self.limits.choice);
+        let tbf = shaper::tbf_params(direction, limit, self.host_end.mtu, &self.limits.choice);
         let (host_end, attachment) = (&self.host_end, Some(&self.attachment));
         let layout = Layout { host_end, attachment, direction, subnets: &self.limits.subnets };
         if direction == Direction::Ingress {

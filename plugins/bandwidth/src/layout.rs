@@ -102,7 +102,7 @@ impl Layout<'_> {
             Change::set_up(ifb.index),
         ]);
         let shaped = host
-            .make(&changes)
+            .apply(&changes)
             .map_err(crate::Error::from)
             .and_then(|()| redirection::lead(kernel, host_end, attachment, direction, subnets, ifb.index));
         match shaped {

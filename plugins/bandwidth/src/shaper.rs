@@ -144,7 +144,7 @@ impl Root {
 
 /// The filter's numbers; says on standard error when a burst that was chosen cannot be had, or keeps the rate from being
 /// reached.
-pub(crate) fn numbers(direction: Direction, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
+pub(crate) fn tbf_params(direction: Direction, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
     let tbf = shaping::tbf(limit, mtu, choice);
     if let Burst::Chosen { bits } = limit.burst {
         let (asked, used) = (bits / 8, tbf.burst_bytes);

@@ -119,7 +119,7 @@ impl Addition<'_> {
         }
         enable_forwarding(&mut self.host, &addressing)?;
         plan.carry_out(&mut self.host, vlan_gateway.as_ref().unwrap_or(&bridge))?;
-        self.host.make(&[Change::finish(host_end.index)])?;
+        self.host.apply(&[Change::finish(host_end.index)])?;
         Ok(self.result(addressing, ipam_dns, [bridge, host_end], pod_mac, vlan_gateway))
     }
 

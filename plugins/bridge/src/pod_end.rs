@@ -58,10 +58,10 @@ impl PodEnd<'_> {
             .chain(routes)
             .chain(after)
             .collect();
-        let made = match self.rtnetlink.make(&changes) {
+        let made = match self.rtnetlink.apply(&changes) {
             Err(error) if error.is_denied() && !ipv6.is_empty() => {
                 self.enable_ipv6()?;
-                self.rtnetlink.make(&changes)
+                self.rtnetlink.apply(&changes)
             }
             made => made,
         };

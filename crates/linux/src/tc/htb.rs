@@ -65,7 +65,7 @@ impl Rtnetlink {
     pub fn set_root_classes(&mut self, link: u32, tbf: &Tbf, rules: &[Rule]) -> Result<()> {
         // In one datagram: a kill leaves all three, which tell that they are weir's, or none.
         let filled = self
-            .make(&[root(link), class(link), Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)])
+            .apply(&[root(link), class(link), Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)])
             .and_then(|()| self.set_rules(link, Hook::Root, rules));
         if filled.is_err() {
             // The first error is the one to tell.
@@ -94,7 +94,7 @@ fn root(link: u32) -> Change {
     message.attributes.push(TcAttribute::Options(vec![option(TCA_HTB_INIT, &glob)]));
     Change {
         // One that is there has its options already, which it cannot change.
-        fine: &[Errno::EEXIST],
+        ignored: &[Errno::EEXIST],
         ..change(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_EXCL, link)
     }
 }
@@ -122,7 +122,7 @@ fn change(request: RouteNetlinkMessage, flags: u16, link: u32) -> Change {
         flags,
         link,
         operation: Box::new(|name| format!("sort what {name} sends into classes")),
-        fine: &[],
+        ignored: &[],
         missing: Some((Feature::Htb, &[Errno::ENOENT])),
     }
 }

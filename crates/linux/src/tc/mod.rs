@@ -65,7 +65,7 @@ mod tests {
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
         let ifb = ifb(&mut rtnetlink, "bwp0");
-        rtnetlink.make(&[Change::set_root_tbf(ifb.index, &tbf), Change::set_up(ifb.index)]).unwrap();
+        rtnetlink.apply(&[Change::set_root_tbf(ifb.index, &tbf), Change::set_up(ifb.index)]).unwrap();
         rtnetlink.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();
 
         for link in [veth.index, ifb.index] {

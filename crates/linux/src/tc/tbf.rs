@@ -177,7 +177,7 @@ impl Change {
             flags: NLM_F_CREATE | NLM_F_REPLACE,
             link,
             operation: Box::new(move |name| format!("shape {name} to {rate} bytes per second")),
-            fine: &[],
+            ignored: &[],
             missing: Some((Feature::Tbf, &[Errno::ENOENT])),
         }
     }
@@ -193,7 +193,7 @@ impl Rtnetlink {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_tbf`; `EINVAL` for a burst of 0
     /// bytes; otherwise the kernel's refusal.
     pub fn set_root_tbf(&mut self, link: u32, tbf: &Tbf) -> Result<()> {
-        self.make(&[Change::set_root_tbf(link, tbf)])
+        self.apply(&[Change::set_root_tbf(link, tbf)])
     }
 
     /// Changes `qdisc` of a link in place, when it is a token bucket filter: what waits in its queue stays, and nothing
@@ -215,7 +215,7 @@ impl Rtnetlink {
         tbf: &Tbf,
         largest_bytes: Option<u32>,
     ) -> Result<()> {
-        self.make(&[Change::tbf(link, qdisc.parent.into(), qdisc.handle.into(), tbf, largest_bytes)])
+        self.apply(&[Change::tbf(link, qdisc.parent.into(), qdisc.handle.into(), tbf, largest_bytes)])
     }
 }
 

@@ -120,7 +120,7 @@ mod tests {
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         // The device itself has nothing to send.
         let silent = Change::without_link_local_address(ifb.index);
-        host.make(&[Change::set_root_tbf(ifb.index, &tbf), silent, Change::set_up(ifb.index)]).unwrap();
+        host.apply(&[Change::set_root_tbf(ifb.index, &tbf), silent, Change::set_up(ifb.index)]).unwrap();
         host.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();
         assert_eq!(host.filter_before(veth.index, Hook::Ingress, ifb.index).unwrap(), None);
         let program = accept_everything(veth.index);
@@ -136,7 +136,7 @@ mod tests {
             line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap()
         };
         let deadline = Instant::now() + Duration::from_secs(10);
-        host.make(&[Change::set_up(veth.index), Change::set_up(veth.peer.unwrap())]).unwrap();
+        host.apply(&[Change::set_up(veth.index), Change::set_up(veth.peer.unwrap())]).unwrap();
         while received() == 0 {
             assert!(Instant::now() < deadline, "nothing is received");
             std::thread::sleep(Duration::from_millis(5));

@@ -100,7 +100,7 @@ enum Led {
 
 impl Changing<'_, '_> {
     fn set(&mut self, limit: Limit) -> Result<bool> {
-        let want = shaper::numbers(self.direction, &limit, self.host_end.mtu, &Choice::default());
+        let want = shaper::tbf_params(self.direction, &limit, self.host_end.mtu, &Choice::default());
         let found = shaper::find(self.kernel, self.host_end, self.direction)?;
         let led_anew = found.as_ref().map_or(Ok(None), |found| self.lead_better(found))?;
         if found.as_ref().is_some_and(|found| want.is_shown_as(&found.tbf)) && self.record_allows(&want)? {

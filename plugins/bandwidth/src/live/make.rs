@@ -52,7 +52,7 @@ impl Changing<'_, '_> {
             layout.make(self.kernel, want)?
         };
         let Some(Made { ifb, .. }) = made else { return Ok(()) };
-        self.kernel.host.make(&[Change::finish(ifb.index)])?;
+        self.kernel.host.apply(&[Change::finish(ifb.index)])?;
         if attachment.is_none() {
             cni::note(format_args!(
                 "bandwidth: it is not known which attachment {} belongs to. DEL removes its ifb device {} only while \
