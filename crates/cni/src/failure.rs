@@ -73,6 +73,11 @@ impl Failure {
         Self::invalid_key(format_args!("{key} and {other}"), format_args!("set only one; {reason}"))
     }
 
+    /// The config of an IPAM plugin has no `ipam`, in the reference's words.
+    pub fn no_ipam() -> Self {
+        Self::new(code::INVALID_CONFIG, "IPAM config missing 'ipam' key")
+    }
+
     /// The config has no `prevResult`, which CHECK compares with.
     pub fn no_prev_result() -> Self {
         Self::invalid_key("prevResult", "missing; CHECK needs the result of ADD")

@@ -1,11 +1,11 @@
 //! ADD: reserve one address of each range set.
 
-use cni::{AddResult, Dns, Request};
+use cni::{AddResult, Dns, Failure, Request, code};
 
 use crate::allocator::Allocator;
 use crate::boot;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Result, in_set};
 use crate::requested;
 use crate::resolv_conf;
 use crate::store::{Owner, Store};
@@ -13,7 +13,10 @@ use crate::store::{Owner, Store};
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let config = Config::of(request)?;
     if config.sets.is_empty() {
-        return Err(Error::NoRanges);
+        return Err(Failure::new(
+            code::INVALID_CONFIG,
+            "no IP ranges specified: want ipam.ranges, ipam.subnet or runtimeConfig.ipRanges",
+        ));
     }
     let requested = requested::assign(&config.requested, &config.sets)?;
     let dns = config.resolv_conf.as_deref().map_or(Ok(Dns::default()), resolv_conf::read)?;
@@ -27,9 +30,9 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     for (number, (set, requested)) in config.sets.iter().zip(requested).enumerate() {
         match allocator.allocate(number, set, requested) {
             Ok(ip) => ips.push(ip),
-            Err(source) => {
+            Err(reason) => {
                 allocator.undo(&ips);
-                return Err(Error::Allocation { set: number, source: Box::new(source) });
+                return Err(in_set(number, reason));
             }
         }
     }

@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 use crate::barred::Barred;
 use crate::boot;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Result, duplicate, exhausted, held, refused, unfulfilled};
 use crate::listing::holder_at;
 use crate::range::Range;
 use crate::range_set::RangeSet;
@@ -57,9 +57,9 @@ impl<'a> Allocator<'a> {
         set: &RangeSet,
         requested: Option<IpAddr>,
     ) -> Result<IpConfig> {
-        let duplicate = self.own.iter().find(|own| set.range_of(**own).is_some() && Some(**own) != requested);
-        if let Some(&address) = duplicate {
-            return Err(self.duplicate(address));
+        let other = self.own.iter().find(|own| set.range_of(**own).is_some() && Some(**own) != requested);
+        if let Some(&address) = other {
+            return Err(duplicate(address, self.owner.container_id, &self.reservation(address)));
         }
         let (address, range) = match requested {
             Some(address) => self.reserve_requested(set, address)?,
@@ -74,38 +74,26 @@ impl<'a> Allocator<'a> {
         Ok(IpConfig { interface: None, address, gateway: Some(range.gateway) })
     }
 
-    fn duplicate(&self, address: IpAddr) -> Error {
-        let (path, since) = self.reservation(address);
-        Error::Duplicate { address, container_id: self.owner.container_id.to_owned(), path, since }
-    }
-
-    fn held(&self, address: IpAddr, set: &RangeSet) -> Error {
-        let (path, since) = self.reservation(address);
-        Error::Held { address, ranges: set.to_string(), holder: holder_at(&path).to_string(), path, since }
-    }
-
-    /// The file that holds an address, and when it was written.
-    fn reservation(&self, address: IpAddr) -> (PathBuf, Option<SystemTime>) {
-        let path = self.store.directory().join(address.to_string());
-        let since = path.symlink_metadata().and_then(|metadata| metadata.modified()).ok();
-        (path, since)
+    /// The file that holds an address.
+    fn reservation(&self, address: IpAddr) -> PathBuf {
+        self.store.directory().join(address.to_string())
     }
 
     fn reserve_requested<'s>(&mut self, set: &'s RangeSet, address: IpAddr) -> Result<(IpAddr, &'s Range)> {
         let Some(range) = set.range_of(address) else {
-            let sets = vec![(set.key.clone(), set.to_string())];
-            return Err(Error::Unfulfilled { addresses: vec![address], sets });
+            return Err(unfulfilled(&[address], std::slice::from_ref(set)));
         };
         if self.barred.is_gateway(address) {
-            return Err(Error::IsGateway { address });
+            return Err(refused(format!("requested ip {address} is subnet's gateway")));
         }
         if let Some(by) = self.barred.excluded_by(address) {
-            return Err(Error::IsExcluded { address, by });
+            return Err(refused(format!("requested IP address {address} is excluded by ipam.exclude: {by}")));
         }
         if self.store.reserve(address, self.owner)? {
             return Ok((address, range));
         }
-        Err(self.held(address, set))
+        let path = self.reservation(address);
+        Err(held(address, set, &holder_at(&path), &path))
     }
 
     /// In this order: what the index says is free; what the directory itself says, when there is none;
@@ -133,7 +121,7 @@ impl<'a> Allocator<'a> {
         {
             return Ok(found);
         }
-        Err(Error::Exhausted { ranges: set.to_string() })
+        Err(exhausted(set))
     }
 
     fn reserve_free<'s>(&mut self, number: usize, set: &'s RangeSet) -> Result<Option<(IpAddr, &'s Range)>> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evidence::{Carrier, Evidence};
 use crate::holder::Holder;
 use crate::listing::holder_at;
@@ -114,7 +114,7 @@ impl Audit {
     /// is younger than `youth` and has left no trace yet is [`State::Young`].
     ///
     /// # Errors
-    /// [`Error::OpenLock`], [`Error::Lock`], [`Error::LockTimeout`], [`Error::List`].
+    /// When the lock cannot be had, or the directory read.
     pub fn of(network: &Network, evidence: &Evidence, youth: Duration) -> Result<Self> {
         let mut reservations = match Store::open(&network.directory, network.options)? {
             Some(store) => list(&store, network, evidence, youth)?,
@@ -153,7 +153,7 @@ impl Network {
             identity: reserved.identity,
         };
         let (released, errors) = store.release_unchanged(reservations.iter().map(seen));
-        Error::collected(errors).map(|()| released)
+        cni::collected(errors).map(|()| released)
     }
 }
 

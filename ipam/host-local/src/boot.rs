@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, failed};
 use crate::evidence::Evidence;
 use crate::file;
 use crate::listing::holder_at;
@@ -30,7 +30,7 @@ const LONGEST: usize = 64 * 1024 * 1024;
 /// Notes, once in each boot, what is there from before.
 ///
 /// # Errors
-/// [`Error::List`], [`Error::Write`].
+/// When a file cannot be read or written.
 pub(crate) fn note(store: &mut Store) -> Result<()> {
     note_boot(store, &boot_id(), begin())
 }
@@ -53,14 +53,14 @@ fn note_boot(store: &mut Store, boot: &str, begin: SystemTime) -> Result<()> {
     }
     store.touch()?;
     let unfinished = store.directory().join(UNFINISHED);
-    file::replace(&path, &unfinished, text.as_bytes()).map_err(|source| Error::Write { path, source })
+    file::replace(&path, &unfinished, text.as_bytes()).map_err(failed("cannot write", &path))
 }
 
 /// Takes back what is held in `set` from before the boot for containers that are known to be gone; returns
 /// how many addresses that were, and says which on standard error.
 ///
 /// # Errors
-/// [`Error::List`], or what could not be removed.
+/// When the directory cannot be read, or a reservation removed.
 pub(crate) fn reclaim(store: &mut Store, set: &RangeSet) -> Result<usize> {
     let old = from_before(store.directory());
     let old: Vec<_> = old.into_iter().filter(|address| set.range_of(*address).is_some()).collect();

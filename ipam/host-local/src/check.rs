@@ -1,9 +1,9 @@
 //! CHECK: the attachment has an address.
 
-use cni::Request;
+use cni::{Failure, Request};
 
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::{Owner, Store};
 
 /// Which address it has does not matter, as in the reference: the config may have changed since ADD.
@@ -15,7 +15,10 @@ pub(crate) fn check(request: &Request) -> Result<()> {
         None => Vec::new(),
     };
     if addresses.is_empty() {
-        return Err(Error::NotReserved { container_id: owner.container_id.to_owned() });
+        let container_id = owner.container_id;
+        return Err(Failure::differs(format!(
+            "host-local: Failed to find address added by container {container_id}"
+        )));
     }
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cni::{Request, Route, Version};
+use cni::{Failure, Request, Route, Version, code};
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exclusions::Exclusions;
 use crate::network::Network;
 use crate::range_set::RangeSet;
@@ -154,7 +154,7 @@ impl Config {
     /// The first key whose value cannot be.
     pub(crate) fn of(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
-        let ipam = keys.ipam.ok_or(Error::NoIpam)?;
+        let ipam = keys.ipam.ok_or_else(Failure::no_ipam)?;
         let sets = range_sets(&ipam, &keys.runtime_config.ip_ranges)?;
         check_sets(&sets, request.version)?;
         let requested = requested::addresses(
@@ -211,7 +211,7 @@ pub(crate) fn gc_removes_running(request: &Request) -> Result<bool> {
 pub(crate) fn network(name: &str, config: &Value) -> Result<Network> {
     let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
     let store: Under<StoreKeys> = cni::decode(config).map_err(cni::Error::Config)?;
-    let ipam = keys.ipam.ok_or(Error::NoIpam)?;
+    let ipam = keys.ipam.ok_or_else(Failure::no_ipam)?;
     Ok(Network {
         name: name.to_owned(),
         directory: directory_in(&store.ipam.data_dir, name),
@@ -256,16 +256,21 @@ fn named<'a>(key: &str, ranges: &'a [RangeKeys]) -> impl Iterator<Item = (&'a Ra
 fn check_sets(sets: &[RangeSet], version: Version) -> Result<()> {
     let ipv4 = sets.iter().filter(|set| set.is_ipv4()).count();
     if version < Version::V0_3_0 && (ipv4 > 1 || sets.len() - ipv4 > 1) {
-        return Err(Error::OneAddressPerFamily { version });
+        return Err(Failure::new(
+            code::INVALID_CONFIG,
+            format!("CNI version {version} does not support more than 1 address per family"),
+        ));
     }
-    let described = |number: usize, set: &RangeSet| (number, set.key.clone(), set.to_string());
     for (number, set) in sets.iter().enumerate() {
         for (other_number, other) in sets.iter().enumerate().skip(number + 1) {
             if set.overlaps(other) {
-                return Err(Error::SetsOverlap {
-                    first: described(number, set),
-                    second: described(other_number, other),
-                });
+                return Err(Failure::new(
+                    code::INVALID_CONFIG,
+                    format!(
+                        "range set {number} overlaps with {other_number}: {} is {set}, {} is {other}",
+                        set.key, other.key
+                    ),
+                ));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use linux::{SymbolicLinks, open_regular, read_regular};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, failed};
 
 /// The reference's, whatever the umask.
 const MODE: u32 = 0o600;
@@ -100,15 +100,13 @@ fn lacks_hard_links(error: &io::Error) -> bool {
 /// Waits until the directory's names are on the disk.
 pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
     let synced = File::open(directory).and_then(|file| file.sync_all());
-    synced.map_err(|source| Error::Write { path: directory.to_owned(), source })
+    synced.map_err(failed("cannot write", directory))
 }
 
 /// Removes a file; one that is gone already is fine.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(Error::Remove { path: path.to_owned(), source })
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("cannot remove", path)(error)),
         _ => Ok(()),
     }
 }

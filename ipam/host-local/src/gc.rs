@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use cni::Request;
 
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{Result, refused};
 use crate::evidence::Evidence;
 use crate::holder::Holder;
 use crate::store::{Seen, Store};
@@ -48,24 +48,27 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
                 });
                 store = match Store::open(&directory, options)? {
                     Some(store) => store,
-                    None => return Error::collected(errors),
+                    None => return cni::collected(errors),
                 };
                 unused
             }
         };
         errors.extend(store.release_unchanged(unused).1);
     }
-    Error::collected(errors)
+    cni::collected(errors)
 }
 
 /// Names what stays on standard error.
 ///
 /// # Errors
-/// [`Error::Blind`]: everything stays.
+/// When the namespaces cannot be looked into: everything stays.
 fn without_process(network: &str, claimed: Vec<(Seen, Holder)>) -> Result<Vec<Seen>> {
     let mut evidence = Evidence::gather();
     if let Some(reason) = evidence.blindness.take() {
-        return Err(Error::Blind { count: claimed.len(), reason });
+        return Err(refused(format!(
+            "{} addresses that are not in the list of valid attachments stay reserved, for processes may use them: {reason}",
+            claimed.len()
+        )));
     }
     for failure in &evidence.failures {
         cni::note(format_args!("weir: processes may use addresses unseen: {failure}"));

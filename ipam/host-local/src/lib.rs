@@ -38,7 +38,6 @@ mod subnet;
 mod time;
 
 pub use audit::{Audit, RangeSummary, Reserved, State};
-pub use error::{Error, Result};
 pub use evidence::{Carrier, Evidence};
 pub use holder::Holder;
 pub use network::Network;
@@ -51,12 +50,12 @@ pub use time::utc;
 pub const PLUGIN: cni::Plugin = cni::Plugin {
     name: "host-local",
     makes_interface: false,
-    add: |request| Ok(add::add(request)?),
-    check: |request| Ok(check::check(request)?),
-    del: |request| Ok(del::del(request)?),
-    undo_add: |request, result| Ok(del::undo_add(request, result)?),
-    gc: |request| Ok(gc::gc(request)?),
-    status: |request| Ok(status::status(request)?),
+    add: add::add,
+    check: check::check,
+    del: del::del,
+    undo_add: del::undo_add,
+    gc: gc::gc,
+    status: status::status,
 };
 
 #[cfg(test)]

@@ -8,11 +8,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, cannot_lock, failed, lock_timeout};
 use crate::file;
 use crate::lock_holder;
 
 const NAME: &str = "lock";
+/// Before the directory of the reservations.
+pub(crate) const CANNOT_CREATE: &str = "ipam.dataDir: cannot create directory";
+/// Before the lock's file.
+const CANNOT_OPEN: &str = "ipam.dataDir: cannot open";
 
 /// The lock, as long as this exists. The kernel takes it from a process that is killed.
 pub(crate) struct Lock {
@@ -30,7 +34,7 @@ impl Lock {
         match open_file(directory) {
             Ok(file) => Self::wait(file, directory, patience).map(Some),
             Err(error) if cannot_exist(&error) => Ok(None),
-            Err(source) => Err(Error::OpenLock { path: path_in(directory), source }),
+            Err(error) => Err(failed(CANNOT_OPEN, &path_in(directory))(error)),
         }
     }
 
@@ -40,36 +44,33 @@ impl Lock {
             Ok(file) => match file.try_lock() {
                 Ok(()) => Ok(Some(Self { _file: file })),
                 Err(TryLockError::WouldBlock) => Ok(None),
-                Err(TryLockError::Error(source)) => Err(Error::Lock { path: path_in(directory), source }),
+                Err(TryLockError::Error(error)) => Err(cannot_lock(&path_in(directory), error)),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::OpenLock { path: path_in(directory), source }),
+            Err(error) => Err(failed(CANNOT_OPEN, &path_in(directory))(error)),
         }
     }
 
     /// Tries whether the lock could be opened, if there is one.
     pub(crate) fn try_to_open(directory: &Path) -> Result<()> {
         match file::open(&path_in(directory)) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(Error::OpenLock { path: path_in(directory), source })
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed(CANNOT_OPEN, &path_in(directory))(error))
             }
             _ => Ok(()),
         }
     }
 
     fn wait(file: File, directory: &Path, patience: Duration) -> Result<Self> {
-        let path = || path_in(directory);
+        let path = path_in(directory);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => match lock_within(file, patience) {
                 Ok(Some(file)) => Ok(Self { _file: file }),
-                Ok(None) => {
-                    let holders = lock_holder::holders(&path());
-                    Err(Error::LockTimeout { path: path(), patience, holders })
-                }
-                Err(source) => Err(Error::Lock { path: path(), source }),
+                Ok(None) => Err(lock_timeout(&path, patience, &lock_holder::holders(&path))),
+                Err(error) => Err(cannot_lock(&path, error)),
             },
-            Err(TryLockError::Error(source)) => Err(Error::Lock { path: path(), source }),
+            Err(TryLockError::Error(error)) => Err(cannot_lock(&path, error)),
         }
     }
 }
@@ -106,12 +107,12 @@ fn create_file(directory: &Path) -> Result<File> {
                 .recursive(true)
                 .mode(0o755)
                 .create(directory)
-                .map_err(|source| Error::CreateDirectory { path: directory.to_owned(), source })?;
+                .map_err(failed(CANNOT_CREATE, directory))?;
             open_file(directory)
         }
         opened => opened,
     }
-    .map_err(|source| Error::OpenLock { path: path_in(directory), source })
+    .map_err(failed(CANNOT_OPEN, &path_in(directory)))
 }
 
 /// There is no such directory, a network's name that is longer than a file's among the reasons.

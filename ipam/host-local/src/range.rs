@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use cni::{Failure, code};
 use ipnetwork::IpNetwork;
 
 use crate::config::RangeKeys;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Consecutive addresses of one subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,35 +27,44 @@ impl Range {
     /// range is all addresses but the subnet's own and (IPv4) the broadcast address, the gateway the first of them.
     /// A link of two addresses has neither of those: both are in the range (RFC 3021, RFC 6164).
     pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
-        let key = || key.to_owned();
+        let of_subnet = format!("{key}.subnet");
+        let given = keys.subnet.as_ref().map(|subnet| subnet.0);
         let given =
-            keys.subnet.as_ref().map(|subnet| subnet.0).ok_or_else(|| Error::NoSubnet { key: key() })?;
+            given.ok_or_else(|| Failure::new(code::INVALID_CONFIG, format!("{of_subnet} is missing")))?;
         if given.ip().to_canonical().is_ipv4() != given.is_ipv4() {
-            return Err(Error::MappedSubnet { key: key(), subnet: given });
+            return Err(Failure::invalid_key(
+                of_subnet,
+                format_args!("{given} is an IPv4 subnet in IPv6 notation; want it as IPv4"),
+            ));
         }
         let subnet = network_of(given);
         let bits = if subnet.is_ipv4() { 32 } else { 128 };
         if subnet.prefix() == bits {
-            return Err(Error::TooSmall { key: key(), subnet });
+            return Err(Failure::invalid_key(
+                of_subnet,
+                format_args!("Network {subnet} too small to allocate from"),
+            ));
         }
         if subnet != given {
-            cni::note(format_args!(
-                "weir: {}.subnet: {given} has host bits set; going on with {subnet}",
-                key()
-            ));
+            cni::note(format_args!("weir: {of_subnet}: {given} has host bits set; going on with {subnet}"));
         }
         let inside = |name: &str, address: Option<IpAddr>| match address.map(|address| address.to_canonical())
         {
-            Some(address) if !subnet.contains(address) => {
-                Err(Error::OutsideSubnet { key: format!("{}.{name}", key()), address, subnet })
-            }
+            Some(address) if !subnet.contains(address) => Err(Failure::invalid_value(
+                format_args!("{key}.{name}"),
+                address,
+                format_args!("in subnet {subnet}"),
+            )),
             address => Ok(address),
         };
         let first = first_usable(subnet);
         let start = inside("rangeStart", keys.range_start)?.unwrap_or(first);
         let end = inside("rangeEnd", keys.range_end)?.unwrap_or_else(|| last_usable(subnet));
         if end < start {
-            return Err(Error::Backwards { key: key(), start, end });
+            return Err(Failure::invalid_key(
+                format_args!("{key}.rangeEnd"),
+                format_args!("{end} is before the range's start {start}"),
+            ));
         }
         let gateway = keys.gateway.map_or(first, |gateway| gateway.to_canonical());
         Ok(Self { subnet, start, end, gateway })

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use cni::Failure;
+
 use crate::config::RangeKeys;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::range::Range;
 
 /// Ranges of one address family that do not overlap.
@@ -23,17 +25,13 @@ impl RangeSet {
         ranges: impl Iterator<Item = (&'a RangeKeys, String)>,
     ) -> Result<Self> {
         let ranges = ranges.map(|(keys, key)| Range::new(keys, &key)).collect::<Result<Vec<_>>>()?;
-        let Some(first) = ranges.first() else { return Err(Error::EmptySet { key }) };
+        let Some(first) = ranges.first() else { return Err(Failure::invalid_key(key, "empty range set")) };
         if ranges.iter().any(|range| range.subnet.is_ipv4() != first.subnet.is_ipv4()) {
-            return Err(Error::MixedFamilies { key });
+            return Err(Failure::invalid_key(key, "mixed address families"));
         }
         for (index, range) in ranges.iter().enumerate() {
             if let Some(other) = ranges[index + 1..].iter().find(|other| range.overlaps(other)) {
-                return Err(Error::RangesOverlap {
-                    key,
-                    first: range.to_string(),
-                    second: other.to_string(),
-                });
+                return Err(Failure::invalid_key(key, format_args!("subnets {range} and {other} overlap")));
             }
         }
         Ok(Self { key, ranges })

@@ -2,16 +2,17 @@
 
 use std::net::IpAddr;
 
+use cni::Failure;
 use ipnetwork::IpNetwork;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, unfulfilled};
 use crate::range_set::RangeSet;
 
 /// The addresses of `CNI_ARGS` (`IP=`), `args.cni.ips` and `runtimeConfig.ips`, each once. An address may
 /// have a prefix length, which does not count, and may be empty, which means that none is asked for.
 ///
 /// # Errors
-/// [`Error::NotAnAddress`].
+/// When one is not an IP address.
 pub(crate) fn addresses(
     of_environment: Option<&str>,
     of_args: &[Option<String>],
@@ -29,7 +30,7 @@ pub(crate) fn addresses(
         .filter(|(_, text)| !text.trim().is_empty())
     {
         let Some(address) = parse(text.trim()) else {
-            return Err(Error::NotAnAddress { key, value: text });
+            return Err(Failure::invalid_value(key, format_args!("{text:?}"), "an IP address"));
         };
         if !addresses.contains(&address) {
             addresses.push(address);
@@ -49,21 +50,17 @@ fn parse(text: &str) -> Option<IpAddr> {
 /// Gives each range set the address that was asked for in it.
 ///
 /// # Errors
-/// [`Error::Unfulfilled`] with the addresses that are in no set, or in one with another.
+/// When addresses are in no set, or in one with another.
 pub(crate) fn assign(requested: &[IpAddr], sets: &[RangeSet]) -> Result<Vec<Option<IpAddr>>> {
     let mut assigned = vec![None; sets.len()];
-    let mut unfulfilled = Vec::new();
+    let mut unassigned = Vec::new();
     for &address in requested {
         match sets.iter().position(|set| set.range_of(address).is_some()) {
             Some(set) if assigned[set].is_none() => assigned[set] = Some(address),
-            _ => unfulfilled.push(address),
+            _ => unassigned.push(address),
         }
     }
-    if unfulfilled.is_empty() {
-        return Ok(assigned);
-    }
-    let sets = sets.iter().map(|set| (set.key.clone(), set.to_string())).collect();
-    Err(Error::Unfulfilled { addresses: unfulfilled, sets })
+    if unassigned.is_empty() { Ok(assigned) } else { Err(unfulfilled(&unassigned, sets)) }
 }
 
 #[cfg(test)]
@@ -109,7 +106,7 @@ mod tests {
         let asked: Vec<IpAddr> =
             ["10.0.0.5", "10.9.0.1", "10.0.0.6"].map(|text| text.parse().unwrap()).into();
         assert_eq!(
-            assign(&asked, &sets).unwrap_err().to_string(),
+            assign(&asked, &sets).unwrap_err().msg,
             "failed to allocate all requested IPs: 10.9.0.1 10.0.0.6"
         );
     }

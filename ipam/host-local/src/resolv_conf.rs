@@ -5,7 +5,7 @@ use std::path::Path;
 use cni::Dns;
 use linux::{SymbolicLinks, read_regular};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, failed};
 
 /// More than any resolver reads.
 const LONGEST: usize = 1024 * 1024;
@@ -13,11 +13,11 @@ const LONGEST: usize = 1024 * 1024;
 /// Reads the file at `path`, which is often a symbolic link (`/etc/resolv.conf`).
 ///
 /// # Errors
-/// [`Error::ResolvConf`].
+/// When the file cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Dns> {
     match read_regular(path, LONGEST, SymbolicLinks::Follow) {
         Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
-        Err(source) => Err(Error::ResolvConf { path: path.to_owned(), source }),
+        Err(error) => Err(failed("ipam.resolvConf: cannot read", path)(error)),
     }
 }
 

@@ -5,17 +5,19 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use cni::Request;
+use cni::{Failure, Request, code};
 
 use crate::barred::Barred;
 use crate::config::Config;
-use crate::error::{Error, Result};
-use crate::lock::Lock;
+use crate::error::{Result, exhausted, failed, in_set};
+use crate::lock::{CANNOT_CREATE, Lock};
 use crate::store::Store;
 
 /// A config without ranges is fine: a runtime that brings them along does not do so here.
 pub(crate) fn status(request: &Request) -> Result<()> {
-    Config::of(request).and_then(|config| look(&config)).map_err(|error| Error::NotAvailable(Box::new(error)))
+    Config::of(request)
+        .and_then(|config| look(&config))
+        .map_err(|failure| Failure { code: code::NOT_AVAILABLE, ..failure })
 }
 
 fn look(config: &Config) -> Result<()> {
@@ -28,8 +30,7 @@ fn look(config: &Config) -> Result<()> {
     let barred = Barred::new(config, &[]);
     for (number, set) in config.sets.iter().enumerate() {
         if !barred.leaves_any(&mut store, set)? {
-            let source = Box::new(Error::Exhausted { ranges: set.to_string() });
-            return Err(Error::Allocation { set: number, source });
+            return Err(in_set(number, exhausted(set)));
         }
     }
     Ok(())
@@ -41,10 +42,8 @@ fn could_be_written(directory: &Path) -> Result<()> {
         match linux::could_make_file(place) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Ok(()) => return Lock::try_to_open(directory),
-            Err(source) if place == directory => {
-                return Err(Error::Write { path: directory.to_owned(), source });
-            }
-            Err(source) => return Err(Error::CreateDirectory { path: directory.to_owned(), source }),
+            Err(error) if place == directory => return Err(failed("cannot write", directory)(error)),
+            Err(error) => return Err(failed(CANNOT_CREATE, directory)(error)),
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, failed, unreadable};
 use crate::file::{publish, remove, sync_directory, write_new};
 use crate::holder::Holder;
 use crate::index::{Index, Vacancy};
@@ -17,6 +17,8 @@ use crate::range::successor;
 use crate::released;
 use crate::stamp::{FileIdentity, changed};
 
+use cni::Failure;
+
 mod found;
 mod last_reserved;
 mod owner;
@@ -24,6 +26,9 @@ mod owner;
 pub use owner::Owner;
 
 use found::Found;
+
+/// Before the directory of the reservations.
+const CANNOT_LIST: &str = "cannot read directory";
 
 /// How a store is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +72,7 @@ impl Store {
     /// Opens the store in `directory` and waits for its lock; makes the directory where it is missing.
     ///
     /// # Errors
-    /// [`Error::CreateDirectory`], [`Error::OpenLock`], [`Error::Lock`], [`Error::LockTimeout`].
+    /// When the directory cannot be made, or the lock not be had in time.
     pub fn create(directory: &Path, options: Options) -> Result<Self> {
         Ok(Self::locked(directory, options, Lock::create(directory, options.lock_timeout)?))
     }
@@ -75,7 +80,7 @@ impl Store {
     /// Opens the store in `directory`, if there is one, and waits for its lock.
     ///
     /// # Errors
-    /// [`Error::OpenLock`], [`Error::Lock`], [`Error::LockTimeout`].
+    /// When the lock cannot be had in time.
     pub fn open(directory: &Path, options: Options) -> Result<Option<Self>> {
         let lock = Lock::open(directory, options.lock_timeout)?;
         Ok(lock.map(|lock| Self::locked(directory, options, lock)))
@@ -84,7 +89,7 @@ impl Store {
     /// As [`Store::open`], but gives `None` when another process has the lock, and writes nothing, whatever it finds.
     ///
     /// # Errors
-    /// [`Error::OpenLock`], [`Error::Lock`].
+    /// When the lock cannot be had.
     pub(crate) fn to_look_at(directory: &Path, options: Options) -> Result<Option<Self>> {
         let lock = Lock::open_if_free(directory)?;
         Ok(lock.map(|lock| {
@@ -107,7 +112,7 @@ impl Store {
     /// The addresses that are held for an attachment, also by old reservations of the whole container.
     ///
     /// # Errors
-    /// [`Error::List`].
+    /// When the directory cannot be read.
     pub fn addresses_of(&mut self, owner: Owner) -> Result<Vec<IpAddr>> {
         Ok(self.found(owner)?.into_iter().map(|found| found.address).collect())
     }
@@ -115,7 +120,7 @@ impl Store {
     /// The first address from `from` to `to`, which are of one family, that nobody holds.
     ///
     /// # Errors
-    /// [`Error::List`].
+    /// When the directory cannot be read.
     pub fn first_free(&mut self, from: IpAddr, to: IpAddr) -> Result<Option<IpAddr>> {
         let mut from = from;
         loop {
@@ -141,7 +146,7 @@ impl Store {
     /// Looks at the directory itself, whatever the index says.
     ///
     /// # Errors
-    /// [`Error::List`].
+    /// When the directory cannot be read.
     pub fn refresh(&mut self) -> Result<()> {
         let older = self.index.take().or_else(|| Index::open(&self.directory).map(|(index, _)| index));
         self.index = Some(self.build(older)?);
@@ -152,7 +157,7 @@ impl Store {
     /// all; a torn one is taken over.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::List`].
+    /// When a file cannot be written, or the directory not be read.
     pub fn reserve(&mut self, address: IpAddr, owner: Owner) -> Result<bool> {
         let path = self.path_of(address);
         let is_free = self.first_free(address, address)?.is_some();
@@ -161,10 +166,7 @@ impl Store {
         }
         self.index()?.is_changed = true;
         let unfinished = self.directory.join(UNFINISHED);
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::Write { path, source }
-        };
+        let failed = |path| failed("cannot write", path);
         let text = Holder::text(owner.container_id, owner.interface);
         let written = write_new(&unfinished, text.as_bytes(), self.options.durable);
         making::mark(written.map_err(failed(&unfinished))?);
@@ -210,7 +212,7 @@ impl Store {
     /// Gives `address` back, whoever has it.
     ///
     /// # Errors
-    /// [`Error::Remove`], [`Error::List`].
+    /// When the file cannot be removed, or the directory not be read.
     pub fn release(&mut self, address: IpAddr) -> Result<()> {
         let path = self.path_of(address);
         let holder = holder_at(&path);
@@ -228,18 +230,18 @@ impl Store {
         let is_known = found.iter().any(|found| owner.is(&found.holder));
         let ours = found.iter().filter(|found| !is_known || owner.is(&found.holder));
         errors.extend(ours.filter_map(|found| self.give_back(found).err()));
-        Error::collected(errors)
+        cni::collected(errors)
     }
 
     /// The reservations whose holder `is_stale`; `errors` gets why others could not be looked at. Those of an ADD that
     /// has not ended are not stale.
     ///
     /// # Errors
-    /// [`Error::List`].
+    /// When the directory cannot be read.
     pub(crate) fn stale(
         &mut self,
         is_stale: impl Fn(&Holder) -> bool,
-        errors: &mut Vec<Error>,
+        errors: &mut Vec<Failure>,
     ) -> Result<Vec<(Seen, Holder)>> {
         let mut stale = Vec::new();
         for reservation in self.list()? {
@@ -250,7 +252,7 @@ impl Store {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => errors.push(Error::Read { path, source }),
+                Err(error) => errors.push(unreadable(&path, error)),
             }
         }
         Ok(stale)
@@ -261,14 +263,14 @@ impl Store {
     pub(crate) fn release_unchanged(
         &mut self,
         seen: impl IntoIterator<Item = Seen>,
-    ) -> (Vec<IpAddr>, Vec<Error>) {
+    ) -> (Vec<IpAddr>, Vec<Failure>) {
         let (mut released, mut errors) = (Vec::new(), Vec::new());
         for Seen { address, path, identity } in seen {
             let given_back = match seen_at(&path) {
                 Ok((now, holder)) if now == identity => self.give_back(&Found { address, holder, path }),
                 Ok(_) => continue,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => Err(Error::Read { path, source }),
+                Err(error) => Err(unreadable(&path, error)),
             };
             match given_back {
                 Ok(()) => released.push(address),
@@ -280,8 +282,8 @@ impl Store {
 
     /// The names in the directory, read anew.
     pub(crate) fn list(&self) -> Result<Vec<Reservation>> {
-        let failed = |source| Error::List { path: self.directory.clone(), source };
-        Ok(Listing::read(&self.directory).map_err(failed)?.reservations)
+        let listing = Listing::read(&self.directory).map_err(failed(CANNOT_LIST, &self.directory))?;
+        Ok(listing.reservations)
     }
 
     /// Says that the directory was changed otherwise than by giving and taking addresses.
@@ -314,17 +316,17 @@ impl Store {
     }
 
     fn build(&self, older: Option<Index>) -> Result<Index> {
-        Index::build(&self.directory, older)
-            .map_err(|source| Error::List { path: self.directory.clone(), source })
+        Index::build(&self.directory, older).map_err(failed(CANNOT_LIST, &self.directory))
     }
 
     /// Removes what a killed writer left; returns why it could not.
-    pub(crate) fn remove_unfinished(&mut self) -> Result<Vec<Error>> {
+    pub(crate) fn remove_unfinished(&mut self) -> Result<Vec<Failure>> {
         self.index()?;
-        match fs::remove_file(self.directory.join(UNFINISHED)) {
+        let unfinished = self.directory.join(UNFINISHED);
+        match fs::remove_file(&unfinished) {
             Ok(()) => self.touch().map(|()| Vec::new()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(source) => Ok(vec![Error::Remove { path: self.directory.join(UNFINISHED), source }]),
+            Err(error) => Ok(vec![failed("cannot remove", &unfinished)(error)]),
         }
     }
 

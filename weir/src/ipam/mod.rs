@@ -113,7 +113,7 @@ pub(crate) enum Error {
     #[error("no network {name:?}: neither a configuration in {} nor a folder in {}", conf_dir.display(), data_dir.display())]
     NoNetwork { name: String, conf_dir: PathBuf, data_dir: PathBuf },
     #[error("network {network}: {source}")]
-    Store { network: String, source: Box<host_local::Error> },
+    Store { network: String, source: Box<cni::Failure> },
     #[error("network {network}: nothing is reserved for {what}")]
     NothingReserved { network: String, what: String },
     #[error(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Store;
-use crate::error::{Error, Result};
+use crate::error::{Result, failed};
 use crate::file;
 
 const PREFIX: &str = "last_reserved_ip.";
@@ -23,7 +23,7 @@ impl Store {
     /// Notes the address that range set `set` handed out last.
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// When the file cannot be written.
     pub fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<()> {
         self.touch()?;
         let path = self.last_reserved_path(set);
@@ -36,7 +36,7 @@ impl Store {
                 let length = text.len() as u64;
                 if file.metadata()?.len() == length { Ok(()) } else { file.set_len(length) }
             })
-            .map_err(|source| Error::Write { path, source })
+            .map_err(failed("cannot write", &path))
     }
 
     fn last_reserved_path(&self, set: usize) -> PathBuf {
