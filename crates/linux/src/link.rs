@@ -9,6 +9,7 @@ use crate::bridge_port::BridgePort;
 use crate::bridge_vlan::BridgeVlans;
 use crate::change::Change;
 use crate::error::{Error, Result};
+use crate::interface_name::InterfaceName;
 use crate::mac::Mac;
 use crate::netlink::{Failure, Reply, attributes, read_u32};
 use crate::peer::NamespaceNumber;
@@ -135,7 +136,7 @@ impl Rtnetlink {
     /// Any refusal but "no such device".
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
         // The kernel refuses to look for a name that no link can have (`IFNAMSIZ`).
-        if name.len() > NAME_MAX {
+        if name.len() > InterfaceName::MAX_LEN {
             return Ok(None);
         }
         let mut message = LinkMessage::default();
@@ -305,8 +306,6 @@ fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> C
 /// Administrators number groups from 0, in `/etc/iproute2/group`.
 const DELETION_GROUP: u32 = 1 << 31;
 
-/// Most bytes of a name (`IFNAMSIZ` in uapi/linux/if.h, less its zero).
-const NAME_MAX: usize = 15;
 /// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
 const ALIAS_MAX: usize = 255;
 

@@ -8,7 +8,7 @@
 use std::fmt::Write;
 
 use cni::Attachment;
-use linux::{Link, Mac, Rtnetlink};
+use linux::{InterfaceName, Link, Mac, Rtnetlink};
 use sha2::{Digest, Sha512};
 
 use crate::direction::Direction;
@@ -18,8 +18,6 @@ use crate::record;
 /// The kernel's driver.
 pub(crate) const KIND: &str = "ifb";
 const PREFIX: &str = "bwp";
-/// The longest name of an interface (`IFNAMSIZ` in uapi/linux/if.h, less its zero).
-const NAME_MAX: usize = 15;
 /// No interface's name has a slash: the hash is nobody else's.
 const INGRESS: &str = "/ingress";
 /// Notes of a device's alias.
@@ -46,17 +44,17 @@ pub(crate) fn name_by_pair(pair: &Link, direction: Direction) -> String {
 fn name(parts: &[&str]) -> String {
     let digest = Sha512::digest(parts.concat());
     let mut name = PREFIX.to_owned();
-    for byte in digest.iter().take((NAME_MAX - PREFIX.len()).div_ceil(2)) {
+    for byte in digest.iter().take((InterfaceName::MAX_LEN - PREFIX.len()).div_ceil(2)) {
         // Writing to a String cannot fail.
         let _ = write!(name, "{byte:02x}");
     }
-    name.truncate(NAME_MAX);
+    name.truncate(InterfaceName::MAX_LEN);
     name
 }
 
 /// Whether a device is named as the reference names them, and as weir does.
 pub(crate) fn is_a_name(name: &str) -> bool {
-    name.len() == NAME_MAX
+    name.len() == InterfaceName::MAX_LEN
         && name
             .strip_prefix(PREFIX)
             .is_some_and(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))

@@ -23,7 +23,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let expected = Expected::new(request, previous);
     let mut host = Rtnetlink::open()?;
     let bridge = device::find(&mut host, &config.bridge)?
-        .ok_or_else(|| Error::Differs(Difference::BridgeGone(config.bridge.clone())))?;
+        .ok_or_else(|| Error::Differs(Difference::BridgeGone(config.bridge.to_string())))?;
     let namespace = Namespace::open(expected.netns).map_err(Error::of_namespace)?;
     let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
 

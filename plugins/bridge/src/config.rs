@@ -1,7 +1,7 @@
 //! The keys of a `bridge` config.
 
 use cni::{Dns, Request};
-use linux::{BridgePort, DuplicateDetection, Mac};
+use linux::{BridgePort, DuplicateDetection, InterfaceName, Mac};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ pub(crate) struct Roles {
 /// A checked config.
 pub(crate) struct Config {
     /// Name of the bridge.
-    pub bridge: String,
+    pub bridge: InterfaceName,
     /// What the bridge is for the pods.
     pub roles: Roles,
     /// Another address of the bridge is replaced.
@@ -114,11 +114,7 @@ impl Config {
             return Err(Error::IpamWithoutContainerInterface);
         }
         let bridge = if keys.bridge.is_empty() { DEFAULT_BRIDGE.to_owned() } else { keys.bridge };
-        // The kernel puts a number in the place of "%d": each ADD would make another bridge.
-        let is_odd = |character: char| matches!(character, '/' | ':' | '%') || character.is_whitespace();
-        if bridge.len() > 15 || bridge.contains(is_odd) || bridge == "." || bridge == ".." {
-            return Err(Error::BridgeName { name: bridge });
-        }
+        let bridge = InterfaceName::try_from(bridge)?;
         let vlans = Vlans::new(keys.vlan, &keys.vlan_trunk, keys.preserve_default_vlan)?;
         let has_gateway = ipam.is_some() && (keys.is_gateway || keys.is_default_gateway);
         if let (Some(vlans), true) = (&vlans, has_gateway) {

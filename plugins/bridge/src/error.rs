@@ -129,12 +129,9 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// The bridge's name is no name for an interface.
-    #[error("bridge: {name:?} is no name for an interface (1 to 15 bytes, none of them / : % or space)")]
-    BridgeName {
-        /// The value.
-        name: String,
-    },
+    /// The bridge cannot have its name.
+    #[error("bridge: {0}")]
+    BridgeName(#[from] linux::InvalidInterfaceName),
     /// A hardware address cannot be read.
     #[error("{key}: {value:?} is no hardware address: {reason}")]
     Mac {
@@ -406,7 +403,7 @@ impl From<Error> for Failure {
             | Error::Mtu { .. }
             | Error::MtuOfIpv6 { .. }
             | Error::IpamWithoutContainerInterface
-            | Error::BridgeName { .. }
+            | Error::BridgeName(_)
             | Error::Mac { .. }
             | Error::MacNotAssignable { .. }
             | Error::NotABridge { .. }

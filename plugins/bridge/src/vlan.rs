@@ -1,6 +1,6 @@
 //! The keys `vlan`, `vlanTrunk` and `preserveDefaultVlan`: what a port is to carry.
 
-use linux::{Link, PortVlans, Rtnetlink};
+use linux::{InterfaceName, Link, PortVlans, Rtnetlink};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -10,8 +10,6 @@ const SMALLEST: u16 = 1;
 const LARGEST: u16 = 4094;
 /// The VLAN of a trunk's frames without a tag when nobody chose another.
 const TRUNK_NATIVE: u16 = 1;
-/// Most bytes of an interface's name.
-const NAME_MAX: usize = 15;
 
 /// An entry of `vlanTrunk`: a range, a single VLAN, or both.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -87,7 +85,7 @@ impl Vlans {
     /// Whether the gateway's interface can have its name.
     pub fn check_gateway(&self, bridge: &str) -> Result<()> {
         match self.gateway(bridge) {
-            Some(VlanGateway { name, vlan, .. }) if name.len() > NAME_MAX => {
+            Some(VlanGateway { name, vlan, .. }) if name.len() > InterfaceName::MAX_LEN => {
                 Err(Error::VlanGatewayName { bridge: bridge.to_owned(), vlan, name })
             }
             _ => Ok(()),
