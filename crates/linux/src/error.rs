@@ -217,7 +217,8 @@ impl std::fmt::Display for Feature {
 }
 
 impl Error {
-    pub(crate) fn refused(operation: String, errno: Errno, message: Option<String>) -> Self {
+    /// A refusal with this number and, where the kernel gave one, its sentence.
+    pub fn refused(operation: String, errno: Errno, message: Option<String>) -> Self {
         Self::Refused { operation, errno, message }
     }
 
@@ -266,7 +267,7 @@ impl Error {
     ///
     /// Which numbers mean "not there" depends on the request: `RTM_NEWLINK` of an unknown kind answers
     /// `EOPNOTSUPP`, `RTM_NEWQDISC` of one answers `ENOENT`.
-    pub(crate) fn or_missing(self, feature: Feature, errnos: &[Errno]) -> Self {
+    pub fn or_missing(self, feature: Feature, errnos: &[Errno]) -> Self {
         match self {
             Self::Refused { operation, errno, .. } if errnos.contains(&errno) => {
                 Self::MissingFeature { operation, feature }

@@ -26,9 +26,8 @@ mod mac;
 mod modules;
 mod multicast;
 mod namespace;
-mod netlink;
+pub mod netlink;
 mod new_link;
-mod nftables;
 mod peer;
 mod route;
 mod rtnetlink;
@@ -50,12 +49,9 @@ pub use interface_name::{InterfaceName, InvalidInterfaceName};
 pub use iptables::legacy_nat_in_use;
 pub use link::Link;
 pub use mac::{Mac, ParseMacError};
+pub use modules::are_loaded;
 pub use namespace::Namespace;
 pub use new_link::{MacvlanMode, NewLink, NewLinkKind, VethPeer};
-pub use nftables::{
-    Attachment, Forward, IdleChain, Leftover, MasqueradeFault, Nftables, Owner, SpoofCheckFault, Table,
-    TableFamily, Traffic,
-};
 pub use peer::NamespaceNumber;
 pub use route::{Family, Route};
 pub use rtnetlink::Rtnetlink;

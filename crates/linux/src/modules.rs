@@ -7,7 +7,7 @@ const LOADED: &str = "/sys/module";
 
 /// Whether all of these modules are loaded: then the kernel has what they are for, and a probe is not necessary. `false`
 /// says nothing. As `lsmod`.
-pub(crate) fn are_loaded(names: &[&str]) -> bool {
+pub fn are_loaded(names: &[&str]) -> bool {
     are_in(Path::new(LOADED), names)
 }
 

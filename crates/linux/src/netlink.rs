@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::error::{Error, Result};
 
 /// Length of `struct nlmsghdr` (uapi/linux/netlink.h).
-pub(crate) const HEADER_LEN: usize = 16;
+pub const HEADER_LEN: usize = 16;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -26,7 +26,7 @@ const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_millis(10
 
 /// A netlink socket of the network namespace that was current when it was opened; it stays in that
 /// namespace for life.
-pub(crate) struct Socket {
+pub struct Socket {
     raw: RawSocket,
     sequence: u32,
     receive: Vec<u8>,
@@ -36,16 +36,20 @@ pub(crate) struct Socket {
 }
 
 /// One message from the kernel: its type (`nlmsg_type`), its sequence number and what follows the header.
-pub(crate) struct Reply<'a> {
+pub struct Reply<'a> {
+    /// `nlmsg_type`.
     pub kind: u16,
+    /// What follows the header.
     pub payload: &'a [u8],
 }
 
 /// Why the kernel refused: the error number and, where it gave one, its own sentence
 /// (`NLMSGERR_ATTR_MSG`).
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub struct Refusal {
+    /// The error number.
     pub errno: Errno,
+    /// The kernel's own sentence.
     pub message: Option<String>,
     /// Sequence number of the message that was refused.
     pub sequence: u32,
@@ -60,8 +64,10 @@ impl Refusal {
 
 /// What went wrong in an exchange: the transport, or the kernel's answer.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
+    /// The transport failed.
     Io(std::io::Error),
+    /// The kernel refused.
     Refused(Refusal),
 }
 
@@ -72,6 +78,7 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Failure {
+    /// The error of what was to be done, as "verb object".
     pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
         match self {
             Self::Io(source) => Error::Netlink { operation: operation.to_string(), source },
@@ -316,7 +323,7 @@ pub(crate) fn request_flags(extra: u16) -> u16 {
 }
 
 /// Attributes of a payload after its fixed header of `offset` bytes; a malformed tail is skipped.
-pub(crate) fn attributes(payload: &[u8], offset: usize) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
+pub fn attributes(payload: &[u8], offset: usize) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
     NlasIterator::new(payload.get(offset..).unwrap_or_default()).map_while(std::result::Result::ok)
 }
 

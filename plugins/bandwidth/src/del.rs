@@ -1,7 +1,8 @@
 //! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
 
 use cni::Request;
-use linux::{Link, Owner, Rtnetlink};
+use linux::{Link, Rtnetlink};
+use nft::Owner;
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! The kernel's two sides of a limit: links and traffic control, and nf_tables.
 
-use linux::{Error, Nftables, Rtnetlink};
+use linux::{Error, Rtnetlink};
+use nft::Nftables;
 
 use crate::error::Result;
 

@@ -7,7 +7,8 @@
 //! packets that are to be sent came from, unless mirred does.
 
 use cni::Attachment;
-use linux::{Error, Forward, Link, Owner, Rule};
+use linux::{Error, Link, Rule};
+use nft::{Forward, Owner};
 
 use crate::direction::Direction;
 use crate::error::Result;

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use ipnetwork::{IpNetwork, IpNetworkError};
-use linux::{End, Hook, Rule, Traffic};
+use linux::{End, Hook, Rule};
+use nft::Traffic;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,9 +1,8 @@
 //! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
 
 use cni::{AddResult, Delegate, Dns, Interface, IpConfig, Request};
-use linux::{
-    Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Nftables, Owner, Rtnetlink, VethPeer, sysctl,
-};
+use linux::{Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
+use nft::{Nftables, Owner};
 
 use crate::addressing::Addressing;
 use crate::config::Config;

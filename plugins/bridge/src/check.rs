@@ -5,7 +5,8 @@
 
 use cni::{AddResult, Attachment, Request};
 use ipnetwork::IpNetwork;
-use linux::{Family, Link, LinkAddress, Namespace, Nftables, Route, Rtnetlink};
+use linux::{Family, Link, LinkAddress, Namespace, Route, Rtnetlink};
+use nft::Nftables;
 
 use crate::add::owner;
 use crate::check_vlans::check_vlans;

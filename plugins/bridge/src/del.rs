@@ -1,7 +1,7 @@
 //! DEL: remove what there is of the attachment, in an order that lets the kernel's waits overlap.
 
 use cni::Request;
-use linux::Nftables;
+use nft::Nftables;
 
 use crate::add::owner;
 use crate::config::Asked;

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use cni::{Failure, code};
 use ipnetwork::IpNetwork;
-use linux::{ParseMacError, SpoofCheckFault};
+use linux::ParseMacError;
+use nft::SpoofCheckFault;
 
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,7 +1,7 @@
 //! GC: remove what says of itself that it belongs to this network and to no valid attachment.
 
 use cni::{Request, ValidAttachment};
-use linux::Nftables;
+use nft::Nftables;
 
 use crate::config::ipam_of;
 use crate::error::{Error, Result};
@@ -45,9 +45,9 @@ fn collect_addresses(request: &Request, kept: &Kept) -> Result<()> {
 /// The entries of all networks' attachments in nf_tables.
 struct Entries {
     nftables: Nftables,
-    masqueraded: Vec<linux::Attachment>,
+    masqueraded: Vec<nft::Attachment>,
     /// With the ports.
-    spoof_checked: Vec<(linux::Attachment, String)>,
+    spoof_checked: Vec<(nft::Attachment, String)>,
 }
 
 impl Entries {
@@ -66,9 +66,9 @@ impl Entries {
     /// removed.
     fn remove_stale(&mut self, request: &Request, valid: &[ValidAttachment], kept: &Kept) -> Vec<Error> {
         let mut errors = Vec::new();
-        let is_stale = |attachment: &linux::Attachment| {
+        let is_stale = |attachment: &nft::Attachment| {
             let is_valid = valid.iter().any(|valid| {
-                attachment.is_of(&linux::Owner {
+                attachment.is_of(&nft::Owner {
                     network: &request.network,
                     container_id: &valid.container_id,
                     interface: &valid.interface,

@@ -22,9 +22,9 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Whether `owner`, as nf_tables knows it, is one of these.
-    pub fn has(&self, owner: &linux::Attachment) -> bool {
+    pub fn has(&self, owner: &nft::Attachment) -> bool {
         self.attachments.iter().any(|kept| {
-            owner.is_of(&linux::Owner {
+            owner.is_of(&nft::Owner {
                 network: &kept.network,
                 container_id: &kept.container_id,
                 interface: &kept.interface,

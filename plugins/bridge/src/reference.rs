@@ -9,7 +9,8 @@
 //! The names are those of its pkg/utils/utils.go, pkg/ip/ipmasq_nftables_linux.go and pkg/link/spoofcheck.go.
 
 use cni::{Request, ValidAttachment};
-use linux::{Family, Leftover, Nftables, Table, TableFamily, legacy_nat_in_use};
+use linux::{Family, legacy_nat_in_use};
+use nft::{Leftover, Nftables, Table, TableFamily};
 use sha2::{Digest, Sha512};
 
 use crate::config::Asked;

@@ -4,7 +4,8 @@
 //! nothing that the pod sends arrives.
 
 use cni::Request;
-use linux::{Link, Mac, Nftables};
+use linux::{Link, Mac};
+use nft::Nftables;
 
 use crate::add::owner;
 use crate::error::{Difference, Error, Result};

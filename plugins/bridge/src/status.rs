@@ -1,7 +1,8 @@
 //! STATUS: the kernel has what ADD needs, and so says the IPAM plugin.
 
 use cni::Request;
-use linux::{NewLinkKind, Nftables, Rtnetlink};
+use linux::{NewLinkKind, Rtnetlink};
+use nft::Nftables;
 
 use crate::config::Config;
 use crate::device;

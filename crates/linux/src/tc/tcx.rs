@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::tc::tests::in_a_namespace_of_its_own;
     use crate::testing::ifb;
-    use crate::{Change, Nftables, Rtnetlink, Rule, Tbf, Traffic};
+    use crate::{Change, Rtnetlink, Rule, Tbf};
 
     const BPF_PROG_LOAD: libc::c_int = 5;
     const BPF_LINK_CREATE: libc::c_int = 28;
@@ -142,7 +142,10 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(passed(&mut host), 0, "the program ends the search before the rule");
-        Nftables::open().unwrap().add_forward(None, &veth, ifb.index, &Traffic::All).unwrap();
+        let chain = "add table netdev weir
+            add chain netdev weir host0 { type filter hook ingress device host0 priority 2147483647; }
+            add rule netdev weir host0 iif host0 fwd to bwp0";
+        assert!(std::process::Command::new("nft").arg(chain).status().unwrap().success());
         while passed(&mut host) == 0 {
             assert!(Instant::now() < deadline, "nothing passes the limit");
             std::thread::sleep(Duration::from_millis(5));

@@ -5,10 +5,10 @@ use nix::errno::Errno;
 use super::batch::Batch;
 use super::objects::{self, NFT_MSG_GETCHAIN};
 use super::rules::Rule;
-use super::table::Table;
 use super::{Failed, Nftables};
-use crate::contention::Attempts;
-use crate::error::Result;
+use crate::table::Table;
+use linux::Attempts;
+use linux::Result;
 
 /// Rules with a comment, and the chains that only they lead to.
 #[derive(Debug, Clone)]
@@ -41,8 +41,8 @@ impl Nftables {
     /// The effect of `nft delete rule … handle …` for each rule and `nft delete chain …` for each chain.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused), with `EBUSY` when rules of other chains lead to one of the
-    /// chains, and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused), with `EBUSY` when rules of other chains lead to one of the
+    /// chains, and [`Error::Netlink`](linux::Error::Netlink).
     pub fn remove_leftover(&mut self, leftover: &Leftover<'_>) -> Result<bool> {
         let operation = format_args!("remove what {:?} left in table {}", leftover.comment, leftover.table);
         let (mut attempts, mut refused) = (Attempts::default(), None);
@@ -71,7 +71,7 @@ impl Nftables {
     /// The effect of `nft list chain TABLE CHAIN`.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn comments(&mut self, table: Table, chain: &str) -> Result<Vec<String>> {
         match self.rules(table, Some(chain)) {
             Err(failed) if failed.is_missing_subsystem() => Ok(Vec::new()),

@@ -1,12 +1,12 @@
 //! Netlink attributes: appended to a message, nested, and read back.
 
-use crate::netlink;
+use linux::netlink;
 
 const NLA_F_NESTED: u16 = 0x8000;
 const NLA_HEADER_LEN: usize = 4;
 
 /// Appends attributes (`struct nlattr`, uapi/linux/netlink.h) to a message.
-pub(super) struct Attributes<'a>(pub &'a mut Vec<u8>);
+pub(crate) struct Attributes<'a>(pub &'a mut Vec<u8>);
 
 impl Attributes<'_> {
     pub fn bytes(&mut self, kind: u16, value: &[u8]) {
@@ -50,17 +50,17 @@ impl Attributes<'_> {
 }
 
 /// The value of the attribute `kind` among `attributes`.
-pub(super) fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     each(attributes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
 /// The value at the end of a path of nested attributes.
-pub(super) fn find_nested<'a>(attributes: &'a [u8], path: &[u16]) -> Option<&'a [u8]> {
+pub(crate) fn find_nested<'a>(attributes: &'a [u8], path: &[u16]) -> Option<&'a [u8]> {
     path.iter().try_fold(attributes, |inner, kind| find(inner, *kind))
 }
 
 /// Each attribute's kind and value.
-pub(super) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     netlink::attributes(attributes, 0).map(|attribute| {
         let (kind, end) = (attribute.kind(), NLA_HEADER_LEN + attribute.value_length());
         (kind, &attribute.into_inner()[NLA_HEADER_LEN..end])
@@ -68,7 +68,7 @@ pub(super) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// A name without the zero byte that ends it.
-pub(super) fn text(value: &[u8]) -> &[u8] {
+pub(crate) fn text(value: &[u8]) -> &[u8] {
     value.strip_suffix(&[0]).unwrap_or(value)
 }
 

@@ -10,7 +10,7 @@ use super::forward::TABLE;
 use super::objects::{
     self, NFT_MSG_GETCHAIN, NFTA_CHAIN_HANDLE, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE,
 };
-use crate::error::Result;
+use linux::Result;
 
 /// A chain of a link that forwards nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Nftables {
     /// The effect of `nft -a list chains netdev`.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn idle_chains(&mut self) -> Result<Vec<IdleChain>> {
         let mut chains = Vec::new();
         let listed = self.read(
@@ -64,7 +64,7 @@ impl Nftables {
     /// The effect of `nft delete chain netdev weir handle HANDLE`.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn remove_idle_chain(&mut self, chain: &IdleChain) -> Result<()> {
         let mut batch = Batch::new(TABLE);
         objects::delete_chain_by_handle(&mut batch, chain.handle);

@@ -26,7 +26,7 @@ pub struct Owner<'a> {
 /// The first 16 bytes of the SHA-256 of an owner's parts, each after its length: what equality rests on,
 /// however long the parts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Digest(pub [u8; Digest::LEN]);
+pub(crate) struct Digest(pub [u8; Digest::LEN]);
 
 impl Digest {
     pub const LEN: usize = 16;
@@ -44,12 +44,12 @@ impl Digest {
 }
 
 impl Owner<'_> {
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         Digest::of(&[self.network, self.container_id, self.interface])
     }
 
     /// `network/container ID/interface`. Of what is longer than `nft` can show, the beginning and a digest.
-    pub(super) fn comment(&self) -> String {
+    pub(crate) fn comment(&self) -> String {
         let container_id = shorten(self.container_id, CONTAINER_ID_CAPACITY);
         let interface = shorten(self.interface, INTERFACE_CAPACITY);
         format!("{}/{container_id}/{interface}", shorten_network(self.network))
@@ -64,7 +64,7 @@ impl std::fmt::Display for Owner<'_> {
 
 /// A network's name as the comments show it: it depends on nothing but the name, so that the attachments of
 /// a network can be told from the others.
-pub(super) fn shorten_network(network: &str) -> String {
+pub(crate) fn shorten_network(network: &str) -> String {
     shorten(network, COMMENT_CAPACITY - CONTAINER_ID_CAPACITY - INTERFACE_CAPACITY - 2)
 }
 

@@ -8,26 +8,26 @@ use super::expressions::{ANONYMOUS_SET, Expressions};
 use super::records;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
-pub(super) const NFT_MSG_GETTABLE: u16 = 1;
+pub(crate) const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_NEWCHAIN: u16 = 3;
-pub(super) const NFT_MSG_GETCHAIN: u16 = 4;
+pub(crate) const NFT_MSG_GETCHAIN: u16 = 4;
 const NFT_MSG_DELCHAIN: u16 = 5;
 const NFT_MSG_NEWRULE: u16 = 6;
-pub(super) const NFT_MSG_GETRULE: u16 = 7;
+pub(crate) const NFT_MSG_GETRULE: u16 = 7;
 const NFT_MSG_DELRULE: u16 = 8;
 const NFT_MSG_NEWSET: u16 = 9;
-pub(super) const NFT_MSG_GETSET: u16 = 10;
+pub(crate) const NFT_MSG_GETSET: u16 = 10;
 const NFT_MSG_NEWSETELEM: u16 = 12;
-pub(super) const NFT_MSG_GETSETELEM: u16 = 13;
+pub(crate) const NFT_MSG_GETSETELEM: u16 = 13;
 const NFT_MSG_DELSETELEM: u16 = 14;
 
-pub(super) const NFTA_TABLE_FLAGS: u16 = 2;
-pub(super) const NFT_TABLE_F_DORMANT: u32 = 1;
+pub(crate) const NFTA_TABLE_FLAGS: u16 = 2;
+pub(crate) const NFT_TABLE_F_DORMANT: u32 = 1;
 const NFTA_LIST_ELEM: u16 = 1;
-pub(super) const NFTA_DATA_VALUE: u16 = 1;
-pub(super) const NFTA_DATA_VERDICT: u16 = 2;
-pub(super) const NFTA_VERDICT_CODE: u16 = 1;
-pub(super) const NFTA_VERDICT_CHAIN: u16 = 2;
+pub(crate) const NFTA_DATA_VALUE: u16 = 1;
+pub(crate) const NFTA_DATA_VERDICT: u16 = 2;
+pub(crate) const NFTA_VERDICT_CODE: u16 = 1;
+pub(crate) const NFTA_VERDICT_CHAIN: u16 = 2;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_SET_ELEM_KEY: u16 = 1;
@@ -39,20 +39,20 @@ const NFTA_SET_FLAGS: u16 = 3;
 const NFTA_SET_KEY_TYPE: u16 = 4;
 const NFTA_SET_KEY_LEN: u16 = 5;
 const NFTA_SET_ID: u16 = 10;
-pub(super) const NFTA_CHAIN_TABLE: u16 = 1;
-pub(super) const NFTA_CHAIN_HANDLE: u16 = 2;
-pub(super) const NFTA_CHAIN_NAME: u16 = 3;
-pub(super) const NFTA_CHAIN_HOOK: u16 = 4;
+pub(crate) const NFTA_CHAIN_TABLE: u16 = 1;
+pub(crate) const NFTA_CHAIN_HANDLE: u16 = 2;
+pub(crate) const NFTA_CHAIN_NAME: u16 = 3;
+pub(crate) const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_SET_NAME: u16 = 2;
-pub(super) const NFTA_RULE_CHAIN: u16 = 2;
-pub(super) const NFTA_RULE_HANDLE: u16 = 3;
-pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
-pub(super) const NFTA_RULE_USERDATA: u16 = 7;
+pub(crate) const NFTA_RULE_CHAIN: u16 = 2;
+pub(crate) const NFTA_RULE_HANDLE: u16 = 3;
+pub(crate) const NFTA_RULE_EXPRESSIONS: u16 = 4;
+pub(crate) const NFTA_RULE_USERDATA: u16 = 7;
 
 /// Numbers by which `nft` knows what to print a key or data as (`TYPE_*` of its datatype.h; the kernel only
 /// keeps them). Several fields are six bits each.
 #[derive(Clone, Copy)]
-pub(super) struct DataType {
+pub(crate) struct DataType {
     number: u32,
     /// In bytes.
     length: u32,
@@ -86,7 +86,7 @@ impl DataType {
 
 /// What the elements of a set lead to.
 #[derive(Clone, Copy)]
-pub(super) enum Values {
+pub(crate) enum Values {
     /// Nothing: it is a plain set.
     None,
     /// A verdict, for `vmap`.
@@ -97,7 +97,7 @@ pub(super) enum Values {
 
 /// Where a base chain is hooked in.
 #[derive(Clone, Copy)]
-pub(super) enum ChainKind<'a> {
+pub(crate) enum ChainKind<'a> {
     /// Reached by jumps only.
     Regular,
     /// `type nat hook postrouting priority srcnat`.
@@ -112,14 +112,14 @@ pub(super) enum ChainKind<'a> {
 
 /// Data of one element.
 #[derive(Clone, Copy)]
-pub(super) enum Data<'a> {
+pub(crate) enum Data<'a> {
     None,
     Value(&'a [u8]),
     Jump(&'a str),
 }
 
 /// `add table inet weir { comment "…"; }`
-pub(super) fn table(batch: &mut Batch, dormant: bool, comment: &str) {
+pub(crate) fn table(batch: &mut Batch, dormant: bool, comment: &str) {
     const NFTA_TABLE_USERDATA: u16 = 6;
     batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
         table.number(NFTA_TABLE_FLAGS, if dormant { NFT_TABLE_F_DORMANT } else { 0 });
@@ -128,7 +128,7 @@ pub(super) fn table(batch: &mut Batch, dormant: bool, comment: &str) {
 }
 
 /// `add table netdev weir { comment "…"; }`, which leaves one that is there as it is, dormant or not.
-pub(super) fn table_unless_there(batch: &mut Batch, comment: &str) {
+pub(crate) fn table_unless_there(batch: &mut Batch, comment: &str) {
     const NFTA_TABLE_USERDATA: u16 = 6;
     batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
         table.bytes(NFTA_TABLE_USERDATA, &records::comment(comment));
@@ -137,12 +137,12 @@ pub(super) fn table_unless_there(batch: &mut Batch, comment: &str) {
 
 /// `add chain inet weir NAME { type nat hook postrouting priority srcnat; comment "…"; }`
 /// Returns the message's index.
-pub(super) fn chain(batch: &mut Batch, name: &str, kind: ChainKind<'_>, comment: &str) -> usize {
+pub(crate) fn chain(batch: &mut Batch, name: &str, kind: ChainKind<'_>, comment: &str) -> usize {
     base_chain(batch, 0, name, kind, comment)
 }
 
 /// As [`chain`], with `NLM_F_EXCL` among `flags` as `create chain`.
-pub(super) fn base_chain(
+pub(crate) fn base_chain(
     batch: &mut Batch,
     flags: u16,
     name: &str,
@@ -182,7 +182,7 @@ pub(super) fn base_chain(
 }
 
 /// `add set inet weir NAME { type KEYS; comment "…"; }`; with [`Values`] other than `None`, `add map`.
-pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, values: Values, comment: &str) {
+pub(crate) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, values: Values, comment: &str) {
     const NFTA_SET_DATA_TYPE: u16 = 6;
     const NFTA_SET_DATA_LEN: u16 = 7;
     const NFTA_SET_USERDATA: u16 = 13;
@@ -212,7 +212,7 @@ pub(super) fn set(batch: &mut Batch, flags: u16, name: &str, keys: DataType, val
 }
 
 /// `add rule inet weir CHAIN … comment "…"`. Returns the message's index.
-pub(super) fn rule(
+pub(crate) fn rule(
     batch: &mut Batch,
     chain: &str,
     comment: &str,
@@ -222,7 +222,7 @@ pub(super) fn rule(
 }
 
 /// As [`rule`], with all of its user data.
-pub(super) fn owned_rule(
+pub(crate) fn owned_rule(
     batch: &mut Batch,
     chain: &str,
     user_data: &[u8],
@@ -237,7 +237,7 @@ pub(super) fn owned_rule(
 }
 
 /// `delete rule TABLE CHAIN handle HANDLE`
-pub(super) fn delete_rule(batch: &mut Batch, chain: &str, handle: u64) {
+pub(crate) fn delete_rule(batch: &mut Batch, chain: &str, handle: u64) {
     batch.message(NFT_MSG_DELRULE, 0, |rule| {
         rule.text(NFTA_RULE_CHAIN, chain);
         rule.bytes(NFTA_RULE_HANDLE, &handle.to_be_bytes());
@@ -245,17 +245,17 @@ pub(super) fn delete_rule(batch: &mut Batch, chain: &str, handle: u64) {
 }
 
 /// `delete chain TABLE CHAIN`
-pub(super) fn delete_chain(batch: &mut Batch, chain: &str) {
+pub(crate) fn delete_chain(batch: &mut Batch, chain: &str) {
     batch.message(NFT_MSG_DELCHAIN, 0, |message| message.text(NFTA_CHAIN_NAME, chain));
 }
 
 /// `delete chain TABLE handle HANDLE`
-pub(super) fn delete_chain_by_handle(batch: &mut Batch, handle: u64) {
+pub(crate) fn delete_chain_by_handle(batch: &mut Batch, handle: u64) {
     batch.message(NFT_MSG_DELCHAIN, 0, |message| message.bytes(NFTA_CHAIN_HANDLE, &handle.to_be_bytes()));
 }
 
 /// `flush chain inet weir CHAIN`
-pub(super) fn flush_chain(batch: &mut Batch, chain: &str) {
+pub(crate) fn flush_chain(batch: &mut Batch, chain: &str) {
     batch.message(NFT_MSG_DELRULE, 0, |rule| {
         rule.text(NFTA_RULE_CHAIN, chain);
     });
@@ -265,7 +265,7 @@ pub(super) fn flush_chain(batch: &mut Batch, chain: &str) {
 ///
 /// Without `NLM_F_EXCL` an element that is there already is left as it is when its data is the same, and
 /// refused when its data differs: that is how a transaction asks for what it expects.
-pub(super) fn add_element(
+pub(crate) fn add_element(
     batch: &mut Batch,
     flags: u16,
     set: &str,
@@ -279,13 +279,13 @@ pub(super) fn add_element(
 }
 
 /// `delete element inet weir SET { KEY }`
-pub(super) fn delete_element(batch: &mut Batch, set: &str, key: &[u8]) -> usize {
+pub(crate) fn delete_element(batch: &mut Batch, set: &str, key: &[u8]) -> usize {
     batch.message(NFT_MSG_DELSETELEM, 0, |list| element(list, set, key, Data::None, &[]))
 }
 
 /// A set of address ranges of one rule's own, as in `ip daddr { 10.0.0.0/8 }`: each from its first address to
 /// before another, or to the end. They must not overlap. Returns the number by which the rule names it.
-pub(super) fn own_ranges(batch: &mut Batch, keys: DataType, ranges: &[(Vec<u8>, Option<Vec<u8>>)]) -> u32 {
+pub(crate) fn own_ranges(batch: &mut Batch, keys: DataType, ranges: &[(Vec<u8>, Option<Vec<u8>>)]) -> u32 {
     const NFT_SET_ANONYMOUS: u32 = 1;
     const NFT_SET_CONSTANT: u32 = 2;
     const NFT_SET_INTERVAL: u32 = 4;
@@ -326,7 +326,7 @@ fn bound(elements: &mut Attributes<'_>, key: &[u8], is_end: bool) {
 }
 
 /// Names one element, or with an empty key all elements of the set.
-pub(super) fn element(list: &mut Attributes<'_>, set: &str, key: &[u8], data: Data<'_>, user_data: &[u8]) {
+pub(crate) fn element(list: &mut Attributes<'_>, set: &str, key: &[u8], data: Data<'_>, user_data: &[u8]) {
     const NFT_JUMP: u32 = (-3i32).cast_unsigned();
     list.text(NFTA_SET_ELEM_LIST_SET, set);
     if key.is_empty() {
@@ -355,12 +355,12 @@ pub(super) fn element(list: &mut Attributes<'_>, set: &str, key: &[u8], data: Da
 }
 
 /// Names the chain (`NFT_MSG_GETCHAIN`) or set (`NFT_MSG_GETSET`) that is asked for.
-pub(super) fn named(request: &mut Attributes<'_>, kind: u16, name: &str) {
+pub(crate) fn named(request: &mut Attributes<'_>, kind: u16, name: &str) {
     request.text(if kind == NFT_MSG_GETCHAIN { NFTA_CHAIN_NAME } else { NFTA_SET_NAME }, name);
 }
 
 /// Names the chain whose rules are meant; without one, all chains of the table.
-pub(super) fn rules_of(request: &mut Attributes<'_>, chain: Option<&str>) {
+pub(crate) fn rules_of(request: &mut Attributes<'_>, chain: Option<&str>) {
     if let Some(chain) = chain {
         request.text(NFTA_RULE_CHAIN, chain);
     }
@@ -368,7 +368,7 @@ pub(super) fn rules_of(request: &mut Attributes<'_>, chain: Option<&str>) {
 
 /// An element as the kernel answers it.
 #[derive(Clone, Copy)]
-pub(super) struct Element<'a>(&'a [u8]);
+pub(crate) struct Element<'a>(&'a [u8]);
 
 impl<'a> Element<'a> {
     /// The elements of one reply, whose attributes are given.

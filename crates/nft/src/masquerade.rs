@@ -15,8 +15,8 @@ use super::records::{self, Holder, owners_key};
 use super::skeleton::{ATTACHMENTS, OWNERS, TABLE, missing};
 use super::subnet::{Subnet, octets};
 use super::{Attachment, Failed, Nftables, unsettled};
-use crate::contention::Attempts;
-use crate::error::{Error, Result};
+use linux::Attempts;
+use linux::{Error, Result};
 
 impl Nftables {
     /// Masquerades what `owner` sends from `addresses` to anywhere but the address's own subnet and
@@ -152,7 +152,7 @@ impl Nftables {
     }
 
     /// Which addresses an owner has, as its attachment says; `None` when there is none.
-    pub(super) fn attachment(
+    pub(crate) fn attachment(
         &mut self,
         digest: Digest,
     ) -> std::result::Result<Option<Vec<IpNetwork>>, Failed> {
@@ -160,7 +160,7 @@ impl Nftables {
     }
 
     /// Who holds an address.
-    pub(super) fn holder(&mut self, address: IpAddr) -> std::result::Result<Option<Holder>, Failed> {
+    pub(crate) fn holder(&mut self, address: IpAddr) -> std::result::Result<Option<Holder>, Failed> {
         let found =
             self.element(TABLE, OWNERS, &owners_key(address), |element| Holder::read(element.data()))?;
         Ok(found.flatten())

@@ -4,10 +4,10 @@ use super::batch::Batch;
 use super::objects::{self, ChainKind};
 use super::skeleton::{POSTROUTING, TABLE, missing};
 use super::spoof;
-use super::table::{Table, TableFamily};
 use super::{Failed, Nftables};
-use crate::error::Result;
-use crate::modules::are_loaded;
+use crate::table::{Table, TableFamily};
+use linux::Result;
+use linux::are_loaded;
 
 /// Tables that never come to be.
 const REHEARSED_NAT: Table = Table { family: TableFamily::Inet, name: "weir-probe" };
@@ -20,8 +20,8 @@ impl Nftables {
     /// The effect of `nft --check add …` of a table with such a chain and rule.
     ///
     /// # Errors
-    /// [`Error::MissingFeature`](crate::Error::MissingFeature) when the kernel cannot;
-    /// [`Error::Refused`](crate::Error::Refused) with `EPERM` when the caller may not ask.
+    /// [`Error::MissingFeature`](linux::Error::MissingFeature) when the kernel cannot;
+    /// [`Error::Refused`](linux::Error::Refused) with `EPERM` when the caller may not ask.
     pub fn probe(&mut self) -> Result<()> {
         // Undoing a rehearsal waits for an RCU grace period; a rule that is in use needs none, nor do modules that are
         // loaded for anybody's rule.

@@ -11,25 +11,25 @@ use super::batch::Batch;
 use super::expressions::{Comparison, Side};
 use super::objects::{self, ChainKind, Data, DataType, NFT_MSG_GETCHAIN, NFT_MSG_GETSET, Values};
 use super::records::Holder;
-use super::subnet::{Subnet, octets};
-use super::table::{Table, TableFamily};
+use super::subnet::{Subnet, multicast, octets};
 use super::{Failed, Nftables, unsettled};
-use crate::contention::Attempts;
-use crate::error::{Error, Feature, Result};
-use crate::route::Family;
+use crate::table::{Table, TableFamily};
+use linux::Attempts;
+use linux::Family;
+use linux::{Error, Feature, Result};
 
 /// The table of the masquerading.
-pub(super) const TABLE: Table = Table { family: TableFamily::Inet, name: "weir" };
-pub(super) const ATTACHMENTS: &str = "attachments";
-pub(super) const OWNERS: &str = "owners";
-pub(super) const POSTROUTING: &str = "postrouting";
+pub(crate) const TABLE: Table = Table { family: TableFamily::Inet, name: "weir" };
+pub(crate) const ATTACHMENTS: &str = "attachments";
+pub(crate) const OWNERS: &str = "owners";
+pub(crate) const POSTROUTING: &str = "postrouting";
 
 impl Nftables {
     /// Makes what pods of `subnet` need, as far as it is missing, in one transaction.
     ///
     /// What is there is read first rather than found out by a refusal: undoing a refused transaction waits
     /// for an RCU grace period.
-    pub(super) fn create_subnet(&mut self, subnet: Subnet) -> Result<()> {
+    pub(crate) fn create_subnet(&mut self, subnet: Subnet) -> Result<()> {
         let operation = format_args!("create the masquerading of subnet {} in nf_tables", subnet.network());
         for () in Attempts::default() {
             let needs = self.missing_for(subnet).map_err(|failed| missing(failed.during(operation)))?;
@@ -59,7 +59,7 @@ impl Nftables {
     }
 
     /// Whether the table has the chain or set of this name.
-    pub(super) fn exists(
+    pub(crate) fn exists(
         &mut self,
         table: Table,
         kind: u16,
@@ -96,7 +96,7 @@ fn declare(subnet: Subnet, needs: Needs) -> (Batch, Vec<usize>) {
 
 /// Which refusals of a declaration mean that the kernel was built without something: `ENOENT` an unknown
 /// chain type or expression, `EOPNOTSUPP` and `EAFNOSUPPORT` no nf_tables or no family inet.
-pub(super) fn missing(error: Error) -> Error {
+pub(crate) fn missing(error: Error) -> Error {
     error.or_missing(Feature::NftablesNat, &[Errno::ENOENT, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT])
 }
 
@@ -152,7 +152,7 @@ fn masquerade(batch: &mut Batch, subnet: Subnet, chain: &str) -> usize {
         rule.of_family(family);
         rule.load_address(family, Side::Source);
         rule.is_in(&subnet.pods());
-        for kept in own.into_iter().chain([family.multicast()]) {
+        for kept in own.into_iter().chain([multicast(family)]) {
             rule.load_address(family, Side::Destination);
             rule.mask(kept.mask());
             rule.compare(Comparison::Different, &octets(kept.ip()));

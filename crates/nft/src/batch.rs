@@ -3,8 +3,8 @@
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 
 use super::attributes::Attributes;
-use super::table::Table;
-use crate::netlink::HEADER_LEN;
+use crate::table::Table;
+use linux::netlink::HEADER_LEN;
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -12,13 +12,13 @@ const NFNL_MSG_BATCH_END: u16 = 0x11;
 /// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, …: every kind of message has its table there.
 const TABLE_NAME: u16 = 1;
 /// Length of `struct nfgenmsg` (uapi/linux/netfilter/nfnetlink.h).
-pub(super) const FAMILY_HEADER_LEN: usize = 4;
+pub(crate) const FAMILY_HEADER_LEN: usize = 4;
 
 /// Messages about a table, or [one after the other](Batch::turn_to), between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
 ///
 /// A message's index counts from the begin, which is message 0: refusals name that index.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     table: Table,
     bytes: Vec<u8>,
     starts: Vec<usize>,
@@ -85,7 +85,7 @@ impl Batch {
 }
 
 /// One request outside a transaction: reading from a table.
-pub(super) fn request(
+pub(crate) fn request(
     table: Table,
     kind: u16,
     flags: u16,

@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 use nix::sched::{CloneFlags, unshare};
 
 use super::{MasqueradeFault, Nftables, Owner};
-use crate::error::Error;
+use linux::Error;
 
 const BLUE: Owner<'_> = Owner { network: "podnet", container_id: "blue", interface: "eth0" };
 const RED: Owner<'_> = Owner { network: "podnet", container_id: "red", interface: "eth0" };

@@ -4,57 +4,35 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use crate::route::Family;
+use linux::Family;
 
-/// What nf_tables wants to know of a family.
-impl Family {
-    pub(super) fn of_address(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+/// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
+pub(crate) fn nfproto(family: Family) -> u8 {
+    match family {
+        Family::V4 => 2,
+        Family::V6 => 10,
     }
+}
 
-    /// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
-    pub(super) fn nfproto(self) -> u8 {
-        match self {
-            Self::V4 => 2,
-            Self::V6 => 10,
-        }
-    }
+/// What is never masqueraded, because the answers would not come back: 224.0.0.0/4, ff00::/8.
+pub(crate) fn multicast(family: Family) -> IpNetwork {
+    let prefix = match family {
+        Family::V4 => IpNetwork::new(Ipv4Addr::new(224, 0, 0, 0).into(), 4),
+        Family::V6 => IpNetwork::new(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8),
+    };
+    prefix.unwrap_or_else(|_| family.unspecified().into())
+}
 
-    /// In bytes.
-    pub(super) fn address_len(self) -> u32 {
-        match self {
-            Self::V4 => 4,
-            Self::V6 => 16,
-        }
-    }
-
-    pub(super) fn unspecified(self) -> IpAddr {
-        match self {
-            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
-            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
-        }
-    }
-
-    /// What is never masqueraded, because the answers would not come back: 224.0.0.0/4, ff00::/8.
-    pub(super) fn multicast(self) -> IpNetwork {
-        let prefix = match self {
-            Self::V4 => IpNetwork::new(Ipv4Addr::new(224, 0, 0, 0).into(), 4),
-            Self::V6 => IpNetwork::new(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8),
-        };
-        prefix.unwrap_or_else(|_| self.unspecified().into())
-    }
-
-    fn keyword(self) -> &'static str {
-        match self {
-            Self::V4 => "ipv4",
-            Self::V6 => "ipv6",
-        }
+fn keyword(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
     }
 }
 
 /// A subnet of pods: inside it they keep their addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Subnet(IpNetwork);
+pub(crate) struct Subnet(IpNetwork);
 
 impl Subnet {
     /// The subnet of a pod's address with its prefix length.
@@ -79,11 +57,7 @@ impl Subnet {
 
     /// The set of the pods' addresses, `pods-10.88.0.0/16`.
     pub fn pods(self) -> String {
-        if self.is_host() {
-            format!("pods-{}-hosts", self.family().keyword())
-        } else {
-            format!("pods-{self}")
-        }
+        if self.is_host() { format!("pods-{}-hosts", keyword(self.family())) } else { format!("pods-{self}") }
     }
 
     /// The chain that decides about the pods' packets, `from-10.88.0.0/16`.
@@ -93,7 +67,7 @@ impl Subnet {
 
     /// The map that sends packets from subnets of this prefix length to their chain, `subnets-ipv4-16`.
     pub fn dispatch(self) -> String {
-        format!("subnets-{}-{}", self.family().keyword(), self.0.prefix())
+        format!("subnets-{}-{}", keyword(self.family()), self.0.prefix())
     }
 }
 
@@ -105,7 +79,7 @@ impl std::fmt::Display for Subnet {
 }
 
 /// An address as the packet carries it.
-pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),

@@ -12,7 +12,7 @@ use super::records::{self, Holder};
 use super::skeleton::{ATTACHMENTS, POSTROUTING, TABLE};
 use super::subnet::{Subnet, octets};
 use super::{Failed, Nftables};
-use crate::error::Result;
+use linux::Result;
 
 /// Why an attachment is not masqueraded as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Attachment {
     pub interface: String,
     /// The masqueraded addresses, if any, with their subnets' prefix lengths.
     pub addresses: Vec<IpNetwork>,
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
 }
 
 impl Attachment {
@@ -74,7 +74,7 @@ impl Attachment {
         Some(Self::of(Digest(element.key().try_into().ok()?), element.user_data()))
     }
 
-    pub(super) fn of(digest: Digest, user_data: &[u8]) -> Self {
+    pub(crate) fn of(digest: Digest, user_data: &[u8]) -> Self {
         let (text, addresses) = records::read_attachment(user_data);
         let mut parts = text.splitn(3, '/').map(str::to_owned);
         let mut part = || parts.next().unwrap_or_default();
@@ -95,7 +95,7 @@ impl Nftables {
     /// Reads what `nft list table inet weir` shows of these addresses and no other.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn check_masquerade(
         &mut self,
         owner: &Owner<'_>,
@@ -162,7 +162,7 @@ impl Nftables {
     /// The effect of `nft list set inet weir attachments`.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn attachments(&mut self) -> Result<Vec<Attachment>> {
         let found = self
             .elements(TABLE, ATTACHMENTS, Attachment::read)

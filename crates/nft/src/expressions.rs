@@ -4,25 +4,25 @@ use std::net::IpAddr;
 
 use super::attributes::Attributes;
 use super::objects::{NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE};
-use super::subnet::octets;
-use crate::route::Family;
+use super::subnet::{nfproto, octets};
+use linux::Family;
 
 const NFTA_LIST_ELEM: u16 = 1;
-pub(super) const NFTA_EXPR_NAME: u16 = 1;
-pub(super) const NFTA_EXPR_DATA: u16 = 2;
-pub(super) const NFTA_LOOKUP_SET: u16 = 1;
+pub(crate) const NFTA_EXPR_NAME: u16 = 1;
+pub(crate) const NFTA_EXPR_DATA: u16 = 2;
+pub(crate) const NFTA_LOOKUP_SET: u16 = 1;
 const NFTA_LOOKUP_SREG: u16 = 2;
 const NFTA_LOOKUP_SET_ID: u16 = 4;
-pub(super) const NFTA_CMP_DATA: u16 = 3;
-pub(super) const NFTA_META_KEY: u16 = 2;
-pub(super) const NFT_META_IIF: u32 = 4;
+pub(crate) const NFTA_CMP_DATA: u16 = 3;
+pub(crate) const NFTA_META_KEY: u16 = 2;
+pub(crate) const NFT_META_IIF: u32 = 4;
 const NFTA_IMMEDIATE_DREG: u16 = 1;
-pub(super) const NFTA_IMMEDIATE_DATA: u16 = 2;
+pub(crate) const NFTA_IMMEDIATE_DATA: u16 = 2;
 /// `NF_DROP` and `NF_ACCEPT` (uapi/linux/netfilter.h).
-pub(super) const NF_DROP: u32 = 0;
+pub(crate) const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
 /// The name of a set that is one rule's own: the kernel puts a number in the place of `%d`.
-pub(super) const ANONYMOUS_SET: &str = "__set%d";
+pub(crate) const ANONYMOUS_SET: &str = "__set%d";
 
 const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
 
@@ -32,14 +32,14 @@ const NFT_REG_2: u32 = 2;
 
 /// Which address of a packet.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Source,
     Destination,
 }
 
 /// How a comparison lets a packet go on to the next expression.
 #[derive(Clone, Copy)]
-pub(super) enum Comparison {
+pub(crate) enum Comparison {
     Equal = 0,
     Different = 1,
     AtMost = 3,
@@ -47,7 +47,7 @@ pub(super) enum Comparison {
 }
 
 /// The expressions of one rule, inside `NFTA_RULE_EXPRESSIONS`.
-pub(super) struct Expressions<'a, 'b>(pub &'a mut Attributes<'b>);
+pub(crate) struct Expressions<'a, 'b>(pub &'a mut Attributes<'b>);
 
 impl Expressions<'_, '_> {
     /// Loads `iifname`, which fills the register.
@@ -78,7 +78,7 @@ impl Expressions<'_, '_> {
     pub fn of_family(&mut self, family: Family) {
         const NFT_META_NFPROTO: u32 = 15;
         self.load_meta(NFT_META_NFPROTO);
-        self.compare(Comparison::Equal, &[family.nfproto()]);
+        self.compare(Comparison::Equal, &[nfproto(family)]);
     }
 
     /// Loads `ip saddr`, `ip6 daddr`, … into the register.

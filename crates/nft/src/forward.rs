@@ -38,18 +38,18 @@ use super::objects::{self, ChainKind, DataType};
 use super::owner::Owner;
 use super::records;
 use super::subnet::octets;
-use super::table::{Table, TableFamily};
 use super::{Nftables, unsettled};
-use crate::contention::Attempts;
-use crate::error::{Error, Feature, Result};
-use crate::link::Link;
-use crate::route::Family;
+use crate::table::{Table, TableFamily};
+use linux::Attempts;
+use linux::Family;
+use linux::Link;
+use linux::{Error, Feature, Result};
 
-pub(super) const TABLE: Table = Table { family: TableFamily::Netdev, name: "weir" };
+pub(crate) const TABLE: Table = Table { family: TableFamily::Netdev, name: "weir" };
 
 // uapi/linux/if_ether.h
-pub(super) const ETH_P_IP: u16 = 0x0800;
-pub(super) const ETH_P_IPV6: u16 = 0x86DD;
+pub(crate) const ETH_P_IP: u16 = 0x0800;
+pub(crate) const ETH_P_IPV6: u16 = 0x86DD;
 const ETH_P_ARP: u16 = 0x0806;
 const ETH_P_8021Q: u16 = 0x8100;
 const ETH_P_8021AD: u16 = 0x88A8;
@@ -77,7 +77,7 @@ impl Traffic {
     }
 
     /// How many rules say it.
-    pub(super) fn rules(&self) -> usize {
+    pub(crate) fn rules(&self) -> usize {
         let families = |subnets: &[IpNetwork]| {
             usize::from(subnets.iter().any(IpNetwork::is_ipv4))
                 + usize::from(subnets.iter().any(IpNetwork::is_ipv6))
@@ -166,7 +166,7 @@ fn missing(error: Error) -> Error {
 
 /// Deletes a chain. To delete its rules by their numbers, which are never used again, asks whether it is still the
 /// one that was read.
-pub(super) fn delete(batch: &mut Batch, name: &str, forward: Option<&Forward>) {
+pub(crate) fn delete(batch: &mut Batch, name: &str, forward: Option<&Forward>) {
     for handle in forward.iter().flat_map(|forward| forward.handles()) {
         objects::delete_rule(batch, name, handle);
     }
@@ -271,7 +271,7 @@ fn ranges(subnets: &[IpNetwork], family: Family) -> Vec<(Vec<u8>, Option<Vec<u8>
 }
 
 /// Sorted, without those that lie in others: of two subnets one lies in the other, or they have no address in common.
-pub(super) fn outermost(subnets: impl Iterator<Item = IpNetwork>) -> Vec<IpNetwork> {
+pub(crate) fn outermost(subnets: impl Iterator<Item = IpNetwork>) -> Vec<IpNetwork> {
     let mut sorted: Vec<IpNetwork> = subnets.collect();
     sorted.sort_by_key(|subnet| (subnet.network(), subnet.prefix()));
     let mut kept: Vec<IpNetwork> = Vec::with_capacity(sorted.len());
@@ -299,8 +299,8 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::Rtnetlink;
-    use crate::testing::{ifb, new_namespace};
+    use linux::Rtnetlink;
+    use nix::sched::{CloneFlags, unshare};
 
     const OWNER: Owner<'_> = Owner { network: "podnet", container_id: "blue", interface: "eth0" };
 
@@ -312,9 +312,10 @@ mod tests {
 
     /// Two sockets in a new namespace, with host0, an end of a veth pair, and the ifb bwp0.
     fn node() -> (Rtnetlink, Nftables, Link, Link) {
-        let mut host = new_namespace();
-        run("ip link add host0 type veth peer name pod0");
-        let ifb = ifb(&mut host, "bwp0");
+        unshare(CloneFlags::CLONE_NEWNET).expect("kernel tests need root");
+        run("ip link add host0 type veth peer name pod0; ip link add bwp0 type ifb");
+        let mut host = Rtnetlink::open().unwrap();
+        let ifb = host.link_by_name("bwp0").unwrap().unwrap();
         let link = host.link_by_name("host0").unwrap().unwrap();
         (host, Nftables::open().unwrap(), link, ifb)
     }

@@ -29,13 +29,13 @@ use super::batch::Batch;
 use super::objects::{self, ChainKind, Data, DataType, Element, Values};
 use super::owner::{Digest, Owner};
 use super::records;
-use super::table::{Table, TableFamily};
 use super::{Attachment, Failed, Nftables, unsettled};
-use crate::contention::Attempts;
-use crate::error::{Error, Feature, Result};
-use crate::mac::Mac;
+use crate::table::{Table, TableFamily};
+use linux::Attempts;
+use linux::Mac;
+use linux::{Error, Feature, Result};
 
-pub(super) const TABLE: Table = Table { family: TableFamily::Bridge, name: "weir" };
+pub(crate) const TABLE: Table = Table { family: TableFamily::Bridge, name: "weir" };
 const PORTS: &str = "checked-ports";
 const SOURCES: &str = "allowed-sources";
 const PREROUTING: &str = "prerouting";
@@ -203,7 +203,7 @@ impl Nftables {
 }
 
 /// Which refusals mean that the kernel was built without nf_tables for bridges.
-pub(super) fn missing(error: Error) -> Error {
+pub(crate) fn missing(error: Error) -> Error {
     let refusals = [Errno::ENOENT, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT];
     error.or_missing(Feature::NftablesBridge, &refusals)
 }

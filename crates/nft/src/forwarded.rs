@@ -18,8 +18,8 @@ use super::objects::{
 };
 use super::owner::{Digest, Owner};
 use super::{Attachment, Failed, Nftables, records};
-use crate::contention::Attempts;
-use crate::error::Result;
+use linux::Attempts;
+use linux::Result;
 
 /// A chain that forwards what arrives at a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Forward {
     }
 
     /// The numbers of its rules.
-    pub(super) fn handles(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn handles(&self) -> impl Iterator<Item = u64> {
         self.rules.iter().map(|rule| rule.handle)
     }
 
@@ -108,7 +108,7 @@ impl Nftables {
     /// The effect of `nft list chain netdev weir LINK`.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn forward(&mut self, link_name: &str) -> Result<Option<Forward>> {
         let chains = self.forward_chains(Some(link_name)).map_err(|failed| {
             failed.during(format_args!("look up how nf_tables forwards what arrives at {link_name}"))
@@ -121,7 +121,7 @@ impl Nftables {
     /// The effect of `nft list table netdev weir`.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn forwards(&mut self) -> Result<Vec<Forward>> {
         self.forward_chains(None)
             .map_err(|failed| failed.during(format_args!("list what nf_tables forwards between links")))
@@ -163,7 +163,7 @@ impl Nftables {
     /// [`Nftables::add_forward`] makes them.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn forwarded_traffic(&mut self, forward: &Forward) -> Result<Option<Traffic>> {
         let (mut exempt, mut only) = (Vec::new(), Vec::new());
         for rule in &forward.rules {
@@ -190,7 +190,7 @@ impl Nftables {
     /// Whether the table is switched off, so that none of its chains is asked (`flags dormant`).
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) and [`Error::Netlink`](crate::Error::Netlink).
+    /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
     pub fn forwarding_is_dormant(&mut self) -> Result<bool> {
         let mut dormant = false;
         let outcome = self.read(

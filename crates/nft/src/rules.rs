@@ -10,13 +10,13 @@ use super::objects::{
     NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
 };
 use super::records;
-use super::table::Table;
 use super::{Failed, Nftables};
-use crate::contention::Attempts;
+use crate::table::Table;
+use linux::Attempts;
 
 /// What is known of a rule.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     /// Its number in the table, never used for another.
     pub handle: u64,
     /// The sets that it looks into.
@@ -74,7 +74,7 @@ fn xtables_comment(extension: &[u8]) -> Option<String> {
 impl Nftables {
     /// The rules of one chain, or of all chains of the table, in their order; none when there is no such chain
     /// or table. On a node where transactions disturbed each dump for seconds, one may be missing.
-    pub(super) fn rules(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<Rule>, Failed> {
+    pub(crate) fn rules(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<Rule>, Failed> {
         let mut rules = Vec::new();
         for () in Attempts::default() {
             rules.clear();

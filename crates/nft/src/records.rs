@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 
 use super::owner::Digest;
 use super::subnet::octets;
-use crate::mac::Mac;
+use linux::Mac;
 
 /// `NFT_USERDATA_MAXLEN` (uapi/linux/netfilter/nf_tables.h), in bytes.
 const USER_DATA_CAPACITY: usize = 256;
@@ -22,14 +22,14 @@ const OWNER: u8 = 0x87;
 const HARDWARE_ADDRESS: u8 = 0x88;
 
 /// A comment for `nft` alone.
-pub(super) fn comment(text: &str) -> Vec<u8> {
+pub(crate) fn comment(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 3);
     push(&mut bytes, COMMENT, &[text.as_bytes(), &[0]].concat());
     bytes
 }
 
 /// The user data of a set, whose kinds are others (`enum nftnl_udata_set_types` of libnftnl's udata.h).
-pub(super) fn set_comment(text: &str, has_keys_in_host_order: bool) -> Vec<u8> {
+pub(crate) fn set_comment(text: &str, has_keys_in_host_order: bool) -> Vec<u8> {
     const KEY_BYTE_ORDER: u8 = 0;
     const SET_COMMENT: u8 = 7;
     const HOST_ORDER: u32 = 1;
@@ -42,14 +42,14 @@ pub(super) fn set_comment(text: &str, has_keys_in_host_order: bool) -> Vec<u8> {
 }
 
 /// The comment among user data.
-pub(super) fn read_comment(user_data: &[u8]) -> Option<String> {
+pub(crate) fn read_comment(user_data: &[u8]) -> Option<String> {
     entries(user_data).find(|(kind, _)| *kind == COMMENT).map(|(_, value)| comment_text(value))
 }
 
 /// The user data of an attachment: its owner's text and the addresses that it masquerades.
 ///
 /// `None` when there are more addresses than fit beside the text.
-pub(super) fn attachment(text: &str, addresses: &[IpNetwork]) -> Option<Vec<u8>> {
+pub(crate) fn attachment(text: &str, addresses: &[IpNetwork]) -> Option<Vec<u8>> {
     let mut bytes = comment(text);
     for (kind, is_v4) in [(IPV4_ADDRESSES, true), (IPV6_ADDRESSES, false)] {
         let list: Vec<u8> = addresses
@@ -68,7 +68,7 @@ pub(super) fn attachment(text: &str, addresses: &[IpNetwork]) -> Option<Vec<u8>>
 }
 
 /// Reads back the owner's text and the addresses.
-pub(super) fn read_attachment(user_data: &[u8]) -> (String, Vec<IpNetwork>) {
+pub(crate) fn read_attachment(user_data: &[u8]) -> (String, Vec<IpNetwork>) {
     let (mut text, mut addresses) = (String::new(), Vec::new());
     for (kind, value) in entries(user_data) {
         match kind {
@@ -97,7 +97,7 @@ fn comment_text(value: &[u8]) -> String {
 }
 
 /// The user data of a port whose frames are checked: its owner's text and digest, and the address that is allowed.
-pub(super) fn port(text: &str, owner: Digest, mac: Mac) -> Vec<u8> {
+pub(crate) fn port(text: &str, owner: Digest, mac: Mac) -> Vec<u8> {
     let mut bytes = comment(text);
     push(&mut bytes, OWNER, &owner.0);
     push(&mut bytes, HARDWARE_ADDRESS, &mac.0);
@@ -105,28 +105,28 @@ pub(super) fn port(text: &str, owner: Digest, mac: Mac) -> Vec<u8> {
 }
 
 /// Reads back the owner's digest and the allowed address; `None` for what we did not write.
-pub(super) fn read_port(user_data: &[u8]) -> Option<(Digest, Mac)> {
+pub(crate) fn read_port(user_data: &[u8]) -> Option<(Digest, Mac)> {
     let value = |wanted| entries(user_data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
     let (owner, mac) = (value(OWNER)?.try_into().ok()?, value(HARDWARE_ADDRESS)?.try_into().ok()?);
     Some((Digest(owner), Mac(mac)))
 }
 
 /// The user data of a rule of an attachment's: its owner's text and digest.
-pub(super) fn owned(text: &str, owner: Digest) -> Vec<u8> {
+pub(crate) fn owned(text: &str, owner: Digest) -> Vec<u8> {
     let mut bytes = comment(text);
     push(&mut bytes, OWNER, &owner.0);
     bytes
 }
 
 /// Reads back the owner's digest.
-pub(super) fn read_owner(user_data: &[u8]) -> Option<Digest> {
+pub(crate) fn read_owner(user_data: &[u8]) -> Option<Digest> {
     let owner = entries(user_data).find(|(kind, _)| *kind == OWNER).map(|(_, value)| value);
     Some(Digest(owner?.try_into().ok()?))
 }
 
 /// Who holds an address: the data of an element of the map `owners`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Holder {
+pub(crate) struct Holder {
     pub owner: Digest,
     /// The prefix length, which says in which subnet's set the address is.
     pub prefix: u8,
@@ -152,7 +152,7 @@ impl Holder {
 }
 
 /// The key of an address in the map `owners`, which holds both families: IPv4 is mapped into IPv6.
-pub(super) fn owners_key(address: IpAddr) -> [u8; 16] {
+pub(crate) fn owners_key(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
