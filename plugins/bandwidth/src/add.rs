@@ -1,10 +1,10 @@
 //! ADD: shape both directions, or neither.
 
 use cni::{AddResult, Attachment, Interface, Request};
+use limits::{Direction, Limit};
 use linux::{Change, Link, Rtnetlink};
 
-use crate::config::{Limit, Limits};
-use crate::direction::Direction;
+use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::kernel::Kernel;

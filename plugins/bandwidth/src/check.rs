@@ -1,11 +1,11 @@
 //! CHECK: what the kernel shows is what ADD would program, or what a live change recorded.
 
 use cni::Request;
+use limits::{Direction, Limit};
 use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 
 use crate::choice::Choice;
-use crate::config::{Limit, Limits};
-use crate::direction::Direction;
+use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::kernel::Kernel;

@@ -1,7 +1,10 @@
 //! What the plugin chooses itself, and the keys by which an operator has a say in it.
 
-use crate::burst::Burst;
-use crate::error::{Error, Result};
+use limits::Burst;
+
+use cni::Failure;
+
+use crate::error::Result;
 
 /// A burst that nobody chose, in milliseconds of the rate: what passes at once after a pause. It covers the
 /// time that a CPU is somewhere else; see `shaping` for how it was measured.
@@ -34,7 +37,7 @@ impl Choice {
     /// Checks the keys `burstMilliseconds` and `latencyMilliseconds`.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] outside of 1 to 1,000.
+    /// A value outside of 1 to 1,000.
     pub fn from_keys(burst_milliseconds: Option<u64>, latency_milliseconds: Option<u64>) -> Result<Self> {
         Ok(Self {
             burst_milliseconds: milliseconds("burstMilliseconds", burst_milliseconds)?
@@ -56,11 +59,9 @@ impl Choice {
 
 fn milliseconds(key: &str, value: Option<u64>) -> Result<Option<u64>> {
     match value {
-        Some(value) if !MILLISECONDS.contains(&value) => Err(Error::InvalidKey {
-            key: key.to_owned(),
-            value: value.to_string(),
-            allowed: format!("{} to {} milliseconds of the rate", MILLISECONDS.start(), MILLISECONDS.end()),
-        }),
+        Some(value) if !MILLISECONDS.contains(&value) => {
+            Err(Failure::invalid_value(key, value, "between 1 and 1000 milliseconds of the rate").into())
+        }
         value => Ok(value),
     }
 }
@@ -77,8 +78,8 @@ mod tests {
         }
         for value in [0, 1001, u64::MAX] {
             let error = Choice::from_keys(Some(value), None).unwrap_err().to_string();
-            assert!(error.contains(&format!("burstMilliseconds is {value}")), "{error}");
-            assert!(error.contains("1 to 1000 milliseconds"), "{error}");
+            assert!(error.contains(&format!("burstMilliseconds: {value}")), "{error}");
+            assert!(error.contains("between 1 and 1000 milliseconds"), "{error}");
             let error = Choice::from_keys(None, Some(value)).unwrap_err().to_string();
             assert!(error.contains("latencyMilliseconds"), "{error}");
         }

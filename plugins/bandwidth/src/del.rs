@@ -1,10 +1,10 @@
 //! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
 
 use cni::Request;
+use limits::Direction;
 use linux::{Link, Rtnetlink};
 use nft::Owner;
 
-use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::ifb;

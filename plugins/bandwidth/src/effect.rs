@@ -1,8 +1,8 @@
 //! Whether a limit that is there limits anything: packets must come to its filter, and go on from there.
 
+use limits::Direction;
 use linux::{Hook, Link, Rtnetlink, Rule};
 
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::ifb;
 use crate::kernel::Kernel;

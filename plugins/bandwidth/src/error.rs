@@ -4,7 +4,6 @@ use cni::{Failure, code};
 use linux::Feature;
 
 use crate::effect::NotInEffect;
-use crate::quantity::RateError;
 
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -15,6 +14,12 @@ pub enum Error {
     /// The call or its config is wrong.
     #[error(transparent)]
     Protocol(#[from] cni::Error),
+    /// The limit cannot be read, or is not allowed.
+    #[error(transparent)]
+    Limit(#[from] limits::Error),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Failure(#[from] Failure),
     /// The kernel refused.
     #[error(transparent)]
     Kernel(#[from] linux::Error),
@@ -26,70 +31,6 @@ pub enum Error {
         "must be called as chained plugin: the config has no prevResult of a plugin that made the interface"
     )]
     NotChained,
-    /// A rate without a burst, or a burst without a rate.
-    #[error(
-        "invalid network config: {key} is {value} but {other} is not set; set both, or neither for no limit"
-    )]
-    LonelyKey {
-        /// The key that is set.
-        key: String,
-        /// Its value.
-        value: u64,
-        /// The key that is 0 or absent.
-        other: String,
-    },
-    /// A key whose value is not allowed.
-    #[error("invalid network config: {key} is {value}; allowed is {allowed}")]
-    InvalidKey {
-        /// The key, with those that it stands in.
-        key: String,
-        /// Its value.
-        value: String,
-        /// What it can be.
-        allowed: String,
-    },
-    /// A key whose value is no rate.
-    #[error("invalid network config: {key} is {value}: {problem}")]
-    InvalidRate {
-        /// The key, with those that it stands in.
-        key: String,
-        /// Its value.
-        value: String,
-        /// What is allowed.
-        problem: RateError,
-    },
-    /// A pod's annotation that cannot be read.
-    #[error("annotation {key} of the pod is {value:?}: {problem}")]
-    Annotation {
-        /// The annotation.
-        key: String,
-        /// Its value.
-        value: String,
-        /// What is allowed.
-        problem: String,
-    },
-    /// A pod's annotation sets a burst, but there is no rate.
-    #[error(
-        "annotation {annotation} of the pod sets a burst, but nothing limits what it is about; set annotation kubernetes.io/{direction}-bandwidth too"
-    )]
-    BurstWithoutRate {
-        /// The annotation.
-        annotation: String,
-        /// `ingress` or `egress`.
-        direction: &'static str,
-    },
-    /// A pod asks for more or less than its namespace may.
-    #[error("{asked_by} asks for {rate_bits_per_sec} bits per second, {range} allows {allowed}")]
-    OutOfRange {
-        /// The annotation or the runtime's key.
-        asked_by: String,
-        /// What it asks for.
-        rate_bits_per_sec: u64,
-        /// The key of the range that is not met.
-        range: String,
-        /// What that allows.
-        allowed: String,
-    },
     /// The interface to be shaped does not exist.
     #[error("no interface {interface} in network namespace {netns}: the plugin before did not make it")]
     NoInterface {
@@ -306,13 +247,8 @@ impl From<Error> for Failure {
         let code = match error {
             Error::Protocol(error) => return error.into(),
             Error::Namespace(_) => code::INVALID_ENVIRONMENT,
-            Error::NotChained
-            | Error::LonelyKey { .. }
-            | Error::InvalidKey { .. }
-            | Error::InvalidRate { .. }
-            | Error::Annotation { .. }
-            | Error::BurstWithoutRate { .. }
-            | Error::OutOfRange { .. } => code::INVALID_CONFIG,
+            Error::Failure(failure) => return failure,
+            Error::NotChained | Error::Limit(_) => code::INVALID_CONFIG,
             Error::Probe(_) | Error::KernelLacks(_) => code::NOT_AVAILABLE,
             Error::Kernel(_)
             | Error::NoInterface { .. }

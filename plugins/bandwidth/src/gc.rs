@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use cni::{Attachment, Request, ValidAttachment};
+use limits::Direction;
 use linux::{Link, NamespaceNumber, Rtnetlink};
 use serde::Deserialize;
 
-use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::release::release;

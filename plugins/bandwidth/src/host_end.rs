@@ -4,9 +4,9 @@
 //! the time of a late call, and the interface may have another name: then the host's ends are asked whose they are.
 
 use cni::{Attachment, Request};
+use limits::Direction;
 use linux::{Link, Mac, Namespace, Rtnetlink};
 
-use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::{record, redirection};

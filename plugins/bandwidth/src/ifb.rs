@@ -8,10 +8,10 @@
 use std::fmt::Write;
 
 use cni::Attachment;
+use limits::Direction;
 use linux::{InterfaceName, Link, Mac, Rtnetlink};
 use sha2::{Digest, Sha512};
 
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::record;
 

@@ -1,9 +1,9 @@
 //! Limits a direction that nothing limits yet: chooses where the filter sits, makes what it needs, and undoes that.
 
 use cni::Attachment;
+use limits::Direction;
 use linux::{Change, Error, Link, Mac, NewLink, NewLinkKind, Rtnetlink, Tbf};
 
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::ifb;
 use crate::kernel::Kernel;

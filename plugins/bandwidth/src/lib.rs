@@ -3,19 +3,16 @@
 //!
 //! What goes *to* the pod (`ingressRate`) is shaped where it leaves the host's end of the pair. What comes
 //! *from* the pod (`egressRate`) arrives there and is led through an ifb device, where it is shaped.
-//! `shaping` turns rate and burst into the kernel's numbers, and `burst`
-//! knows the bursts by which runtimes say that nobody chose one.
+//! `shaping` turns rate and burst into the kernel's numbers, and the crate `limits` decides
+//! which limit counts.
 //!
 //! Names in the kernel are the reference plugin's, so that either can check and remove what the other made.
 
 mod add;
-mod annotations;
-mod burst;
 mod check;
 mod choice;
 mod config;
 mod del;
-mod direction;
 mod effect;
 mod error;
 mod gc;
@@ -23,9 +20,7 @@ mod host_end;
 mod ifb;
 mod kernel;
 mod layout;
-mod limit_range;
 mod live;
-mod quantity;
 mod record;
 mod redirection;
 mod release;
@@ -37,7 +32,6 @@ mod subnets;
 pub use effect::NotInEffect;
 pub use error::{Error, Result};
 pub use live::{Change, Known, Pair, ShapedDirection, change, pairs};
-pub use quantity::{QuantityError, RateError, quantity, rate};
 pub use subnets::Subnets;
 
 /// The plugin.

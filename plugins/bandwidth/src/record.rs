@@ -9,11 +9,9 @@
 //! the attachment's ifb.
 
 use cni::Attachment;
+use limits::{Burst, Direction, Limit};
 use linux::{Link, Rtnetlink};
 
-use crate::burst::Burst;
-use crate::config::Limit;
-use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::ifb;
 

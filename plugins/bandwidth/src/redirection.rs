@@ -7,10 +7,10 @@
 //! packets that are to be sent came from, unless mirred does.
 
 use cni::Attachment;
+use limits::Direction;
 use linux::{Error, Link, Rule};
 use nft::{Forward, Owner};
 
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::subnets::{Subnets, hook};

@@ -1,9 +1,9 @@
 //! A pair that another plugin made is left as it was before.
 
 use cni::Attachment;
+use limits::Direction;
 use linux::{Link, Rtnetlink};
 
-use crate::direction::Direction;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::record;

@@ -1,12 +1,10 @@
 //! Where the filter of a direction sits: at the root of the host's end, in a class of its root, or at the root of an
 //! ifb that packets are led to.
 
+use limits::{Burst, Direction, Limit};
 use linux::{Link, Qdisc, Rtnetlink, Tbf};
 
-use crate::burst::Burst;
 use crate::choice::Choice;
-use crate::config::Limit;
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::ifb;
 use crate::kernel::Kernel;

@@ -25,11 +25,10 @@
 //! cores, 5 ms received 0.92 (median) at 5 Gbit/s, 20 ms 0.95, 40 ms 1.005; longer ones gained nothing, and the
 //! first second grows with them.
 
+use limits::{Burst, Limit};
 use linux::Tbf;
 
-use crate::burst::Burst;
 use crate::choice::Choice;
-use crate::config::Limit;
 
 /// Ethernet's header counts towards a qdisc's length of a packet.
 const ETHERNET_HEADER: u64 = 14;

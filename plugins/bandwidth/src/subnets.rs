@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
+use cni::Failure;
 use ipnetwork::{IpNetwork, IpNetworkError};
+use limits::Direction;
 use linux::{End, Hook, Rule};
 use nft::Traffic;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::direction::Direction;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Matched on the peer's address. Exempt traffic never waits in a queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,17 +44,18 @@ impl Subnets {
     /// Reads the two keys; an empty list is the same as none.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for what is no subnet, and when both lists have some.
+    /// An invalid subnet; both lists.
     pub(crate) fn from_keys(shaped: &[String], unshaped: &[String]) -> Result<Self> {
         match (shaped, unshaped) {
             ([], []) => Ok(Self::All),
             (shaped, []) => parse("shapedSubnets", shaped).map(Self::Only),
             ([], unshaped) => parse("unshapedSubnets", unshaped).map(Self::AllBut),
-            (shaped, _) => Err(Error::InvalidKey {
-                key: "shapedSubnets".to_owned(),
-                value: format!("{shaped:?}"),
-                allowed: "either shapedSubnets or unshapedSubnets, not both".to_owned(),
-            }),
+            _ => Err(Failure::exclusive_keys(
+                "shapedSubnets",
+                "unshapedSubnets",
+                "the other traffic is exempt, or limited",
+            )
+            .into()),
         }
     }
 
@@ -126,10 +128,8 @@ fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
     let mut parsed = Vec::with_capacity(subnets.len());
     for text in subnets {
         let given = text.trim().parse::<IpNetwork>();
-        let subnet = given.and_then(normal).map_err(|_| Error::InvalidKey {
-            key: key.to_owned(),
-            value: format!("{text:?}"),
-            allowed: "subnets such as 10.0.0.0/8 and fd00::/8".to_owned(),
+        let subnet = given.and_then(normal).map_err(|_| {
+            Failure::invalid_value(key, format_args!("{text:?}"), "a subnet, such as 10.0.0.0/8 or fd00::/8")
         })?;
         // Twice the same would be one rule that cannot be told from the other.
         if !parsed.contains(&subnet) {
@@ -177,7 +177,7 @@ mod tests {
                 .unwrap(),
             Subnets::Only(["10.0.0.0/8", "0.0.0.0/0", "::fffe:0:0/95"].map(|it| it.parse().unwrap()).into())
         );
-        assert!(Subnets::from_keys(&some, &some).unwrap_err().to_string().contains("not both"));
+        assert!(Subnets::from_keys(&some, &some).unwrap_err().to_string().contains("set only one"));
         let error = Subnets::from_keys(&none, &list(&["10.0.0.0/33"])).unwrap_err().to_string();
         assert!(error.contains("unshapedSubnets") && error.contains("10.0.0.0/33"), "{error}");
     }

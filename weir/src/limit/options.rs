@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bandwidth::{Change, quantity};
+use bandwidth::Change;
 use clap::Args;
+use limits::burst_bits;
 
 use super::error::Error;
 
@@ -20,10 +21,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "RATE|none", value_parser = rate)]
     pub egress: Option<Rate>,
     /// How many bits may go to the pod at once after a pause; weir chooses when absent.
-    #[arg(long, value_name = "BITS", value_parser = bits, requires = "ingress")]
+    #[arg(long, value_name = "BITS", value_parser = burst_bits, requires = "ingress")]
     pub ingress_burst: Option<u64>,
     /// How many bits may come from the pod at once after a pause; weir chooses when absent.
-    #[arg(long, value_name = "BITS", value_parser = bits, requires = "egress")]
+    #[arg(long, value_name = "BITS", value_parser = burst_bits, requires = "egress")]
     pub egress_burst: Option<u64>,
     /// Print JSON.
     #[arg(long)]
@@ -96,17 +97,7 @@ fn rate(text: &str) -> Result<Rate, String> {
     if text == "none" {
         return Ok(Rate::None);
     }
-    bandwidth::rate(text).map(Rate::Bits).map_err(|error| format!("{error}, or none"))
-}
-
-/// The bounds of the annotations for a burst.
-fn bits(text: &str) -> Result<u64, String> {
-    const LEAST: i128 = 1_000;
-    const MOST: i128 = 32_000_000_000;
-    match quantity(text).map_err(|error| error.to_string())? {
-        bits @ LEAST..=MOST => u64::try_from(bits).map_err(|error| error.to_string()),
-        _ => Err("a burst is between 1k and 32G bits".to_owned()),
-    }
+    limits::rate(text).map(Rate::Bits).map_err(|error| format!("{error}, or none"))
 }
 
 /// A number of seconds, or else a target. A container ID that consists of digits only is too large for a number of

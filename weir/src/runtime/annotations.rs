@@ -43,7 +43,7 @@ pub(crate) fn capabilities(annotations: &Map<String, Value>) -> Result<Map<Strin
 
 fn rate(annotations: &Map<String, Value>, key: &str) -> Result<Option<u64>, Error> {
     let Some(value) = annotations.get(key).and_then(Value::as_str) else { return Ok(None) };
-    bandwidth::rate(value).map(Some).map_err(|error| Error::Annotation {
+    limits::rate(value).map(Some).map_err(|error| Error::Annotation {
         key: key.to_owned(),
         value: value.to_owned(),
         problem: error.to_string(),

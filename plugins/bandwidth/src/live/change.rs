@@ -6,15 +6,12 @@
 //! moment; what leads packets that it sends to an ifb comes and goes without.
 
 use cni::Attachment;
+use limits::{Burst, Direction, Limit, RATES};
 use linux::{Link, Rtnetlink, Tbf};
 
-use crate::burst::Burst;
 use crate::choice::Choice;
-use crate::config::Limit;
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::quantity::RATES;
 use crate::record::{self, Recorded};
 use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};

@@ -1,9 +1,9 @@
 //! A limit for a direction that nothing shapes.
 
+use limits::Direction;
 use linux::{Change, Tbf};
 
 use super::change::Changing;
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::layout::{Layout, Made};
 use crate::shaper::Root;

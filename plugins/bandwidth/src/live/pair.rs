@@ -1,9 +1,9 @@
 //! The veth pairs of a namespace, and what limits their traffic.
 
 use cni::Attachment;
+use limits::Direction;
 use linux::{Link, QdiscStatistics, Rtnetlink, Tbf};
 
-use crate::direction::Direction;
 use crate::effect::{self, NotInEffect};
 use crate::error::Result;
 use crate::kernel::Kernel;

@@ -1,10 +1,10 @@
 //! What a change leaves in an alias, and whether it can.
 
 use cni::Attachment;
+use limits::Direction;
 use linux::Link;
 
 use super::change::Changing;
-use crate::direction::Direction;
 use crate::error::Result;
 use crate::record::{self, Record, Recorded};
 use crate::shaper::{self, Shaper};

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use cni::Attachment;
+use limits::Direction;
 use linux::{Link, Rtnetlink};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::setsockopt;
@@ -10,7 +11,6 @@ use nix::sys::socket::sockopt::RcvBufForce;
 
 use super::change::change_by;
 use super::{Change, Known, Pair, change, pairs};
-use crate::direction::Direction;
 use crate::effect::NotInEffect;
 use crate::kernel::Kernel;
 use crate::shaper;

@@ -1,81 +1,78 @@
-//! What a pod's annotations say, straight from the runtime (capability `io.kubernetes.cri.pod-annotations`).
+//! The pod's annotations, as the runtime passes them (capability `io.kubernetes.cri.pod-annotations`) or the API server
+//! shows them.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::burst::Burst;
+use crate::burst::{Burst, burst_bits};
 use crate::direction::Direction;
 use crate::error::{Error, Result};
-use crate::quantity::{quantity, rate};
+use crate::quantity::rate;
 
 /// Opts a pod out of the namespace's limit range, when its value is [`DISABLE`].
 const LIMITED: &str = "customlimitrange.kubernetes.io/limited";
 const DISABLE: &str = "disable";
 
-/// A burst may have 1k to 32G bits: less than a packet is raised to one, and the kernel holds 4 GiB.
-const BURST_BITS: std::ops::RangeInclusive<i128> = 1_000..=32_000_000_000;
-
 /// All annotations of a pod.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, transparent)]
-pub(crate) struct Annotations(HashMap<String, Value>);
+pub struct Annotations(HashMap<String, Value>);
 
-/// A rate that an annotation asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// The annotation's key and value, as `KEY: VALUE`.
+/// A rate that a pod asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The annotation with its value, or the runtime's key; for messages.
     pub by: String,
+    /// The rate.
     pub rate_bits_per_sec: u64,
 }
 
 impl Annotations {
-    /// The rate of one direction: Kubernetes' annotation, or kube-ovn's where that is absent.
+    /// Returns the rate of one direction: that of `kubernetes.io/ingress-bandwidth` or `…/egress-bandwidth`, or kube-ovn's,
+    /// in Mbit/s, where that is absent.
     ///
     /// # Errors
-    /// [`Error::Annotation`] for a value that is no rate.
+    /// [`Error::InvalidValue`].
     pub fn rate(&self, direction: Direction) -> Result<Option<Asked>> {
         let kubernetes = format!("kubernetes.io/{direction}-bandwidth");
-        if let Some(value) = self.get(&kubernetes)? {
-            let rate = rate(value).map_err(|error| bad(&kubernetes, value, error))?;
-            return Ok(Some(asked(&kubernetes, value, rate)));
-        }
         let kube_ovn = format!("ovn.kubernetes.io/{direction}_rate");
-        match self.get(&kube_ovn)? {
-            // kube-ovn's way to say "no limit".
-            None | Some("" | "0") => Ok(None),
-            Some(value) => {
-                let rate = megabits(value).map_err(|problem| bad(&kube_ovn, value, problem))?;
-                Ok(Some(asked(&kube_ovn, value, rate)))
-            }
+        let asked = |key: &str, value: &str, rate_bits_per_sec| {
+            Some(Asked { by: format!("annotation {key}: {value}"), rate_bits_per_sec })
+        };
+        if let Some(value) = self.get(&kubernetes)? {
+            let rate = rate(value).map_err(|expected| invalid(&kubernetes, value, expected.0))?;
+            return Ok(asked(&kubernetes, value, rate));
         }
+        let Some(value) = self.kube_ovn(&kube_ovn)? else { return Ok(None) };
+        let rate = mega(value).and_then(|value| rate(&value).ok()).ok_or_else(|| {
+            invalid(&kube_ovn, value, "a number of Mbit/s, such as 3, between 1k and 1P bits per second")
+        })?;
+        Ok(asked(&kube_ovn, value, rate))
     }
 
-    /// The burst of one direction: `weir/ingress-burst` or `weir/egress-burst`, a quantity of bits as in the config,
-    /// or kube-ovn's, in Mbit, where that is absent.
+    /// Returns the burst of one direction: that of `weir/ingress-burst` or `weir/egress-burst`, a quantity of bits as in
+    /// the config, or kube-ovn's, in Mbit, where that is absent.
     ///
     /// # Errors
-    /// [`Error::Annotation`] for a value that is no burst.
-    pub fn burst(&self, direction: Direction) -> Result<Option<Burst>> {
-        let own = burst_key(direction);
+    /// [`Error::InvalidValue`].
+    pub fn burst(&self, direction: Direction) -> Result<Burst> {
+        let own = own_burst(direction);
         if let Some(value) = self.get(&own)? {
-            return burst(&own, value, value).map(Some);
+            let bits = burst_bits(value).map_err(|expected| invalid(&own, value, expected.0))?;
+            return Ok(Burst::Chosen { bits });
         }
         let kube_ovn = format!("ovn.kubernetes.io/{direction}_burst");
-        match self.get(&kube_ovn)? {
-            // kube-ovn's own choice; and its way to say "as little as possible", which ours is.
-            None | Some("" | "0") => Ok(None),
-            Some(value) if !is_plain_number(value) => {
-                Err(bad(&kube_ovn, value, "want a number of Mbit, such as 3"))
-            }
-            Some(value) => burst(&kube_ovn, value, &format!("{value}M")).map(Some),
-        }
+        let Some(value) = self.kube_ovn(&kube_ovn)? else { return Ok(Burst::NotChosen) };
+        let bits = mega(value).and_then(|value| burst_bits(&value).ok());
+        bits.map(|bits| Burst::Chosen { bits })
+            .ok_or_else(|| invalid(&kube_ovn, value, "a number of Mbit, such as 3, between 1k and 32G bits"))
     }
 
-    /// Whether `weir/ingress-burst` or `weir/egress-burst` is there.
-    pub fn has_own_burst(&self, direction: Direction) -> bool {
-        self.0.get(&burst_key(direction)).is_some_and(|value| !value.is_null())
+    /// Returns the key of weir's annotation for the burst, where the pod has it.
+    pub(crate) fn own_burst_key(&self, direction: Direction) -> Option<String> {
+        Some(own_burst(direction)).filter(|key| self.0.get(key).is_some_and(|value| !value.is_null()))
     }
 
     /// Whether the pod says that the namespace's limit range is not for it.
@@ -87,43 +84,27 @@ impl Annotations {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(value)) => Ok(Some(value)),
-            Some(other) => Err(bad(key, &other.to_string(), "want a text")),
+            Some(other) => Err(Error::invalid(format!("annotation {key}"), other.to_string(), "a string")),
         }
+    }
+
+    /// As [`Annotations::get`]; empty and 0 are kube-ovn's way to say "no limit" and "no burst chosen".
+    fn kube_ovn(&self, key: &str) -> Result<Option<&str>> {
+        Ok(self.get(key)?.filter(|value| !matches!(*value, "" | "0")))
     }
 }
 
-/// The annotation that sets a burst.
-pub(crate) fn burst_key(direction: Direction) -> String {
+fn own_burst(direction: Direction) -> String {
     format!("weir/{direction}-burst")
 }
 
-/// Reads `bits`, a quantity; `key` and `value` are for the error.
-fn burst(key: &str, value: &str, bits: &str) -> Result<Burst> {
-    let bits = quantity(bits).map_err(|error| bad(key, value, error))?;
-    match u64::try_from(bits) {
-        Ok(bits) if BURST_BITS.contains(&bits.into()) => Ok(Burst::Chosen { bits }),
-        _ => Err(bad(key, value, "a burst is between 1k and 32G bits")),
-    }
+fn invalid(key: &str, value: &str, allowed: &str) -> Error {
+    Error::invalid(format!("annotation {key}"), format!("{value:?}"), allowed)
 }
 
-fn asked(key: &str, value: &str, rate_bits_per_sec: u64) -> Asked {
-    Asked { by: format!("annotation {key}: {value}"), rate_bits_per_sec }
-}
-
-fn bad(key: &str, value: &str, problem: impl ToString) -> Error {
-    Error::Annotation { key: key.to_owned(), value: value.to_owned(), problem: problem.to_string() }
-}
-
-/// A plain number of Mbit/s, such as `3` or `0.5`, in bits per second.
-fn megabits(value: &str) -> std::result::Result<u64, String> {
-    if !is_plain_number(value) {
-        return Err("want a number of Mbit/s, such as 3".to_owned());
-    }
-    rate(&format!("{value}M")).map_err(|error| format!("in Mbit/s: {error}"))
-}
-
-fn is_plain_number(value: &str) -> bool {
-    value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+/// Returns the quantity that a plain number of megabits is; none for any other text.
+fn mega(number: &str) -> Option<String> {
+    number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| format!("{number}M"))
 }
 
 #[cfg(test)]
@@ -178,7 +159,7 @@ mod tests {
             ("kubernetes.io/ingress-bandwidth", json!("-10M"), "between 1k and 1P"),
             ("kubernetes.io/ingress-bandwidth", json!("10MB"), "suffixes"),
             ("kubernetes.io/ingress-bandwidth", json!(""), "number"),
-            ("kubernetes.io/ingress-bandwidth", json!(10), "want a text"),
+            ("kubernetes.io/ingress-bandwidth", json!(10), "not a string"),
             ("ovn.kubernetes.io/ingress_rate", json!("3M"), "number of Mbit/s"),
             ("ovn.kubernetes.io/ingress_rate", json!("0.0001"), "between 1k and 1P"),
         ] {
@@ -191,9 +172,9 @@ mod tests {
     #[test]
     fn a_burst_is_a_quantity_of_bits() {
         let burst = |value| annotations(json!({"weir/egress-burst": value})).burst(Direction::Egress);
-        assert_eq!(burst("1M").unwrap(), Some(Burst::Chosen { bits: 1_000_000 }));
-        // Somebody wrote it down, so it is no runtime's way to say that nobody did.
-        assert_eq!(burst("4294967295").unwrap(), Some(Burst::Chosen { bits: 4_294_967_295 }));
+        assert_eq!(burst("1M").unwrap(), Burst::Chosen { bits: 1_000_000 });
+        // In an annotation it was chosen, whatever it means when a runtime sends it.
+        assert_eq!(burst("4294967295").unwrap(), Burst::Chosen { bits: 4_294_967_295 });
         for value in ["999", "33G", "-1M", "x"] {
             assert!(burst(value).unwrap_err().to_string().contains("weir/egress-burst"));
         }
@@ -203,10 +184,10 @@ mod tests {
     fn kube_ovns_burst_is_a_number_of_megabits() {
         let burst =
             |value| annotations(json!({"ovn.kubernetes.io/egress_burst": value})).burst(Direction::Egress);
-        assert_eq!(burst("10").unwrap(), Some(Burst::Chosen { bits: 10_000_000 }));
-        assert_eq!(burst("0.5").unwrap(), Some(Burst::Chosen { bits: 500_000 }));
+        assert_eq!(burst("10").unwrap(), Burst::Chosen { bits: 10_000_000 });
+        assert_eq!(burst("0.5").unwrap(), Burst::Chosen { bits: 500_000 });
         for unchosen in ["", "0"] {
-            assert_eq!(burst(unchosen).unwrap(), None);
+            assert_eq!(burst(unchosen).unwrap(), Burst::NotChosen);
         }
         for value in ["10M", "-1", "33000", "0.0001", "."] {
             let error = burst(value).unwrap_err().to_string();

@@ -1,54 +1,40 @@
 //! Kubernetes quantities (`k8s.io/apimachinery/pkg/api/resource`, `ParseQuantity`): `10M`, `1Gi`, `1e6`.
 
-/// Why a text is no quantity.
+/// What a text would have to be, to follow "want" or "is not": `between 1k and 1P bits per second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum QuantityError {
-    /// No digits where a number must stand.
-    #[error("want a number, such as 10M or 1.5Gi")]
-    NoNumber,
-    /// What follows the number is no suffix.
-    #[error(
-        "want one of the suffixes n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent such as e6"
-    )]
-    Suffix,
-}
+#[error("want {0}")]
+pub struct Expected(pub &'static str);
 
-/// Why a text is no rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RateError {
-    /// It is no quantity.
-    #[error(transparent)]
-    Quantity(#[from] QuantityError),
-    /// It is outside of what Kubernetes allows.
-    #[error("a bandwidth is between 1k and 1P bits per second")]
-    OutOfRange,
-}
+const NUMBER: Expected = Expected("a number, such as 10M or 1.5Gi");
+const SUFFIX: Expected = Expected(
+    "a number with one of the suffixes n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent such as e6",
+);
 
 /// Kubernetes' bounds for a bandwidth in bits per second (`pkg/util/bandwidth`): 1k to 1P.
-pub(crate) const RATES: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000_000;
+pub const RATES: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000_000;
+pub(crate) const RATE: Expected = Expected("between 1k and 1P bits per second");
 
-/// Reads a quantity of bits per second, rounded up: 1k to 1P, both included.
+/// Reads a quantity of bits per second, rounded up, within [`RATES`].
 ///
 /// # Errors
-/// [`RateError`], whose text says what is allowed.
-pub fn rate(text: &str) -> Result<u64, RateError> {
-    let rate = u64::try_from(quantity(text)?).map_err(|_| RateError::OutOfRange)?;
-    if RATES.contains(&rate) { Ok(rate) } else { Err(RateError::OutOfRange) }
+/// What is allowed instead.
+pub fn rate(text: &str) -> Result<u64, Expected> {
+    let rate = quantity(text)?;
+    u64::try_from(rate).ok().filter(|rate| RATES.contains(rate)).ok_or(RATE)
 }
 
-/// What a suffix multiplies by.
+/// A suffix's factor, as a power of ten or of two.
 enum Scale {
     Ten(i32),
     Two(u32),
 }
 
-/// Reads a quantity and rounds it up to a whole number, as Kubernetes does. What is too large for the
-/// return type becomes its largest value (its smallest, for a negative number).
+/// Reads a quantity and rounds it up to a whole number, as Kubernetes does. A number beyond the return type becomes its
+/// largest value, or its smallest.
 ///
 /// # Errors
-/// [`QuantityError`] for anything that Kubernetes would not read: spaces, an empty text, `1 M`, `0x10`,
-/// `1K`, `1ki`.
-pub fn quantity(text: &str) -> Result<i128, QuantityError> {
+/// Anything that Kubernetes does not read: an empty text, spaces, `1 M`, `0x10`, `1K`, `1ki`.
+pub fn quantity(text: &str) -> Result<i128, Expected> {
     let (negative, unsigned) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
         Some(b'+') => (false, &text[1..]),
@@ -58,7 +44,7 @@ pub fn quantity(text: &str) -> Result<i128, QuantityError> {
     let (number, suffix) = unsigned.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-        return Err(QuantityError::NoNumber);
+        return Err(NUMBER);
     }
     let scale = scale(suffix)?;
     let digits = format!("{whole}{fraction}");
@@ -68,7 +54,7 @@ pub fn quantity(text: &str) -> Result<i128, QuantityError> {
     Ok(if negative { -magnitude } else { magnitude })
 }
 
-fn scale(suffix: &str) -> Result<Scale, QuantityError> {
+fn scale(suffix: &str) -> Result<Scale, Expected> {
     Ok(match suffix {
         "n" => Scale::Ten(-9),
         "u" => Scale::Ten(-6),
@@ -87,8 +73,8 @@ fn scale(suffix: &str) -> Result<Scale, QuantityError> {
         "Pi" => Scale::Two(50),
         "Ei" => Scale::Two(60),
         exponent => {
-            let number = exponent.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
-            Scale::Ten(number.parse().map_err(|_| QuantityError::Suffix)?)
+            let number = exponent.strip_prefix(['e', 'E']).ok_or(SUFFIX)?;
+            Scale::Ten(number.parse().map_err(|_| SUFFIX)?)
         }
     })
 }

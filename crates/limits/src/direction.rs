@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Which packets a limit is about. Shown as the first word of the keys: `ingress`, `egress`.
+/// The packets that a limit is about. Shown as `ingress` or `egress`, the first word of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
     /// Those to the pod.
     Ingress,
     /// Those from the pod.
@@ -12,7 +12,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// `ingress` or `egress`.
+    /// Returns `ingress` or `egress`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -20,7 +20,7 @@ impl Direction {
         }
     }
 
-    /// The one that this is not.
+    /// Returns the opposite direction.
     pub fn other(self) -> Self {
         match self {
             Self::Ingress => Self::Egress,

@@ -1,9 +1,10 @@
-//! Bursts that somebody chose, and those that only say that nobody did.
+//! Bursts, and the numbers by which runtimes say that none was chosen.
 
 use crate::error::{Error, Result};
+use crate::quantity::{Expected, quantity};
 
-/// What a runtime sends as burst, in bits, when a pod's annotations name a rate: Kubernetes has no annotation
-/// for a burst, so each runtime fills in its largest number.
+/// The burst, in bits, that a runtime sends when a pod's annotations set a rate. Kubernetes has no annotation for a burst,
+/// so each runtime fills in its largest number: 43 s of a limit of 100 Mbit/s, an hour of one of 1 Mbit/s.
 const NOT_CHOSEN: [(u64, &str); 3] = [
     (2_147_483_647, "cri-dockerd, and dockershim before it"),
     (4_294_967_295, "containerd"),
@@ -12,40 +13,53 @@ const NOT_CHOSEN: [(u64, &str); 3] = [
 
 /// How much may pass at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Burst {
-    /// Somebody wrote it down: it is taken as given, as far as the kernel can hold it.
+pub enum Burst {
+    /// Written down: it is taken as given, as far as the kernel can hold it.
     Chosen {
         /// At least 1.
         bits: u64,
     },
-    /// Nobody did: `shaping` chooses. Taken literally, these numbers are 43 s of a limit of
-    /// 100 Mbit/s, and an hour of one of 1 Mbit/s.
+    /// Not written down: the plugin chooses.
     NotChosen,
 }
 
 impl Burst {
-    /// Reads what stands in a config.
-    pub fn from_bits(bits: u64, runtime_burst: RuntimeBurst) -> Self {
-        let stands_for_nothing = NOT_CHOSEN.iter().any(|(sentinel, _)| *sentinel == bits);
-        if stands_for_nothing && runtime_burst == RuntimeBurst::Replace {
+    /// Reads the number of a config or of a runtime.
+    pub(crate) fn from_bits(bits: u64, runtime_burst: RuntimeBurst) -> Self {
+        let says_nothing = NOT_CHOSEN.iter().any(|(number, _)| *number == bits);
+        if says_nothing && runtime_burst == RuntimeBurst::Replace {
             Self::NotChosen
         } else {
             Self::Chosen { bits }
         }
     }
 
-    pub fn is_unchosen(self) -> bool {
-        self == Self::NotChosen
+    /// Returns this burst, or the other one where this is not chosen.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self == Self::NotChosen { other } else { self }
     }
 }
 
-/// The key `runtimeBurst`: what becomes of the numbers by which a runtime says that nobody chose a burst.
+/// Less than a packet is raised to one; the kernel holds 4 GiB.
+const BITS: std::ops::RangeInclusive<u64> = 1_000..=32_000_000_000;
+
+/// Reads a burst, a quantity of bits: 1k to 32G.
+///
+/// # Errors
+/// What is allowed instead.
+pub fn burst_bits(text: &str) -> std::result::Result<u64, Expected> {
+    let bits = quantity(text)?;
+    let allowed = u64::try_from(bits).ok().filter(|bits| BITS.contains(bits));
+    allowed.ok_or(Expected("between 1k and 32G bits"))
+}
+
+/// The key `runtimeBurst`: whether the numbers by which a runtime says that no burst was chosen are bursts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum RuntimeBurst {
-    /// `"replace"`: they are not taken for bursts.
+pub enum RuntimeBurst {
+    /// `"replace"`: they are not.
     #[default]
     Replace,
-    /// `"literal"`: they are bursts like any other, as the reference has it.
+    /// `"literal"`: they are bursts like any other, as for the reference plugin.
     Literal,
 }
 
@@ -53,16 +67,16 @@ impl RuntimeBurst {
     /// Reads the key.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for any other word.
+    /// [`Error::InvalidValue`] for any other word.
     pub fn from_key(value: Option<&str>) -> Result<Self> {
         match value {
             None | Some("replace") => Ok(Self::Replace),
             Some("literal") => Ok(Self::Literal),
-            Some(other) => Err(Error::InvalidKey {
-                key: "runtimeBurst".to_owned(),
-                value: format!("{other:?}"),
-                allowed: "\"replace\" (the default) or \"literal\"".to_owned(),
-            }),
+            Some(other) => Err(Error::invalid(
+                "runtimeBurst",
+                format!("{other:?}"),
+                "\"replace\" (the default) or \"literal\"",
+            )),
         }
     }
 }
