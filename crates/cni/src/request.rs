@@ -136,6 +136,11 @@ impl Request {
         decode(&self.document).map_err(Error::Config)
     }
 
+    /// The name of the plugin that is being served.
+    pub fn plugin(&self) -> &'static str {
+        self.plugin
+    }
+
     /// `CNI_CONTAINERID`.
     pub fn container_id(&self) -> &str {
         &self.environment.variables.container_id

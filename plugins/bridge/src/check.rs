@@ -3,32 +3,33 @@
 //! Later plugins of the chain may have added routes and addresses, and changed the MTU; what they changed
 //! of the hardware address stands in `prevResult` (specification, section 5, "CHECK").
 
-use cni::{AddResult, Attachment, Request};
+use attachment::check::{self, Expected, differs};
+use attachment::owner;
+use cni::{Attachment, Request};
 use ipnetwork::IpNetwork;
-use linux::{Family, Link, LinkAddress, Namespace, Route, Rtnetlink};
+use linux::{Link, LinkAddress, Namespace, Rtnetlink};
 use nft::Nftables;
 
-use crate::add::owner;
 use crate::check_vlans::check_vlans;
 use crate::config::Config;
 use crate::device;
-use crate::error::{Difference, Error, Result};
+use crate::error::Result;
 use crate::spoof_check;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
-    let previous = request.prev_result.as_ref().ok_or(Error::NoPrevResult)?;
-    if let Some(ipam) = &config.ipam {
+    let expected = Expected::of(request)?;
+    if let Some(ipam) = &config.settings.ipam {
         request.delegate(ipam)?.check()?;
     }
-    let expected = Expected::new(request, previous);
     let mut host = Rtnetlink::open()?;
-    let bridge = device::find(&mut host, &config.bridge)?
-        .ok_or_else(|| Error::Differs(Difference::BridgeGone(config.bridge.to_string())))?;
-    let namespace = Namespace::open(expected.netns).map_err(Error::of_namespace)?;
-    let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
+    let Some(bridge) = device::find(&mut host, &config.bridge)? else {
+        return differs(format_args!("bridge {:?} does not exist any more", config.bridge));
+    };
+    let namespace = Namespace::open(expected.netns).map_err(attachment::Error::of_namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(attachment::Error::of_namespace)?;
 
-    let interface = check_pod_end(&mut pod, &expected, &config)?;
+    let interface = expected.check_pod_end(&mut pod, !config.disable_container_interface)?;
     let attachment = request.attachment();
     let host_end = check_port(&mut host, &namespace, &interface, &bridge, &attachment)?;
     // Who made the pair made what belongs to it in nf_tables: without our alias that is the reference.
@@ -39,7 +40,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     }
     let gateway = match &config.vlans {
         Some(vlans) => {
-            let has_gateway = config.roles.is_gateway && !expected.addresses.is_empty();
+            let has_gateway = config.settings.roles.is_gateway && !expected.ips.is_empty();
             check_vlans(&mut host, vlans, &bridge, &host_end, has_gateway)?
         }
         None => None,
@@ -47,76 +48,19 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     if config.disable_container_interface {
         return Ok(());
     }
-    check_addresses(&pod.addresses(interface.index)?, &expected)?;
-    check_routes(&mut pod, &expected)?;
-    if config.roles.is_gateway {
+    expected.check_addresses(&mut pod, &interface)?;
+    expected.check_routes(&mut pod)?;
+    if config.settings.roles.is_gateway {
         let gateway = gateway.unwrap_or(bridge);
         check_gateways(&host.addresses(gateway.index)?, &gateway, &expected)?;
     }
-    if config.ip_masq && is_ours && !expected.addresses.is_empty() {
+    if config.settings.ip_masq && is_ours && !expected.ips.is_empty() {
         let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
         if let Some(fault) = fault {
-            return Err(Error::Differs(Difference::Masquerade(fault.to_string())));
+            return differs(format_args!("masquerading: {fault}"));
         }
     }
     Ok(())
-}
-
-/// What `prevResult` says of our interface.
-struct Expected<'a> {
-    netns: &'a str,
-    interface: &'a str,
-    mac: &'a str,
-    addresses: Vec<&'a cni::IpConfig>,
-    routes: &'a [cni::Route],
-}
-
-impl<'a> Expected<'a> {
-    fn new(request: &'a Request, previous: &'a AddResult) -> Self {
-        let interface = request.interface();
-        let index = previous
-            .interfaces
-            .iter()
-            .position(|candidate| candidate.name == interface && !candidate.sandbox.is_empty());
-        Self {
-            netns: request.netns().unwrap_or_default(),
-            interface,
-            mac: index.map_or("", |index| &previous.interfaces[index].mac),
-            addresses: previous
-                .ips
-                .iter()
-                .filter(|ip| ip.interface.is_none() || ip.interface == index)
-                .collect(),
-            routes: &previous.routes,
-        }
-    }
-
-    fn addresses(&self) -> Vec<IpNetwork> {
-        self.addresses.iter().map(|ip| ip.address).collect()
-    }
-}
-
-pub(crate) fn differs<T>(difference: Difference) -> Result<T> {
-    Err(Error::Differs(difference))
-}
-
-fn check_pod_end(pod: &mut Rtnetlink, expected: &Expected<'_>, config: &Config) -> Result<Link> {
-    let (interface, netns) = (expected.interface.to_owned(), expected.netns.to_owned());
-    let Some(link) = pod.link_by_name(expected.interface)? else {
-        return differs(Difference::InterfaceGone { interface, netns });
-    };
-    if !link.is("veth") {
-        return differs(Difference::NotVeth { interface, netns });
-    }
-    if !link.up && !config.disable_container_interface {
-        return differs(Difference::Down { interface, netns });
-    }
-    let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
-    if !expected.mac.is_empty() && !expected.mac.eq_ignore_ascii_case(&found) {
-        let wanted = expected.mac.to_owned();
-        return differs(Difference::Mac { interface, netns, found, wanted });
-    }
-    Ok(link)
 }
 
 /// The host's end, which is a port of the bridge and does not say that it is another attachment's.
@@ -127,19 +71,21 @@ fn check_port(
     bridge: &Link,
     attachment: &Attachment,
 ) -> Result<Link> {
-    let host_end = host.other_end(interface, namespace)?;
-    let is_anothers = |alias: &str| Attachment::parse(alias).is_some() && !attachment.is_named_by(alias);
-    let is_the_port = |link: &Link| {
-        link.is("veth")
-            && link.master == Some(bridge.index)
-            && !link.alias.as_deref().is_some_and(is_anothers)
+    let host_end = check::host_end(host, interface, namespace, attachment)?;
+    let Some(host_end) = host_end.filter(|link| link.master == Some(bridge.index)) else {
+        return not_a_port(interface, bridge);
     };
-    let Some(host_end) = host_end.filter(is_the_port) else {
-        let (interface, bridge) = (interface.name.clone(), bridge.name.clone());
-        return differs(Difference::NotAPort { interface, bridge });
-    };
-    let down = [&host_end, bridge].into_iter().find(|link| !link.up).map(|down| down.name.clone());
-    down.map_or(Ok(host_end), |down| differs(Difference::HostLinkDown(down)))
+    if let Some(down) = [&host_end, bridge].into_iter().find(|link| !link.up) {
+        return differs(format_args!("{:?} on the host is down", down.name));
+    }
+    Ok(host_end)
+}
+
+pub(crate) fn not_a_port<T>(interface: &Link, bridge: &Link) -> Result<T> {
+    differs(format_args!(
+        "the host's end of {:?} is not a port of bridge {:?} any more",
+        interface.name, bridge.name
+    ))
 }
 
 /// The settings of port and bridge that the config asks for are on. An administrator may have switched others on.
@@ -151,62 +97,21 @@ fn check_settings(config: &Config, port: &Link, bridge: &Link) -> Result<()> {
     ];
     match settings.into_iter().find(|(_, wanted, found, _)| *wanted && !found) {
         None => Ok(()),
-        Some((key, _, _, link)) => differs(Difference::Off { key, link: link.name.clone() }),
-    }
-}
-
-fn check_addresses(present: &[LinkAddress], expected: &Expected<'_>) -> Result<()> {
-    let gone = expected
-        .addresses
-        .iter()
-        .find(|wanted| !present.iter().any(|address| address.network == wanted.address));
-    match gone {
-        None => Ok(()),
-        Some(gone) => differs(Difference::AddressGone {
-            address: gone.address,
-            interface: expected.interface.to_owned(),
-            netns: expected.netns.to_owned(),
-        }),
-    }
-}
-
-/// A route without a next hop in the result may have gone by the gateway: only its destination counts. So it is with
-/// default routes, as for the reference: a VPN in the pod replaces their next hop. Through which interface a route
-/// goes does not count: the result also holds what other plugins of the chain made.
-fn check_routes(pod: &mut Rtnetlink, expected: &Expected<'_>) -> Result<()> {
-    let mut present = Vec::new();
-    for (family, is_ipv4) in [(Family::V4, true), (Family::V6, false)] {
-        if expected.routes.iter().any(|route| route.dst.is_ipv4() == is_ipv4) {
-            present.extend(pod.routes(family)?);
+        Some((key, _, _, link)) => {
+            differs(format_args!("{key} is true, but it is off for {:?} on the host", link.name))
         }
-    }
-    let is_there = |wanted: &cni::Route| {
-        let next_hop = wanted.gw.filter(|hop| !hop.is_unspecified() && wanted.dst.prefix() > 0);
-        present.iter().any(|route: &Route| {
-            route.destination.network() == wanted.dst.network()
-                && route.destination.prefix() == wanted.dst.prefix()
-                && (next_hop.is_none() || route.gateway == next_hop)
-        })
-    };
-    match expected.routes.iter().find(|wanted| !is_there(wanted)) {
-        None => Ok(()),
-        Some(gone) => differs(Difference::RouteGone {
-            destination: gone.dst,
-            gateway: gone.gw,
-            netns: expected.netns.to_owned(),
-        }),
     }
 }
 
 fn check_gateways(present: &[LinkAddress], interface: &Link, expected: &Expected<'_>) -> Result<()> {
-    for ip in &expected.addresses {
+    for ip in &expected.ips {
         let Some(gateway) = ip.gateway.filter(|gateway| !gateway.is_unspecified()) else { continue };
         let is_there = present.iter().any(|address| {
             address.network.ip() == gateway && address.network.prefix() == ip.address.prefix()
         });
         if !is_there {
             let address = IpNetwork::new(gateway, ip.address.prefix()).unwrap_or_else(|_| gateway.into());
-            return differs(Difference::GatewayGone { address, interface: interface.name.clone() });
+            return differs(format_args!("gateway address {address} is gone from {:?}", interface.name));
         }
     }
     Ok(())

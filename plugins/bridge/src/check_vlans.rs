@@ -1,9 +1,10 @@
 //! CHECK of an attachment in a VLAN.
 
+use attachment::check::differs;
 use linux::{Link, Rtnetlink};
 
-use crate::check::differs;
-use crate::error::{Difference, Result};
+use crate::check::not_a_port;
+use crate::error::Result;
 use crate::vlan::Vlans;
 use crate::vlan_gateway;
 
@@ -17,21 +18,24 @@ pub(crate) fn check_vlans(
     has_gateway: bool,
 ) -> Result<Option<Link>> {
     if !bridge.vlans.filtering {
-        return differs(Difference::NotFiltering(bridge.name.clone()));
+        return differs(format_args!(
+            "bridge {:?} does not filter by VLANs (vlan_filtering is 0): its ports are not kept apart",
+            bridge.name
+        ));
     }
     check_port_vlans(host, vlans, host_end)?;
     let Some(gateway) = vlans.gateway(&bridge.name).filter(|_| has_gateway) else { return Ok(None) };
     let Some(link) = host.link_by_name(&gateway.name)? else {
-        return differs(Difference::VlanGatewayGone(gateway.name));
+        return differs(format_args!("{:?}, the gateway's interface, does not exist any more", gateway.name));
     };
     if !link.up {
-        return differs(Difference::HostLinkDown(link.name));
+        return differs(format_args!("{:?} on the host is down", link.name));
     }
     // What is no veth is an administrator's.
     if link.is("veth") {
         let port = vlan_gateway::port(host, &link)?.filter(|port| port.master == Some(bridge.index));
         let Some(port) = port else {
-            return differs(Difference::NotAPort { interface: link.name, bridge: bridge.name.clone() });
+            return not_a_port(&link, bridge);
         };
         check_port_vlans(host, &gateway.port, &port)?;
     }
@@ -39,15 +43,10 @@ pub(crate) fn check_vlans(
 }
 
 fn check_port_vlans(host: &mut Rtnetlink, vlans: &Vlans, port: &Link) -> Result<()> {
-    match vlans.missing_from(&host.port_vlans(port.index)?) {
-        None => Ok(()),
-        Some(missing) => differs(Difference::Vlan {
-            port: port.name.clone(),
-            vids: match (missing.vids.start(), missing.vids.end()) {
-                (first, last) if first == last => first.to_string(),
-                (first, last) => format!("{first}-{last}"),
-            },
-            role: if missing.untagged { "without a tag" } else { "with a tag" },
-        }),
-    }
+    let present = host.port_vlans(port.index)?;
+    let Some(missing) = vlans.missing_from(&present) else { return Ok(()) };
+    let (first, last) = (missing.vids.start(), missing.vids.end());
+    let vids = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let role = if missing.untagged { "without a tag" } else { "with a tag" };
+    differs(format_args!("bridge port {:?} does not carry VLAN {vids} {role}", port.name))
 }

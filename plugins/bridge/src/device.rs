@@ -1,9 +1,9 @@
 //! The bridge itself: made when it is missing, given the gateway's addresses.
 
+use attachment::SMALLEST_MTU_OF_IPV6;
 use ipnetwork::IpNetwork;
 use linux::{DuplicateDetection, Link, Mac, NewLink, NewLinkKind, Rtnetlink, sysctl};
 
-use crate::addressing::SMALLEST_MTU_OF_IPV6;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -52,7 +52,12 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
 
 fn new_bridge(config: &Config) -> NewLink<'_> {
     let kind = NewLinkKind::Bridge { vlan_filtering: config.vlans.is_some() };
-    NewLink { mac: Some(Mac::random()), mtu: config.mtu, up: true, ..NewLink::new(&config.bridge, kind) }
+    NewLink {
+        mac: Some(Mac::random()),
+        mtu: config.settings.mtu,
+        up: true,
+        ..NewLink::new(&config.bridge, kind)
+    }
 }
 
 /// The changes that give the bridge, or its interface in a VLAN, the gateways' addresses.

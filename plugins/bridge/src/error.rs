@@ -1,11 +1,8 @@
 //! What can go wrong, and the code that a runtime gets for it.
 
-use std::net::IpAddr;
-
 use cni::{Failure, code};
 use ipnetwork::IpNetwork;
 use linux::ParseMacError;
-use nft::SpoofCheckFault;
 
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -13,43 +10,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The call or its config is wrong, or the IPAM plugin failed.
+    /// What every plugin that attaches pods has to say.
     #[error(transparent)]
-    Protocol(#[from] cni::Error),
-    /// The kernel refused.
-    #[error(transparent)]
-    Kernel(#[from] linux::Error),
+    Attachment(#[from] attachment::Error),
     /// The kernel refused to check source addresses, or to stop it.
     #[error("macspoofchk: {0}")]
     SpoofCheck(linux::Error),
-    /// `CNI_NETNS` cannot be used.
-    #[error("CNI_NETNS: {0}")]
-    Namespace(linux::Error),
     /// Two keys exclude each other.
     #[error("hairpinMode and promiscMode: both are true; set only one, a frame would be received twice")]
     HairpinAndPromiscuous,
-    /// The MTU is none for Ethernet.
-    #[error("mtu: {mtu} is not between {smallest} and {largest}, which is what the kernel takes")]
-    Mtu {
-        /// The value.
-        mtu: i64,
-        /// The least that is allowed.
-        smallest: u32,
-        /// The most that is allowed.
-        largest: u32,
-    },
-    /// The MTU is too small for a pod with an IPv6 address.
-    #[error(
-        "mtu: {mtu} is less than {smallest}, which IPv6 needs (RFC 8200, section 5), and the pod gets {address}"
-    )]
-    MtuOfIpv6 {
-        /// The value.
-        mtu: u32,
-        /// The least that is allowed.
-        smallest: u32,
-        /// The pod's address.
-        address: IpNetwork,
-    },
     /// The MTU of the bridge that is there is too small for an IPv6 gateway.
     #[error(
         "bridge: {bridge:?} has an MTU of {mtu}, and IPv6 needs {smallest} (RFC 8200, section 5): it cannot have the gateway's address {gateway}; raise its MTU, or that of the port which has the least"
@@ -63,16 +32,6 @@ pub enum Error {
         smallest: u32,
         /// The gateway's address.
         gateway: IpNetwork,
-    },
-    /// The kernel refused a route because its next hop is out of reach.
-    #[error(
-        "{source}; a next hop must be in a subnet of the pod's addresses ({}), or have a route of scope 253 (link) before it", .addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    Unreachable {
-        /// Which route, and the kernel's words.
-        source: linux::Error,
-        /// The pod's addresses.
-        addresses: Vec<IpNetwork>,
     },
     /// An IPAM plugin would assign addresses to nobody.
     #[error("disableContainerInterface: true cannot be combined with ipam.type")]
@@ -159,42 +118,6 @@ pub enum Error {
         /// What it is.
         kind: String,
     },
-    /// The container has an interface of that name already.
-    #[error(
-        "CNI_IFNAME: container {container_id} already has an interface {interface:?} in {netns}; call DEL first"
-    )]
-    InterfaceTaken {
-        /// The container.
-        container_id: String,
-        /// The name.
-        interface: String,
-        /// The container's namespace.
-        netns: String,
-    },
-    /// The host's end of this attachment is there already.
-    #[error(
-        "{host} on the host already belongs to container {container_id}, interface {interface:?}; call DEL first"
-    )]
-    AlreadyAttached {
-        /// The host's end.
-        host: String,
-        /// The container.
-        container_id: String,
-        /// The interface.
-        interface: String,
-    },
-    /// Every name for the host's end is taken by somebody else.
-    #[error(
-        "no free name for the host's end of container {container_id}, interface {interface:?}: {tried} is taken by another link"
-    )]
-    NoHostName {
-        /// The container.
-        container_id: String,
-        /// The interface.
-        interface: String,
-        /// The last name that was tried.
-        tried: String,
-    },
     /// The bridge has no free port.
     #[error(
         "bridge: {bridge:?} has no free port (the kernel allows 1023 on one bridge); use another bridge for more pods"
@@ -202,38 +125,6 @@ pub enum Error {
     BridgeFull {
         /// The bridge.
         bridge: String,
-    },
-    /// The IPAM plugin returned no address.
-    #[error("IPAM plugin {ipam:?} returned missing IP config: want at least one address")]
-    NoAddress {
-        /// The plugin.
-        ipam: String,
-    },
-    /// A gateway cannot be derived.
-    #[error(
-        "isGateway: no gateway for {address}: the IPAM plugin names none and the subnet has no first address"
-    )]
-    NoGateway {
-        /// The pod's address.
-        address: IpNetwork,
-    },
-    /// A gateway that the pod cannot have, or the bridge as the pod's gateway.
-    #[error("ipam.gateway: {gateway} {problem} (the pod's address is {address})")]
-    Gateway {
-        /// The value.
-        gateway: IpAddr,
-        /// The pod's address.
-        address: IpNetwork,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// A route's next hop is of another address family than its destination.
-    #[error("ipam.routes: the next hop {next_hop} of {destination} is of another address family")]
-    NextHop {
-        /// The route's destination.
-        destination: IpNetwork,
-        /// Its next hop (`gw`).
-        next_hop: IpAddr,
     },
     /// The bridge has another address of the same subnet or family.
     #[error(
@@ -247,23 +138,6 @@ pub enum Error {
         /// The address that is there.
         found: IpNetwork,
     },
-    /// CHECK needs the result of ADD.
-    #[error("prevResult is missing: CHECK needs the result of ADD")]
-    NoPrevResult,
-    /// CHECK: something is not as ADD left it.
-    #[error("{0}")]
-    Differs(Difference),
-    /// DEL does not know whether the interface is gone.
-    #[error(
-        "the addresses of container {container_id} stay reserved: its interface may still have them; call DEL again"
-    )]
-    AddressesKept {
-        /// The container.
-        container_id: String,
-    },
-    /// DEL or GC could not remove everything.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Several(Vec<Error>),
     /// STATUS: the kernel lacks something.
     #[error("bridge cannot attach containers: {0}")]
     NotReady(linux::Error),
@@ -272,124 +146,15 @@ pub enum Error {
     NoIpam(cni::Error),
 }
 
-/// What CHECK found to be different.
-#[derive(Debug, thiserror::Error)]
-pub enum Difference {
-    /// The bridge is gone.
-    #[error("bridge {0:?} does not exist any more")]
-    BridgeGone(String),
-    /// The container's interface is gone.
-    #[error("interface {interface:?} does not exist any more in {netns}")]
-    InterfaceGone {
-        /// The interface.
-        interface: String,
-        /// The container's namespace.
-        netns: String,
-    },
-    /// The container's interface is not ours.
-    #[error("interface {interface:?} in {netns} is no veth device any more")]
-    NotVeth {
-        /// The interface.
-        interface: String,
-        /// The container's namespace.
-        netns: String,
-    },
-    /// The container's interface is down.
-    #[error("interface {interface:?} in {netns} is down")]
-    Down {
-        /// The interface.
-        interface: String,
-        /// The container's namespace.
-        netns: String,
-    },
-    /// The host's end or the bridge is down.
-    #[error("{0:?} on the host is down")]
-    HostLinkDown(String),
-    /// The host's end is gone from the bridge.
-    #[error("the host's end of {interface:?} is not a port of bridge {bridge:?} any more")]
-    NotAPort {
-        /// The interface.
-        interface: String,
-        /// The bridge.
-        bridge: String,
-    },
-    /// The hardware address changed.
-    #[error("interface {interface:?} in {netns} has hardware address {found}, the result says {wanted}")]
-    Mac {
-        /// The interface.
-        interface: String,
-        /// The container's namespace.
-        netns: String,
-        /// The address it has.
-        found: String,
-        /// The address in the result.
-        wanted: String,
-    },
-    /// An address is gone.
-    #[error("address {address} is gone from interface {interface:?} in {netns}")]
-    AddressGone {
-        /// The address.
-        address: IpNetwork,
-        /// The interface.
-        interface: String,
-        /// The container's namespace.
-        netns: String,
-    },
-    /// A route is gone.
-    #[error("the route to {destination}{} is gone from {netns}", gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default())]
-    RouteGone {
-        /// Its destination.
-        destination: IpNetwork,
-        /// Its next hop.
-        gateway: Option<IpAddr>,
-        /// The container's namespace.
-        netns: String,
-    },
-    /// The gateway's address is gone from the bridge, or from its interface in a VLAN.
-    #[error("gateway address {address} is gone from {interface:?}")]
-    GatewayGone {
-        /// The address.
-        address: IpNetwork,
-        /// The interface.
-        interface: String,
-    },
-    /// A setting of the port or the bridge that the config asks for is off.
-    #[error("{key} is true, but it is off for {link:?} on the host")]
-    Off {
-        /// The config's key.
-        key: &'static str,
-        /// The port or the bridge.
-        link: String,
-    },
-    /// The bridge does not filter by VLANs any more.
-    #[error("bridge {0:?} does not filter by VLANs (vlan_filtering is 0): its ports are not kept apart")]
-    NotFiltering(String),
-    /// A port does not carry a VLAN as it should.
-    #[error("bridge port {port:?} does not carry VLAN {vids} {role}")]
-    Vlan {
-        /// The port.
-        port: String,
-        /// The VLAN or the range.
-        vids: String,
-        /// In which way it should.
-        role: &'static str,
-    },
-    /// The gateway's interface in a VLAN is gone.
-    #[error("{0:?}, the gateway's interface, does not exist any more")]
-    VlanGatewayGone(String),
-    /// Masquerading is not in force.
-    #[error("masquerading: {0}")]
-    Masquerade(String),
-    /// Source addresses of frames are not checked as they should be.
-    #[error("macspoofchk: {0}")]
-    SpoofCheck(SpoofCheckFault),
+impl From<linux::Error> for Error {
+    fn from(error: linux::Error) -> Self {
+        attachment::Error::from(error).into()
+    }
 }
 
-impl Error {
-    /// The error for a failure with the namespace of `CNI_NETNS`. The variable is not to blame when this process may
-    /// not open one more file, or gets no socket.
-    pub(crate) fn of_namespace(error: linux::Error) -> Self {
-        if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
+impl From<cni::Error> for Error {
+    fn from(error: cni::Error) -> Self {
+        attachment::Error::from(error).into()
     }
 }
 
@@ -398,11 +163,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let msg = error.to_string();
         match error {
-            Error::Protocol(error) => error.into(),
-            Error::Namespace(_) | Error::InterfaceTaken { .. } => Self::new(code::INVALID_ENVIRONMENT, msg),
+            Error::Attachment(error) => error.into(),
             Error::HairpinAndPromiscuous
-            | Error::Mtu { .. }
-            | Error::MtuOfIpv6 { .. }
             | Error::IpamWithoutContainerInterface
             | Error::BridgeName(_)
             | Error::Mac { .. }
@@ -410,27 +172,14 @@ impl From<Error> for Failure {
             | Error::NotABridge { .. }
             | Error::VlanId { .. }
             | Error::VlanTrunk { .. }
-            | Error::VlanGatewayName { .. }
-            | Error::Gateway { .. }
-            | Error::NextHop { .. }
-            | Error::NoPrevResult => Self::new(code::INVALID_CONFIG, msg),
+            | Error::VlanGatewayName { .. } => Self::new(code::INVALID_CONFIG, msg),
             Error::NotReady(_) | Error::NoIpam(_) => Self::new(code::NOT_AVAILABLE, msg),
-            Error::Several(mut errors) if errors.len() == 1 => errors.remove(0).into(),
-            Error::Kernel(_)
-            | Error::SpoofCheck(_)
-            | Error::AlreadyAttached { .. }
-            | Error::NoHostName { .. }
+            Error::SpoofCheck(_)
             | Error::BridgeFull { .. }
-            | Error::NoAddress { .. }
-            | Error::NoGateway { .. }
             | Error::OtherAddress { .. }
             | Error::BridgeMtu { .. }
-            | Error::Unreachable { .. }
             | Error::NotAVlanGateway { .. }
-            | Error::VlanGatewayUnsettled { .. }
-            | Error::Differs(_)
-            | Error::AddressesKept { .. }
-            | Error::Several(_) => Self::new(code::INTERNAL, msg),
+            | Error::VlanGatewayUnsettled { .. } => Self::new(code::INTERNAL, msg),
         }
     }
 }

@@ -3,13 +3,13 @@
 //! As in the reference, that is the address at the time of ADD: where a later plugin of the chain changes it,
 //! nothing that the pod sends arrives.
 
+use attachment::check::differs;
+use attachment::{HostEnd, owner};
 use cni::Request;
 use linux::{Link, Mac};
 use nft::Nftables;
 
-use crate::add::owner;
-use crate::error::{Difference, Error, Result};
-use crate::host_end::HostEnd;
+use crate::error::{Error, Result};
 
 /// Begins before the pod's end is up: there is no moment in which something else passes.
 pub(crate) fn begin(request: &Request, port: &Link, mac: Mac) -> Result<()> {
@@ -29,5 +29,5 @@ pub(crate) fn check(request: &Request, port: &Link) -> Result<()> {
     let fault = Nftables::open()
         .and_then(|mut nftables| nftables.check_spoof_check(&owner(request), &port.name))
         .map_err(Error::SpoofCheck)?;
-    fault.map_or(Ok(()), |fault| Err(Error::Differs(Difference::SpoofCheck(fault))))
+    fault.map_or(Ok(()), |fault| differs(format_args!("macspoofchk: {fault}")))
 }

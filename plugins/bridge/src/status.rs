@@ -14,7 +14,7 @@ pub(crate) fn status(request: &Request) -> Result<()> {
     let config = Config::read(request)?;
     let mut host = Rtnetlink::open()?;
     let bridge = match device::find(&mut host, &config.bridge) {
-        Err(Error::Kernel(error)) => return Err(Error::NotReady(error)),
+        Err(Error::Attachment(attachment::Error::Kernel(error))) => return Err(Error::NotReady(error)),
         found => found?,
     };
     if bridge.is_none() {
@@ -24,13 +24,13 @@ pub(crate) fn status(request: &Request) -> Result<()> {
     if config.vlans.is_some() && !bridge.is_some_and(|bridge| bridge.vlans.filtering) {
         host.probe_vlan_filtering().map_err(Error::NotReady)?;
     }
-    if config.ip_masq {
+    if config.settings.ip_masq {
         Nftables::open().and_then(|mut nftables| nftables.probe()).map_err(Error::NotReady)?;
     }
     if config.macspoofchk {
         Nftables::open().and_then(|mut nftables| nftables.probe_spoof_check()).map_err(Error::NotReady)?;
     }
-    match &config.ipam {
+    match &config.settings.ipam {
         Some(ipam) => Ok(request.delegate(ipam).map_err(Error::NoIpam)?.status()?),
         None => Ok(()),
     }

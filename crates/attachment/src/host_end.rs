@@ -7,13 +7,13 @@ use sha2::{Digest, Sha512};
 use crate::error::Result;
 
 /// So many names are tried before ADD gives up. Two attachments share a name once in 2^32.
-pub(crate) const CANDIDATES: u8 = 8;
+pub const CANDIDATES: u8 = 8;
 
 /// What the host's end is called and which hardware address it has. Both follow from the attachment, so
 /// that DEL finds the link without a namespace, without `prevResult` and without a search, also when ADD
 /// was killed before it could write the alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HostEnd {
+pub struct HostEnd {
     /// `veth` and eight hexadecimal digits, as the reference shapes it.
     pub name: String,
     /// A local unicast address.
@@ -49,7 +49,7 @@ impl HostEnd {
 }
 
 /// The host's end of `attachment`, if it exists.
-pub(crate) fn find(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Option<Link>> {
+pub fn find(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Option<Link>> {
     for attempt in 0..CANDIDATES {
         let candidate = HostEnd::candidate(attachment, attempt);
         match host.link_by_name(&candidate.name)? {

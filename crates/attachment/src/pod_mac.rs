@@ -21,7 +21,7 @@ use crate::node_id::node_id;
 /// node counts because nodes that give out the same subnet by mistake may be on one LAN: a duplicate IP address is
 /// reported there, a duplicate hardware address only confuses the switches. A pod without an IP address has a random
 /// one.
-pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
+pub fn following(request: &Request, addressing: &Addressing) -> Mac {
     match addressing.ips.first() {
         Some(ip) => of(&node_id(), &request.network, ip.address.ip()),
         None => Mac::random(),
@@ -30,7 +30,7 @@ pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
 
 /// The hardware address of a pod whose IP addresses are not known yet: it follows from the attachment, so that an IPAM
 /// plugin that goes by it, such as a DHCP server, knows an attachment that is made again.
-pub(crate) fn of_attachment(request: &Request) -> Mac {
+pub fn of_attachment(request: &Request) -> Mac {
     let mut hash = Sha512::new();
     for part in [&request.network, request.container_id(), request.interface()] {
         hash.update(part.as_bytes());

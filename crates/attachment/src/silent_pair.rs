@@ -36,7 +36,7 @@ struct Ipam {
 ///
 /// # Errors
 /// The kernel's refusal to list the addresses.
-pub(crate) fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
+pub fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
     if let Some(mac) = attached_mac(request) {
         return Ok(end.mac == Some(mac));
     }

@@ -11,7 +11,7 @@ const LONGEST_BYTES: usize = 64;
 ///
 /// A node without a machine ID has the kernel's boot ID, which is another one after a reboot. Without either, all
 /// nodes are the same.
-pub(crate) fn node_id() -> String {
+pub fn node_id() -> String {
     ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"].into_iter().find_map(read).unwrap_or_default()
 }
 

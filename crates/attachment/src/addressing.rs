@@ -6,18 +6,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use cni::{AddResult, IpConfig, Route};
 use ipnetwork::IpNetwork;
 
-use crate::config::Roles;
 use crate::error::{Error, Result};
 use crate::gateway::gateway_of;
 
 /// The smallest MTU with which the kernel has IPv6 on a link (`IPV6_MIN_MTU` in uapi/linux/ipv6.h).
-pub(crate) const SMALLEST_MTU_OF_IPV6: u32 = 1280;
+pub const SMALLEST_MTU_OF_IPV6: u32 = 1280;
 /// Scope "link" of a route (`RT_SCOPE_LINK` in uapi/linux/rtnetlink.h).
 const SCOPE_LINK: u8 = 253;
 
+/// What the bridge is for the pods.
+#[derive(Debug, Clone, Copy)]
+pub struct Roles {
+    /// The bridge has the gateways' addresses.
+    pub is_gateway: bool,
+    /// A default route by the gateway is added for each family.
+    pub is_default_gateway: bool,
+}
+
 /// Addresses and routes of one attachment.
 #[derive(Debug, Default)]
-pub(crate) struct Addressing {
+pub struct Addressing {
     /// The pod's addresses, with the gateway of each.
     pub ips: Vec<IpConfig>,
     /// The routes of the result: the IPAM plugin's and the default routes that the config asks for.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Where the bridge is the gateway, it has this address and the subnet's prefix length: the subnet's first address
 /// unless the IPAM plugin names another. One that the bridge cannot have, or that the pod cannot reach, is an error.
 /// A link-local one is reached from any subnet. Otherwise the kernel judges when a route uses it.
-pub(crate) fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
+pub fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
     let gateway = ip.gateway.map(|gateway| gateway.to_canonical());
     let refused = |gateway, problem| Err(Error::Gateway { gateway, address: ip.address, problem });
     match gateway {

@@ -6,7 +6,7 @@ use crate::config::ipam_of;
 use crate::error::Result;
 
 /// The IPAM plugin, until it was asked to release the addresses.
-pub(crate) struct Ipam<'a> {
+pub struct Ipam<'a> {
     request: &'a Request,
     /// Its name, where the config has one; why it cannot be read.
     name: Option<Result<String>>,

@@ -9,7 +9,7 @@ use crate::reference::Maker;
 use crate::silent_pair;
 
 /// One end of the attachment's pair, and a socket of the namespace where it is.
-pub(crate) struct Pair {
+pub struct Pair {
     rtnetlink: Rtnetlink,
     end: Link,
     side: Side,
@@ -98,7 +98,7 @@ impl Pair {
 }
 
 /// Deletes a link, and is content when it is gone, whatever the kernel answered.
-pub(crate) fn delete(rtnetlink: &mut Rtnetlink, index: u32) -> Result<()> {
+pub fn delete(rtnetlink: &mut Rtnetlink, index: u32) -> Result<()> {
     match rtnetlink.delete_link(index) {
         Err(_) if matches!(rtnetlink.link_by_index(index), Ok(None)) => Ok(()),
         outcome => Ok(outcome?),
@@ -106,7 +106,7 @@ pub(crate) fn delete(rtnetlink: &mut Rtnetlink, index: u32) -> Result<()> {
 }
 
 /// Takes all addresses off a link but the link-local ones, which no IPAM plugin assigns.
-pub(crate) fn take_addresses(pod: &mut Rtnetlink, index: u32) -> Result<()> {
+pub fn take_addresses(pod: &mut Rtnetlink, index: u32) -> Result<()> {
     let is_assigned = |address: &std::net::IpAddr| match address {
         std::net::IpAddr::V4(_) => true,
         std::net::IpAddr::V6(address) => !address.is_unicast_link_local(),
@@ -121,7 +121,8 @@ pub(crate) fn take_addresses(pod: &mut Rtnetlink, index: u32) -> Result<()> {
 
 fn note_left(request: &Request, netns: &str, reason: &str) {
     cni::note(format_args!(
-        "bridge: DEL of container {} leaves interface {:?} in {netns} alone: {reason}",
+        "{}: DEL of container {} leaves interface {:?} in {netns} alone: {reason}",
+        request.plugin(),
         request.container_id(),
         request.interface(),
     ));

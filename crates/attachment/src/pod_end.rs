@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 /// gives a plugin minutes.
 const DAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the kernel may take to give a pair its carrier. The reference waits 2.5 s, which a busy node may exceed.
-pub(crate) const CARRIER_PATIENCE: Duration = Duration::from_secs(10);
+pub const CARRIER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pod's interface, as it was made.
-pub(crate) struct PodEnd<'a> {
+pub struct PodEnd<'a> {
     /// The pod's namespace.
     pub namespace: &'a Namespace,
     /// A socket in it.

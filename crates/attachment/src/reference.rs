@@ -26,9 +26,12 @@ const HASH_LEN: usize = 16;
 
 /// Who attached the pod, as far as it can be told without what was attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Maker {
+pub enum Maker {
+    /// Weir.
     Weir,
+    /// Another program, such as the reference plugin.
     Another,
+    /// Neither a pair nor a result tells.
     Unknown,
 }
 
@@ -52,12 +55,7 @@ impl Maker {
 
 /// Removes what a pod of this maker left. Of a maker who is not known, only what the config asks for is looked
 /// for. Returns what could not be removed.
-pub(crate) fn remove(
-    nftables: Option<&mut Nftables>,
-    request: &Request,
-    maker: Maker,
-    asked: Asked,
-) -> Vec<Error> {
+pub fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker, asked: Asked) -> Vec<Error> {
     let likely = match maker {
         Maker::Weir => return Vec::new(),
         Maker::Another => Asked { ip_masq: true, macspoofchk: true },
@@ -91,11 +89,7 @@ pub(crate) fn remove(
 
 /// Removes what pods of the network left that are not valid. The spoof check is not among it: it does not say
 /// which network it is of. Returns what could not be removed.
-pub(crate) fn collect(
-    nftables: &mut Nftables,
-    network: &str,
-    valid: &[ValidAttachment],
-) -> Result<Vec<Error>> {
+pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]) -> Result<Vec<Error>> {
     let mut left = Vec::new();
     for family in FAMILIES {
         for comment in nftables.comments(iptables(family), POSTROUTING)? {
@@ -202,7 +196,8 @@ fn note_legacy(request: &Request, family: Family) {
         })
         .collect();
     cni::note(format_args!(
-        "bridge: container {} has no masquerading in nf_tables; if the reference plugin attached it by way of iptables-legacy, chain {chain} is still there, which weir cannot reach. To remove it: {jumps}{command} -F {chain}; {command} -X {chain}",
+        "{}: container {} has no masquerading in nf_tables; if the reference plugin attached it by way of iptables-legacy, chain {chain} is still there, which weir cannot reach. To remove it: {jumps}{command} -F {chain}; {command} -X {chain}",
+        request.plugin(),
         request.container_id(),
     ));
 }

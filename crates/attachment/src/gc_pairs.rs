@@ -6,12 +6,13 @@ use cni::{Attachment, Request, ValidAttachment};
 use linux::{Link, NamespaceNumber, Rtnetlink};
 
 use crate::config::gc_removes_running;
+use crate::del::owner_of;
 use crate::error::{Error, Result};
 use crate::pair;
 
 /// The pairs that are not valid and stay, and the errors.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// The attachments of those that are still there: of running pods, being made, or impossible to delete.
     pub attachments: Vec<Attachment>,
     /// Whether an ADD is making a pair that has no alias yet.
@@ -23,13 +24,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// Whether `owner`, as nf_tables knows it, is one of these.
     pub fn has(&self, owner: &nft::Attachment) -> bool {
-        self.attachments.iter().any(|kept| {
-            owner.is_of(&nft::Owner {
-                network: &kept.network,
-                container_id: &kept.container_id,
-                interface: &kept.interface,
-            })
-        })
+        self.attachments.iter().any(|kept| owner.is_of(&owner_of(kept)))
     }
 
     /// Whether all of them can be named: an alias has no room for the longest container IDs.
@@ -47,7 +42,7 @@ impl Kept {
 ///
 /// # Errors
 /// When the pairs cannot be listed.
-pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
+pub fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
     let network = &request.network;
     let mut collection =
         Collection { network, host: Rtnetlink::open()?, running: None, kept: Kept::default() };
@@ -69,7 +64,7 @@ pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Resu
         } else if link.is_unfinished() {
             collection.keep(owner);
         } else if spares_running && collection.is_running(&link) {
-            note_spared(&link, owner.as_ref());
+            note_spared(request, &link, owner.as_ref());
             collection.keep(owner);
         } else {
             collection.delete(&link, owner);
@@ -112,10 +107,11 @@ impl Collection<'_> {
     }
 }
 
-fn note_spared(link: &Link, owner: Option<&Attachment>) {
+fn note_spared(request: &Request, link: &Link, owner: Option<&Attachment>) {
     let owner = owner.map(ToString::to_string).unwrap_or_default();
     cni::note(format_args!(
-        "bridge: GC leaves {} ({owner}) alone: it is not among the valid attachments, but processes live in its network namespace; \"gcRemovesRunning\": true removes it",
+        "{}: GC leaves {} ({owner}) alone: it is not among the valid attachments, but processes live in its network namespace; \"gcRemovesRunning\": true removes it",
+        request.plugin(),
         link.name,
     ));
 }

@@ -1,0 +1,369 @@
+//! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
+
+use cni::{AddResult, Answer, Delegate, Dns, Failure, Interface, IpConfig, Request};
+use linux::{Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
+use nft::Nftables;
+
+use crate::addressing::Addressing;
+use crate::config::Settings;
+use crate::del::owner;
+use crate::error::{Error, Result};
+use crate::host_end::{self, CANDIDATES, HostEnd};
+use crate::pair::{delete, take_addresses};
+use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
+use crate::pod_mac;
+
+/// One ADD: what it works with, and what it has made so far, or tried to: a request may have been carried out although
+/// its answer was lost.
+pub struct Addition<'a> {
+    /// The call.
+    pub request: &'a Request,
+    /// A socket of the host's namespace.
+    pub host: Rtnetlink,
+    pod: Rtnetlink,
+    namespace: Namespace,
+    settings: &'a Settings,
+    ipam: Option<Delegate<'a>>,
+    addressed: bool,
+    tried_name: Option<String>,
+    host_end: Option<Link>,
+    /// The hardware address of the pod's end.
+    pub pod_mac: Mac,
+    masqueraded: bool,
+}
+
+/// The addresses of an attachment, and the resolver settings that the IPAM plugin named.
+pub type Assigned = (Addressing, Dns);
+
+impl<'a> Addition<'a> {
+    /// Opens both namespaces and finds the IPAM plugin. `del` removes the remains of an ADD of this attachment that was
+    /// killed.
+    ///
+    /// # Errors
+    /// When the attachment is there already, or the pod has another interface of this name. The IPAM plugin must not be
+    /// asked then: it may answer with the addresses that are in use, which undoing this ADD would release.
+    pub fn begin(
+        request: &'a Request,
+        settings: &'a Settings,
+        del: impl FnOnce(&Request) -> Answer<()>,
+    ) -> Answer<Self> {
+        let netns = request.netns().unwrap_or_default();
+        let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
+        let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
+        let mut host = Rtnetlink::open().map_err(Error::from)?;
+        let mut attached = host_end::find(&mut host, &request.attachment())?;
+        if let Some(link) = &attached
+            && host.is_abandoned(link).map_err(Error::from)?
+        {
+            del(request)?;
+            attached = None;
+        }
+        if pod.link_by_name(request.interface()).map_err(Error::from)?.is_some() {
+            return Err(Error::interface_taken(request).into());
+        }
+        if let Some(link) = attached {
+            return Err(Error::already_attached(request, link.name).into());
+        }
+        let ipam = settings.ipam.as_deref().map(|name| request.delegate(name)).transpose()?;
+        Ok(Self {
+            request,
+            host,
+            pod,
+            namespace,
+            settings,
+            ipam,
+            addressed: false,
+            tried_name: None,
+            host_end: None,
+            pod_mac: Mac([0; 6]),
+            masqueraded: false,
+        })
+    }
+
+    /// Whether the IPAM plugin is executed: it may need the interface (`dhcp`).
+    fn needs_interface(&self) -> bool {
+        self.ipam.as_ref().is_some_and(Delegate::is_executed)
+    }
+
+    /// Asks the IPAM plugin, unless it needs the interface. A pod's hardware address follows from its IP address, so this
+    /// comes before the pair.
+    ///
+    /// # Errors
+    /// As [`Addition::assigned`].
+    pub fn assigned_early(&mut self) -> Result<Option<Assigned>> {
+        if self.needs_interface() { Ok(None) } else { self.ask().map(Some) }
+    }
+
+    /// Asks the IPAM plugin, unless that was done [early](Addition::assigned_early): one that is executed finds the
+    /// interface up.
+    ///
+    /// # Errors
+    /// The IPAM plugin's, and what is wrong with its answer.
+    pub fn assigned(&mut self, early: Option<Assigned>) -> Result<Assigned> {
+        if let Some(early) = early {
+            return Ok(early);
+        }
+        // `dhcp` raises it too, and waits for seconds when it cannot send at once.
+        let index = self.pod_index();
+        self.pod.set_up(index)?;
+        self.pod.wait_until_operational(Some(&self.namespace), index, CARRIER_PATIENCE)?;
+        self.ask()
+    }
+
+    fn ask(&mut self) -> Result<Assigned> {
+        let Some(ipam) = &self.ipam else { return Ok(Default::default()) };
+        let answer = ipam.add();
+        // One that said that it failed has assigned none; one whose answer cannot be read may have.
+        self.addressed = !matches!(answer, Err(cni::Error::Plugin(_)));
+        let answer = answer?;
+        if answer.ips.is_empty() {
+            return Err(Error::NoAddress { ipam: self.settings.ipam.clone().unwrap_or_default() });
+        }
+        Ok((Addressing::new(&answer, self.settings.roles, self.settings.mtu)?, answer.dns))
+    }
+
+    /// Makes the pair, whose pod's end gets the hardware address that the config has, or else one that follows from
+    /// `early`, or from the attachment. Both ends are down. Returns the host's end, a port of the bridge
+    /// `master` where there is one.
+    ///
+    /// # Errors
+    /// The kernel's refusal, [`Error::NoHostName`], and when another ADD of this attachment was faster.
+    pub fn create_pair(&mut self, master: Option<u32>, early: Option<&Assigned>) -> Result<Link> {
+        self.pod_mac = self.settings.mac.unwrap_or_else(|| match early {
+            Some((addressing, _)) => pod_mac::following(self.request, addressing),
+            None => pod_mac::of_attachment(self.request),
+        });
+        let attachment = self.request.attachment();
+        let mut tried = String::new();
+        for attempt in 0..CANDIDATES {
+            let candidate = HostEnd::candidate(&attachment, attempt);
+            let peer = VethPeer {
+                name: self.request.interface(),
+                mac: Some(self.pod_mac),
+                namespace: Some(&self.namespace),
+            };
+            let pair = NewLink {
+                mac: Some(candidate.mac),
+                mtu: self.settings.mtu,
+                master,
+                unfinished: true,
+                ..NewLink::new(&candidate.name, NewLinkKind::Veth(peer))
+            };
+            self.tried_name = Some(candidate.name.clone());
+            match self.host.create(&pair) {
+                Ok(link) => {
+                    self.host_end = Some(link.clone());
+                    return Ok(link);
+                }
+                Err(error) if error.is_taken() => match self.host.link_by_name(&candidate.name)? {
+                    None => return Err(Error::interface_taken(self.request)),
+                    // Another ADD of this attachment was faster: the addresses are its.
+                    Some(link) if candidate.is(&link, &attachment) => {
+                        self.addressed = false;
+                        return Err(Error::already_attached(self.request, link.name));
+                    }
+                    Some(_) => tried = candidate.name,
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let cni::Attachment { container_id, interface, .. } = attachment;
+        Err(Error::NoHostName { container_id, interface, tried })
+    }
+
+    fn pod_index(&self) -> u32 {
+        self.host_end.as_ref().and_then(|link| link.peer).unwrap_or_default()
+    }
+
+    /// Gives the pod's end its addresses and routes, and brings it up.
+    ///
+    /// # Errors
+    /// The kernel's refusal, and when the interface is not usable in time.
+    pub fn configure(&mut self, addressing: &Addressing) -> Result<()> {
+        let (index, is_up) = (self.pod_index(), self.needs_interface());
+        PodEnd {
+            namespace: &self.namespace,
+            rtnetlink: &mut self.pod,
+            index,
+            name: self.request.interface(),
+            is_known: self.settings.mac.is_none() && !is_up,
+        }
+        .configure(addressing, self.settings.dad)?;
+        if is_up && let Err(error) = self.pod.set_mac(index, self.pod_mac) {
+            // The kernel announces addresses when an interface goes up, for which it was too early, and when its
+            // hardware address is set.
+            let plugin = self.request.plugin();
+            cni::note(format_args!("{plugin}: neighbours learn of the addresses only by asking: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Masquerades what the pod sends out of its subnets, where the config says so.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn masquerade(&mut self, addressing: &Addressing) -> Result<()> {
+        if self.settings.ip_masq && !addressing.ips.is_empty() {
+            self.masqueraded = true;
+            Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the host's end carries packets.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait_for_host_end(&mut self) -> Result<()> {
+        let index = self.host_end.as_ref().map(|link| link.index).unwrap_or_default();
+        Ok(self.host.wait_until_operational(None, index, CARRIER_PATIENCE)?)
+    }
+
+    /// Lets the host forward packets of the families of the gateways.
+    ///
+    /// # Errors
+    /// When the kernel parameter cannot be set.
+    pub fn enable_forwarding(&mut self, addressing: &Addressing) -> Result<()> {
+        for (family, is_ipv4, key) in
+            [(Family::V4, true, "net/ipv4/ip_forward"), (Family::V6, false, "net/ipv6/conf/all/forwarding")]
+        {
+            let is_needed = addressing.gateways.iter().any(|gateway| gateway.is_ipv4() == is_ipv4);
+            if is_needed && !self.host.forwards(family) {
+                sysctl::ensure(key, "1")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the pair is whole, and returns the result: the links of the host `before` the pair, host's end, pod's end,
+    /// and those of the host `after` it, as the reference orders them. What earlier plugins of the chain made comes after
+    /// them, so that the indices of the addresses stay.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn finish(
+        &mut self,
+        (addressing, ipam_dns): Assigned,
+        before: Option<Link>,
+        after: Option<Link>,
+    ) -> Result<AddResult> {
+        let host_end = self.host_end.clone();
+        let finished: Vec<_> = host_end.iter().map(|link| Change::finish(link.index)).collect();
+        self.host.apply(&finished)?;
+        let on_host = |link: Link| Interface {
+            mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+            name: link.name,
+            ..Interface::default()
+        };
+        let mut interfaces: Vec<_> = before.into_iter().chain(host_end).map(on_host).collect();
+        let pod_end = Some(interfaces.len());
+        interfaces.push(Interface {
+            name: self.request.interface().to_owned(),
+            mac: self.pod_mac.to_string(),
+            sandbox: self.request.netns().unwrap_or_default().to_owned(),
+            ..Interface::default()
+        });
+        interfaces.extend(after.map(on_host));
+        let ips = addressing.ips.into_iter().map(|ip| IpConfig { interface: pod_end, ..ip }).collect();
+        let dns = if self.settings.dns.is_empty() { ipam_dns } else { self.settings.dns.clone() };
+        let mut result = AddResult { interfaces, ips, routes: addressing.routes, dns };
+        if let Some(previous) = &self.request.prev_result {
+            append(&mut result, previous);
+        }
+        Ok(result)
+    }
+
+    /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
+    /// that is reported. Every step is tried, whatever became of the one before; the order is that of DEL. `undo_own`
+    /// undoes what the plugin made beside, and gets the host's end; it is called when the device is gone.
+    pub fn undo(mut self, undo_own: impl FnOnce(Option<&Link>) -> Answer<()>) {
+        let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
+        let mut ipam = self.ipam.take().filter(|_| self.addressed);
+        let needs_interface = ipam.as_ref().is_some_and(Delegate::is_executed);
+        let mut release = |wanted: bool| match ipam.take_if(|_| wanted) {
+            Some(ipam) => ipam.del().map_err(Error::from),
+            None => Ok(()),
+        };
+        let found = self.made();
+        let mut early = Ok(());
+        let pair = match found {
+            Ok(Some(link)) => {
+                let index = link.peer.unwrap_or_default();
+                let is_off = needs_interface && take_addresses(&mut self.pod, index).is_ok();
+                early = release(is_off);
+                delete(&mut self.host, link.index)
+            }
+            found => found.map(drop),
+        };
+        let own = undo_own(self.host_end.as_ref());
+        // While the device may be there, its addresses stay reserved.
+        let late = release(pair.is_ok());
+        let [masquerade, early, pair, late] =
+            [masquerade, early, pair, late].map(|outcome| outcome.err().map(Failure::from));
+        for error in [masquerade, early, pair, own.err(), late].into_iter().flatten() {
+            let (plugin, container) = (self.request.plugin(), self.request.container_id());
+            cni::note(format_args!("{plugin}: while undoing a failed ADD of container {container}: {error}"));
+        }
+    }
+
+    /// The host's end, if this ADD made it; also where the kernel's answer was lost.
+    fn made(&mut self) -> Result<Option<Link>> {
+        match (&self.host_end, &self.tried_name) {
+            (Some(link), _) => Ok(Some(link.clone())),
+            (None, Some(name)) => {
+                Ok(self.host.link_by_name(name)?.filter(|link| self.host.is_maker_of(link)))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn remove_masquerade(request: &Request) -> Result<()> {
+    Nftables::open()?.remove_masquerade(&owner(request))?;
+    Ok(())
+}
+
+/// Whom the masquerade entries of this attachment belong to.
+/// Passes on what earlier plugins of the chain made (Nomad and buildkit run `loopback` first). Loopback
+/// addresses stay behind: the plugins after us take every address of the result for the pod's.
+fn append(result: &mut AddResult, previous: &AddResult) {
+    let offset = result.interfaces.len();
+    result.interfaces.extend(previous.interfaces.iter().cloned());
+    let passed = previous.ips.iter().filter(|ip| !ip.address.ip().is_loopback());
+    result.ips.extend(
+        passed.map(|ip| IpConfig { interface: ip.interface.map(|index| index + offset), ..ip.clone() }),
+    );
+    result.routes.extend(previous.routes.iter().cloned());
+    if result.dns.is_empty() {
+        result.dns = previous.dns.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_loopback_made_comes_after_ours_and_without_its_addresses() {
+        let interface = |name: &str| Interface { name: name.into(), ..Interface::default() };
+        let ip = |address: &str, interface| IpConfig {
+            interface: Some(interface),
+            address: address.parse().unwrap(),
+            gateway: None,
+        };
+        let mut result = AddResult {
+            interfaces: ["cni0", "veth1", "eth0"].map(interface).to_vec(),
+            ips: vec![ip("10.1.2.7/24", 2)],
+            ..AddResult::default()
+        };
+        let previous = AddResult {
+            interfaces: ["lo", "net1"].map(interface).to_vec(),
+            ips: vec![ip("127.0.0.1/8", 0), ip("192.168.7.2/24", 1)],
+            ..AddResult::default()
+        };
+        append(&mut result, &previous);
+        let names: Vec<_> = result.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        assert_eq!(names, ["cni0", "veth1", "eth0", "lo", "net1"]);
+        assert_eq!(result.ips, [ip("10.1.2.7/24", 2), ip("192.168.7.2/24", 4)]);
+    }
+}

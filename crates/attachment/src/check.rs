@@ -1,0 +1,148 @@
+//! CHECK of a pod's interface against the result of ADD.
+//!
+//! Later plugins of the chain may have added routes and addresses, and changed the MTU. A hardware address that they
+//! changed stands in `prevResult` (specification, section 5, "CHECK").
+
+use std::fmt::Display;
+
+use cni::{Attachment, IpConfig, Request};
+use ipnetwork::IpNetwork;
+use linux::{Family, Link, Namespace, Route, Rtnetlink};
+
+use crate::error::{Error, Result};
+
+/// What `prevResult` says of the interface.
+pub struct Expected<'a> {
+    /// `CNI_NETNS`.
+    pub netns: &'a str,
+    interface: &'a str,
+    /// Empty where the result tells none.
+    mac: &'a str,
+    /// The addresses of the interface.
+    pub ips: Vec<&'a IpConfig>,
+    routes: &'a [cni::Route],
+}
+
+impl<'a> Expected<'a> {
+    /// Reads it from the request.
+    ///
+    /// # Errors
+    /// [`Error::NoPrevResult`].
+    pub fn of(request: &'a Request) -> Result<Self> {
+        let previous = request.prev_result.as_ref().ok_or(Error::NoPrevResult)?;
+        let interface = request.interface();
+        let index = previous
+            .interfaces
+            .iter()
+            .position(|candidate| candidate.name == interface && !candidate.sandbox.is_empty());
+        Ok(Self {
+            netns: request.netns().unwrap_or_default(),
+            interface,
+            mac: index.map_or("", |index| &previous.interfaces[index].mac),
+            ips: previous.ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == index).collect(),
+            routes: &previous.routes,
+        })
+    }
+
+    /// Returns the addresses of the interface with their subnets' prefix lengths.
+    pub fn addresses(&self) -> Vec<IpNetwork> {
+        self.ips.iter().map(|ip| ip.address).collect()
+    }
+
+    /// Finds the interface, which must be a veth device with the hardware address of the result, and up where
+    /// `wants_up` says so.
+    ///
+    /// # Errors
+    /// [`Error::Differs`], and the kernel's refusal.
+    pub fn check_pod_end(&self, pod: &mut Rtnetlink, wants_up: bool) -> Result<Link> {
+        let Self { netns, interface, .. } = self;
+        let Some(link) = pod.link_by_name(interface)? else {
+            return differs(format_args!("interface {interface:?} does not exist any more in {netns}"));
+        };
+        if !link.is("veth") {
+            return differs(format_args!("interface {interface:?} in {netns} is no veth device any more"));
+        }
+        if !link.up && wants_up {
+            return differs(format_args!("interface {interface:?} in {netns} is down"));
+        }
+        let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        if !self.mac.is_empty() && !self.mac.eq_ignore_ascii_case(&found) {
+            return differs(format_args!(
+                "interface {interface:?} in {netns} has hardware address {found}, the result says {}",
+                self.mac
+            ));
+        }
+        Ok(link)
+    }
+
+    /// Checks that the interface has its addresses. It may have others, too.
+    ///
+    /// # Errors
+    /// [`Error::Differs`], and the kernel's refusal.
+    pub fn check_addresses(&self, pod: &mut Rtnetlink, interface: &Link) -> Result<()> {
+        let present = pod.addresses(interface.index)?;
+        let is_gone = |wanted: &&&IpConfig| !present.iter().any(|address| address.network == wanted.address);
+        match self.ips.iter().find(is_gone) {
+            None => Ok(()),
+            Some(gone) => differs(format_args!(
+                "address {} is gone from interface {:?} in {}",
+                gone.address, self.interface, self.netns
+            )),
+        }
+    }
+
+    /// Checks that the pod has the routes.
+    ///
+    /// A route without a next hop in the result may have gone by the gateway: only its destination counts. So it is
+    /// with default routes, as for the reference: a VPN in the pod replaces their next hop. Through which interface a
+    /// route goes does not count: the result also holds what other plugins of the chain made.
+    ///
+    /// # Errors
+    /// [`Error::Differs`], and the kernel's refusal.
+    pub fn check_routes(&self, pod: &mut Rtnetlink) -> Result<()> {
+        let mut present = Vec::new();
+        for (family, is_ipv4) in [(Family::V4, true), (Family::V6, false)] {
+            if self.routes.iter().any(|route| route.dst.is_ipv4() == is_ipv4) {
+                present.extend(pod.routes(family)?);
+            }
+        }
+        let is_there = |wanted: &cni::Route| {
+            let next_hop = wanted.gw.filter(|hop| !hop.is_unspecified() && wanted.dst.prefix() > 0);
+            present.iter().any(|route: &Route| {
+                route.destination.network() == wanted.dst.network()
+                    && route.destination.prefix() == wanted.dst.prefix()
+                    && (next_hop.is_none() || route.gateway == next_hop)
+            })
+        };
+        match self.routes.iter().find(|wanted| !is_there(wanted)) {
+            None => Ok(()),
+            Some(gone) => {
+                let via = gone.gw.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
+                differs(format_args!("the route to {}{via} is gone from {}", gone.dst, self.netns))
+            }
+        }
+    }
+}
+
+/// Returns the host's end of the pod's interface `end`, unless its alias says that it is another attachment's.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn host_end(
+    host: &mut Rtnetlink,
+    end: &Link,
+    namespace: &Namespace,
+    attachment: &Attachment,
+) -> Result<Option<Link>> {
+    let is_anothers = |alias: &str| Attachment::parse(alias).is_some() && !attachment.is_named_by(alias);
+    let host_end = host.other_end(end, namespace)?;
+    Ok(host_end.filter(|link| link.is("veth") && !link.alias.as_deref().is_some_and(is_anothers)))
+}
+
+/// Returns [`Error::Differs`].
+///
+/// # Errors
+/// Always.
+pub fn differs<T, E: From<Error>>(sentence: impl Display) -> std::result::Result<T, E> {
+    Err(Error::Differs(sentence.to_string()).into())
+}

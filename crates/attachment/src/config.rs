@@ -1,0 +1,127 @@
+//! The keys of every plugin that attaches pods, for the verbs that never refuse because of a config.
+
+use cni::{Dns, Request};
+use linux::{DuplicateDetection, Mac};
+use serde::Deserialize;
+
+use crate::addressing::Roles;
+use crate::error::{Error, Result};
+
+/// Smallest MTU that the kernel takes for Ethernet (`ETH_MIN_MTU` in uapi/linux/if_ether.h).
+const SMALLEST_MTU: u32 = 68;
+/// Largest MTU that the kernel's virtual devices take (`ETH_MAX_MTU` in uapi/linux/if_ether.h).
+const LARGEST_MTU: u32 = 65_535;
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    ip_masq: bool,
+    ip_masq_backend: String,
+    mtu: i64,
+    dns: Dns,
+    ipam: Ipam,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ipam {
+    r#type: String,
+}
+
+/// The settings that every plugin has.
+pub struct Settings {
+    /// What the host is for the pod.
+    pub roles: Roles,
+    /// What leaves the subnet gets the host's address.
+    pub ip_masq: bool,
+    /// Largest packet in bytes; the kernel's choice when absent.
+    pub mtu: Option<u32>,
+    /// Resolver settings that replace the IPAM plugin's.
+    pub dns: Dns,
+    /// The IPAM plugin; without one the pod gets no addresses.
+    pub ipam: Option<String>,
+    /// Hardware address of the pod's interface that was requested.
+    pub mac: Option<Mac>,
+    /// Whether the pod's IPv6 addresses are probed first.
+    pub dad: DuplicateDetection,
+}
+
+impl Settings {
+    /// Reads `ipMasq`, `ipMasqBackend`, `mtu`, `dns` and `ipam.type`. The other settings are the plugin's choice.
+    ///
+    /// # Errors
+    /// [`Error::Mtu`], and what is wrong with a key.
+    pub fn read(request: &Request) -> Result<Self> {
+        let keys: Keys = request.config()?;
+        if keys.ip_masq && keys.ip_masq_backend == "iptables" {
+            cni::note(format_args!(
+                "{}: ipMasqBackend \"iptables\": weir masquerades with nf_tables in any case",
+                request.plugin()
+            ));
+        }
+        Ok(Self {
+            roles: Roles { is_gateway: true, is_default_gateway: false },
+            ip_masq: keys.ip_masq,
+            mtu: mtu(keys.mtu)?,
+            dns: keys.dns,
+            ipam: Some(keys.ipam.r#type).filter(|name| !name.is_empty()),
+            mac: None,
+            dad: DuplicateDetection::Skip,
+        })
+    }
+}
+
+/// Zero and less leave the choice to the kernel, as in the reference.
+fn mtu(value: i64) -> Result<Option<u32>> {
+    if value <= 0 {
+        return Ok(None);
+    }
+    let mtu = u32::try_from(value).ok().filter(|mtu| (SMALLEST_MTU..=LARGEST_MTU).contains(mtu));
+    mtu.map(Some).ok_or(Error::Mtu { mtu: value, smallest: SMALLEST_MTU, largest: LARGEST_MTU })
+}
+
+/// What DEL and GC need of a config: they must not fail for a key that is none of their business.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Remains {
+    ipam: Ipam,
+}
+
+/// The IPAM plugin that the config names, for the verbs that never refuse because of a config.
+///
+/// # Errors
+/// When the name cannot be read: to be reported after everything else is done.
+pub fn ipam_of(request: &Request) -> Result<Option<String>> {
+    let remains: Remains = request.config()?;
+    Ok(Some(remains.ipam.r#type).filter(|name| !name.is_empty()))
+}
+
+/// What DEL looks for only where the config asks for it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Asked {
+    /// The config masquerades.
+    pub ip_masq: bool,
+    /// The config checks source addresses of frames.
+    pub macspoofchk: bool,
+}
+
+impl Asked {
+    /// What this config asks for; what cannot be read is not asked for.
+    pub fn of(request: &Request) -> Self {
+        request.config().unwrap_or_default()
+    }
+}
+
+/// The config's keys for GC.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Collection {
+    gc_removes_running: bool,
+}
+
+/// Whether GC also removes what belongs to a network namespace in which processes live; not where the key cannot be
+/// read.
+pub fn gc_removes_running(request: &Request) -> bool {
+    request.config::<Collection>().unwrap_or_default().gc_removes_running
+}

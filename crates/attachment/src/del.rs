@@ -1,0 +1,93 @@
+//! DEL: remove what there is of the attachment, in an order that lets the kernel's waits overlap.
+
+use cni::{Answer, Attachment, Failure, Request};
+use nft::{Nftables, Owner};
+
+use crate::config::Asked;
+use crate::error::{Error, Result};
+use crate::ipam::Ipam;
+use crate::pair::Pair;
+use crate::reference::{self, Maker};
+
+/// Removes the attachment. `remove_own` removes what the plugin has in nf_tables beside masquerading, and gets the name of
+/// the host's end where it is known; it is called when the device is gone.
+///
+/// What weir made is found without `prevResult`, and without the config but for the IPAM plugin's name: it may
+/// have changed since ADD, and a DEL that refuses is a leak.
+///
+/// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the
+/// socket waits; deleting the device waits for grace periods of its own, so the socket stays open until
+/// that is over. The addresses are released last, when the device is known to be gone: another pod gets them at once. An
+/// IPAM plugin that is executed may need the interface (`dhcp` sends its release by it): it is asked when the addresses are
+/// off, before the device goes.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn del<E: Into<Failure>>(
+    request: &Request,
+    remove_own: impl FnOnce(&mut Nftables, Option<&str>) -> std::result::Result<(), E>,
+) -> Answer<()> {
+    let mut errors = Vec::new();
+    let mut nftables = open_nftables().unwrap_or_else(|error| keep(&mut errors, error));
+    let masqueraded =
+        nftables.as_mut().is_some_and(|nftables| match nftables.remove_masquerade(&owner(request)) {
+            Ok(found) => found,
+            Err(error) => keep(&mut errors, error.into()),
+        });
+    let found = Pair::find(request);
+    let mut is_gone = matches!(found, Ok(None));
+    let mut pair = found.unwrap_or_else(|error| keep(&mut errors, error));
+    let maker = match &pair {
+        _ if masqueraded => Maker::Weir,
+        Some(pair) => pair.maker,
+        None => Maker::by_result(request),
+    };
+    let mut ipam = Ipam::of(request);
+    if let Some(pair) = &mut pair {
+        if ipam.needs_interface() && pair.take_addresses(request).unwrap_or(false) {
+            errors.extend(ipam.release().err().map(Failure::from));
+        }
+        is_gone = match pair.delete() {
+            Ok(()) => true,
+            Err(error) => keep(&mut errors, error),
+        };
+    }
+    let asked = Asked::of(request);
+    if let Some(nftables) = nftables.as_mut() {
+        let host_name = pair.as_ref().and_then(Pair::host_name);
+        errors.extend(remove_own(nftables, host_name).err().map(Into::into));
+    }
+    errors.extend(reference::remove(nftables.as_mut(), request, maker, asked).into_iter().map(Failure::from));
+    drop(nftables);
+    if is_gone {
+        errors.extend(ipam.release().err().map(Failure::from));
+    } else if ipam.is_due() {
+        errors.push(Error::AddressesKept { container_id: request.container_id().to_owned() }.into());
+    }
+    cni::collected(errors)
+}
+
+/// Returns the owner of the attachment's entries in nf_tables.
+pub fn owner(request: &Request) -> Owner<'_> {
+    Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
+}
+
+/// Returns an attachment as the owner of entries in nf_tables.
+pub(crate) fn owner_of(attachment: &Attachment) -> Owner<'_> {
+    let Attachment { network, container_id, interface, .. } = attachment;
+    Owner { network, container_id, interface }
+}
+
+/// Keeps the error for the end and goes on with nothing.
+fn keep<T: Default>(errors: &mut Vec<Failure>, error: Error) -> T {
+    errors.push(error.into());
+    T::default()
+}
+
+/// Opens nf_tables. A kernel without it has nothing to remove there.
+pub(crate) fn open_nftables() -> Result<Option<Nftables>> {
+    match Nftables::open() {
+        Err(linux::Error::MissingFeature { .. }) => Ok(None),
+        nftables => Ok(Some(nftables?)),
+    }
+}

@@ -1,0 +1,128 @@
+//! GC: remove what says of itself that it belongs to this network and to no valid attachment.
+
+use cni::{Answer, Failure, Request, ValidAttachment};
+use nft::Nftables;
+
+use crate::config::ipam_of;
+use crate::del::{open_nftables, owner_of};
+use crate::error::{Error, Result};
+use crate::gc_pairs::{self, Kept};
+use crate::reference;
+
+/// One GC. The entries in nf_tables are listed before the pairs: so the pair of an entry that an ADD makes at this moment
+/// is seen.
+pub struct Collection<'a> {
+    request: &'a Request,
+    /// None where the runtime lists nothing: then nothing may be removed here.
+    valid: Option<Vec<ValidAttachment>>,
+    /// None in a kernel without nf_tables, and after an error.
+    nftables: Option<Nftables>,
+    masqueraded: Vec<nft::Attachment>,
+    kept: Kept,
+    errors: Vec<Failure>,
+}
+
+impl<'a> Collection<'a> {
+    /// Lists the masquerade entries of all networks' attachments.
+    ///
+    /// # Errors
+    /// When the list of valid attachments cannot be read.
+    pub fn begin(request: &'a Request) -> Result<Self> {
+        let valid = request.valid_attachments()?;
+        let (nftables, kept) = (None, Kept::default());
+        let mut collection =
+            Self { request, valid, nftables, masqueraded: Vec::new(), kept, errors: Vec::new() };
+        if collection.valid.is_some() {
+            match open_nftables() {
+                Ok(nftables) => collection.nftables = nftables,
+                Err(error) => collection.errors.push(error.into()),
+            }
+            collection.masqueraded = collection.list(|nftables| nftables.attachments().map_err(Error::from));
+        }
+        Ok(collection)
+    }
+
+    /// Lists what the plugin has in nf_tables. After an error none of the entries are removed.
+    pub fn list<T, E: Into<Failure>>(
+        &mut self,
+        list: impl FnOnce(&mut Nftables) -> std::result::Result<Vec<T>, E>,
+    ) -> Vec<T> {
+        let Some(nftables) = &mut self.nftables else { return Vec::new() };
+        list(nftables).unwrap_or_else(|error| {
+            self.errors.push(error.into());
+            self.nftables = None;
+            Vec::new()
+        })
+    }
+
+    /// Deletes the pairs of attachments that are not valid.
+    ///
+    /// # Errors
+    /// When the pairs cannot be listed: without a look at them nothing else may be removed.
+    pub fn delete_pairs(&mut self) -> Result<()> {
+        if let Some(valid) = &self.valid {
+            self.kept = gc_pairs::delete_stale(self.request, valid)?;
+            self.errors.extend(self.kept.errors.drain(..).map(Failure::from));
+        }
+        if !self.kept.is_complete() {
+            self.nftables = None;
+        }
+        Ok(())
+    }
+
+    /// Removes those of the listed `entries` that belong neither to a valid nor to a kept attachment.
+    pub fn remove_stale<T, E: Into<Failure>>(
+        &mut self,
+        entries: Vec<T>,
+        attachment: impl Fn(&T) -> &nft::Attachment,
+        mut remove: impl FnMut(&mut Nftables, &T) -> std::result::Result<(), E>,
+    ) {
+        let Some(nftables) = &mut self.nftables else { return };
+        let network = &self.request.network;
+        let is_stale = |attachment: &nft::Attachment| {
+            let mut valid = self.valid.iter().flatten().map(|valid| valid.in_network(network));
+            attachment.is_in(network)
+                && !valid.any(|valid| attachment.is_of(&owner_of(&valid)))
+                && !self.kept.has(attachment)
+        };
+        for entry in entries.iter().filter(|entry| is_stale(attachment(entry))) {
+            self.errors.extend(remove(nftables, entry).err().map(Into::into));
+        }
+    }
+
+    /// Removes the masquerade entries, and what the reference plugins left, and hands GC on to the IPAM plugin.
+    ///
+    /// # Errors
+    /// Everything that could not be removed.
+    pub fn end(mut self) -> Answer<()> {
+        let masqueraded = std::mem::take(&mut self.masqueraded);
+        self.remove_stale(
+            masqueraded,
+            |attachment| attachment,
+            |nftables, attachment| nftables.remove_attachment(attachment).map(drop).map_err(Error::from),
+        );
+        if let Some(nftables) = &mut self.nftables {
+            let mut valid = self.valid.unwrap_or_default();
+            valid.extend(self.kept.attachments.iter().filter_map(cni::Attachment::as_valid));
+            let left = reference::collect(nftables, &self.request.network, &valid);
+            self.errors.extend(left.unwrap_or_else(|error| vec![error]).into_iter().map(Failure::from));
+        }
+        self.errors.extend(collect_addresses(self.request, &self.kept).err().map(Failure::from));
+        cni::collected(self.errors)
+    }
+}
+
+/// Hands GC on to the IPAM plugin, for which the kept attachments are valid: their addresses are in use.
+fn collect_addresses(request: &Request, kept: &Kept) -> Result<()> {
+    if !kept.is_complete() {
+        cni::note(format_args!(
+            "{}: GC leaves addresses and nf_tables entries of network {} to the next one: an attachment that stays cannot be named yet",
+            request.plugin(),
+            request.network,
+        ));
+        return Ok(());
+    }
+    let Some(ipam) = ipam_of(request)? else { return Ok(()) };
+    let valid: Vec<_> = kept.attachments.iter().filter_map(cni::Attachment::as_valid).collect();
+    Ok(request.delegate(&ipam)?.gc(&valid)?)
+}
