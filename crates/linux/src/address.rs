@@ -7,20 +7,13 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
+use nix::libc::{IFA_ADDRESS, IFA_F_DADFAILED, IFA_F_TENTATIVE, IFA_FLAGS, IFA_LOCAL, RTM_NEWADDR};
 
 use crate::change::Change;
+use crate::constants::IFADDRMSG_LEN;
 use crate::error::{Feature, Result};
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
-
-/// `struct ifaddrmsg` (uapi/linux/if_addr.h).
-const IFADDRMSG_LEN: usize = 8;
-const RTM_NEWADDR: u16 = 20;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_FLAGS: u16 = 8;
-const IFA_F_DADFAILED: u32 = 0x08;
-const IFA_F_TENTATIVE: u32 = 0x40;
 
 /// Whether an IPv6 address is probed for another owner before it can be used (RFC 4862, section 5.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

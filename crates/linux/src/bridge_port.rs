@@ -5,6 +5,7 @@ use netlink_packet_route::link::{
 };
 
 use crate::change::Change;
+use crate::constants::{IFLA_BRPORT_ISOLATED, IFLA_BRPORT_MODE};
 use crate::error::Result;
 use crate::link::{Link, alias_attribute};
 use crate::netlink::attributes;
@@ -22,8 +23,6 @@ pub struct BridgePort {
 impl BridgePort {
     /// Reads `IFLA_INFO_SLAVE_DATA` of a port.
     pub(crate) fn parse(slave_data: &[u8]) -> Self {
-        const IFLA_BRPORT_MODE: u16 = 4;
-        const IFLA_BRPORT_ISOLATED: u16 = 33;
         let mut port = Self::default();
         for setting in attributes(slave_data, 0) {
             let on = setting.value().first().is_some_and(|value| *value != 0);

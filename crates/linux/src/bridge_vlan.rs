@@ -11,15 +11,15 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use crate::change::Change;
+use crate::constants::{
+    BR_VLAN_MSG_LEN, BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE,
+    IFLA_BR_VLAN_DEFAULT_PVID, IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_PROTOCOL, RTM_GETVLAN, RTM_NEWVLAN,
+};
 use crate::error::{Error, Feature, Result};
 use crate::netlink::{Reply, attributes, request_flags};
 use crate::new_link::IMPOSSIBLE_NAME;
 use crate::rtnetlink::Rtnetlink;
 
-/// `struct br_vlan_msg` (uapi/linux/if_bridge.h).
-const BR_VLAN_MSG_LEN: usize = 8;
-const RTM_NEWVLAN: u16 = 112;
-const RTM_GETVLAN: u16 = 114;
 const AF_BRIDGE: u8 = 7;
 
 /// VLAN settings of a bridge, as [`Link`](crate::Link) has them (`ip -details link show dev NAME`).
@@ -34,8 +34,6 @@ pub struct BridgeVlans {
 
 impl BridgeVlans {
     pub(crate) fn parse(info_data: &[u8]) -> Self {
-        const IFLA_BR_VLAN_FILTERING: u16 = 7;
-        const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
         let mut vlans = Self::default();
         for attribute in attributes(info_data, 0) {
             let value = attribute.value();
@@ -87,7 +85,6 @@ impl PortVlans {
 
     /// Reads an answer to `RTM_GETVLAN`: an entry for each range that the port carries in one way.
     fn parse(reply: &Reply<'_>) -> Vec<Self> {
-        const BRIDGE_VLANDB_ENTRY: u16 = 1;
         if reply.kind != RTM_NEWVLAN {
             return Vec::new();
         }
@@ -98,8 +95,6 @@ impl PortVlans {
     }
 
     fn parse_entry(entry: &[u8]) -> Option<Self> {
-        const BRIDGE_VLANDB_ENTRY_INFO: u16 = 1;
-        const BRIDGE_VLANDB_ENTRY_RANGE: u16 = 2;
         let (mut info, mut last) = (None, None);
         for attribute in attributes(entry, 0) {
             match attribute.kind() {
@@ -189,7 +184,6 @@ impl Rtnetlink {
     /// # Errors
     /// [`Error::MissingFeature`] if they do not; otherwise the kernel's refusal.
     pub fn probe_vlan_filtering(&mut self) -> Result<()> {
-        const IFLA_BR_VLAN_PROTOCOL: u16 = 8;
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(IMPOSSIBLE_NAME.to_owned()));
         let protocol = InfoBridge::Other(DefaultNla::new(IFLA_BR_VLAN_PROTOCOL, vec![0, 0]));

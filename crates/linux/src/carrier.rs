@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use nix::libc::{self, IF_OPER_UP, IFLA_OPERSTATE, RTNLGRP_LINK};
 
+use crate::constants::IFINFOMSG_LEN;
 use crate::error::{Error, Result};
-use crate::link::IFINFOMSG_LEN;
 use crate::namespace::Namespace;
 use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
-
-/// `RTNLGRP_LINK` (uapi/linux/rtnetlink.h).
-const LINK_GROUP: u32 = 1;
-const IFLA_OPERSTATE: u16 = 16;
-/// uapi/linux/if.h
-const IF_OPER_UP: u8 = 6;
 
 impl Rtnetlink {
     /// Whether a link carries packets (`operstate` is `UP`).
@@ -37,7 +32,7 @@ impl Rtnetlink {
         self.query(RouteNetlinkMessage::GetLink(message), 0, operation, |reply| {
             let found = attributes(reply.payload, IFINFOMSG_LEN)
                 .find(|attribute| attribute.kind() == IFLA_OPERSTATE)
-                .and_then(|attribute| attribute.value().first().copied());
+                .and_then(|attribute| attribute.value().first().copied().map(libc::c_int::from));
             state = found.or(state);
         })?;
         Ok(state == Some(IF_OPER_UP))
@@ -54,7 +49,7 @@ impl Rtnetlink {
         link: u32,
         patience: Duration,
     ) -> Result<()> {
-        let pending = self.wait_while(namespace, LINK_GROUP, patience, |rtnetlink| {
+        let pending = self.wait_while(namespace, RTNLGRP_LINK, patience, |rtnetlink| {
             Ok((!rtnetlink.is_operational(link)?).then_some(()))
         })?;
         match pending {

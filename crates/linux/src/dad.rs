@@ -4,15 +4,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use netlink_packet_route::address::AddressMessage;
+use nix::libc::RTNLGRP_IPV6_IFADDR;
 
 use crate::address::DuplicateDetection;
 use crate::error::{Error, Result};
 use crate::multicast::solicited_node;
 use crate::namespace::Namespace;
 use crate::rtnetlink::Rtnetlink;
-
-/// `RTNLGRP_IPV6_IFADDR` (uapi/linux/rtnetlink.h).
-const IPV6_ADDRESS_GROUP: u32 = 9;
 
 impl Rtnetlink {
     /// Waits until the IPv6 addresses of a link are usable, for at most `patience`. `namespace` is this socket's, none
@@ -32,7 +30,7 @@ impl Rtnetlink {
         dad: DuplicateDetection,
         patience: Duration,
     ) -> Result<()> {
-        let pending = self.wait_while(namespace, IPV6_ADDRESS_GROUP, patience, |rtnetlink| {
+        let pending = self.wait_while(namespace, RTNLGRP_IPV6_IFADDR, patience, |rtnetlink| {
             rtnetlink.unusable(link, addresses, dad)
         })?;
         match pending {

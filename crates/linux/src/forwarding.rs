@@ -1,19 +1,13 @@
 //! Whether a namespace forwards packets.
 
+use crate::constants::{NETCONFA_FORWARDING, NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL, NETCONFMSG_LEN};
 use crate::netlink::{attributes, read_u32, request_flags};
 use crate::route::Family;
 use crate::rtnetlink::Rtnetlink;
+use nix::libc::{RTM_GETNETCONF, RTM_NEWNETCONF};
 
-/// uapi/linux/netconf.h
-const RTM_NEWNETCONF: u16 = 80;
-const RTM_GETNETCONF: u16 = 82;
-const NETCONFA_IFINDEX: u16 = 1;
-const NETCONFA_FORWARDING: u16 = 2;
-const NETCONFA_IFINDEX_ALL: i32 = -1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
-/// `struct netconfmsg`, padded.
-const NETCONFMSG_LEN: usize = 4;
 
 impl Rtnetlink {
     /// Whether the socket's namespace forwards packets of `family`. `false` also where the kernel does not say

@@ -9,6 +9,7 @@ mod bridge_port;
 mod bridge_vlan;
 mod carrier;
 mod change;
+mod constants;
 mod contention;
 mod dad;
 mod error;

@@ -4,35 +4,21 @@ use netlink_packet_core::DefaultNla;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
+use nix::libc::{
+    IFLA_ADDRESS, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND,
+    IFLA_INFO_SLAVE_DATA, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, RTM_NEWLINK,
+};
 
 use crate::bridge_port::BridgePort;
 use crate::bridge_vlan::BridgeVlans;
 use crate::change::Change;
+use crate::constants::IFINFOMSG_LEN;
 use crate::error::{Error, Result};
 use crate::interface_name::InterfaceName;
 use crate::mac::Mac;
 use crate::netlink::{Failure, Reply, attributes, read_u32};
 use crate::peer::NamespaceNumber;
 use crate::rtnetlink::Rtnetlink;
-
-/// `struct ifinfomsg` (uapi/linux/rtnetlink.h).
-pub(crate) const IFINFOMSG_LEN: usize = 16;
-const RTM_NEWLINK: u16 = 16;
-const IFF_UP: u32 = 1;
-const IFF_PROMISC: u32 = 0x100;
-
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_LINK: u16 = 5;
-const IFLA_MASTER: u16 = 10;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_IFALIAS: u16 = 20;
-const IFLA_GROUP: u16 = 27;
-const IFLA_LINK_NETNSID: u16 = 37;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
 
 /// A link as the kernel describes it (`ip -details link show`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,12 +59,12 @@ impl Link {
         if reply.kind != RTM_NEWLINK {
             return None;
         }
-        let flags = read_u32(reply.payload.get(8..)?)?;
+        let flags = LinkFlags::from_bits_retain(read_u32(reply.payload.get(8..)?)?);
         let mut link = Self {
             index: read_u32(reply.payload.get(4..)?)?,
             name: String::new(),
-            up: flags & IFF_UP != 0,
-            promiscuous: flags & IFF_PROMISC != 0,
+            up: flags.contains(LinkFlags::Up),
+            promiscuous: flags.contains(LinkFlags::Promisc),
             mac: None,
             mtu: 0,
             master: None,

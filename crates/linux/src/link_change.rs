@@ -6,8 +6,10 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
+use nix::libc::IFLA_AF_SPEC;
 
 use crate::change::Change;
+use crate::constants::{IFLA_INET_CONF, IPV4_DEVCONF_ARP_NOTIFY};
 use crate::link::alias_attribute;
 
 impl Change {
@@ -56,10 +58,6 @@ impl Change {
     /// As `sysctl -w net.ipv4.conf.NAME.arp_notify=1`, which costs more the more namespaces there are: the kernel
     /// looks through all of their parameters of that name.
     pub fn announce_ipv4_addresses(link: u32) -> Self {
-        /// uapi/linux/if_link.h and uapi/linux/ip.h
-        const IFLA_AF_SPEC: u16 = 26;
-        const IFLA_INET_CONF: u16 = 1;
-        const IPV4_DEVCONF_ARP_NOTIFY: u16 = 22;
         let on = 1u32.to_ne_bytes();
         let family = u16::from(u8::from(AddressFamily::Inet));
         let spec = nested(family, &nested(IFLA_INET_CONF, &nested(IPV4_DEVCONF_ARP_NOTIFY, &on)));

@@ -3,16 +3,14 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::NLM_F_DUMP;
+use nix::libc::{IFA_MULTICAST, RTM_GETMULTICAST};
 
 use crate::address::ip;
+use crate::constants::IFADDRMSG_LEN;
 use crate::error::Result;
 use crate::netlink::{attributes, read_u32, request_flags};
 use crate::rtnetlink::Rtnetlink;
 
-/// uapi/linux/rtnetlink.h and uapi/linux/if_addr.h
-const RTM_GETMULTICAST: u16 = 58;
-const IFADDRMSG_LEN: usize = 8;
-const IFA_MULTICAST: u16 = 7;
 const AF_INET6: u8 = 10;
 
 impl Rtnetlink {

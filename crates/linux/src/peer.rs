@@ -11,18 +11,15 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::errno::Errno;
+use nix::libc::RTM_NEWNSID;
 
 use crate::address::LinkAddress;
+use crate::constants::{NETNSA_NSID, RTGENMSG_LEN};
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::namespace::Namespace;
 use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
-
-/// `struct rtgenmsg` (uapi/linux/rtnetlink.h), padded.
-const RTGENMSG_LEN: usize = 4;
-const RTM_NEWNSID: u16 = 88;
-const NETNSA_NSID: u16 = 1;
 
 /// What one namespace calls another (`ip netns list-id`): it means nothing in a third one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,29 +10,17 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
+use nix::libc::{
+    RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_MULTIPATH, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTM_NEWROUTE,
+    RTN_UNICAST,
+};
 
 use crate::address::{family, ip};
 use crate::change::Change;
+use crate::constants::{RTAX_ADVMSS, RTAX_MTU, RTMSG_LEN, RTNEXTHOP_LEN};
 use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
-
-const RTM_NEWROUTE: u16 = 24;
-/// `struct rtmsg` (uapi/linux/rtnetlink.h).
-const RTMSG_LEN: usize = 12;
-/// `struct rtnexthop` (uapi/linux/rtnetlink.h).
-const RTNEXTHOP_LEN: usize = 8;
-const RTN_UNICAST: u8 = 1;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PRIORITY: u16 = 6;
-const RTA_METRICS: u16 = 8;
-const RTA_MULTIPATH: u16 = 9;
-const RTA_TABLE: u16 = 15;
-const RTAX_MTU: u16 = 2;
-const RTAX_ADVMSS: u16 = 8;
-const AF_INET: u8 = 2;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +86,11 @@ struct Parsed {
 impl Parsed {
     fn new(reply: &Reply<'_>) -> Option<Self> {
         let header = reply.payload.get(..RTMSG_LEN).filter(|_| reply.kind == RTM_NEWROUTE)?;
-        let any = if header[0] == AF_INET { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+        let any = if header[0] == u8::from(AddressFamily::Inet) {
+            IpAddr::from([0; 4])
+        } else {
+            IpAddr::from([0; 16])
+        };
         let mut route = Route {
             destination: IpNetwork::new(any, 0).ok()?,
             gateway: None,

@@ -1,32 +1,29 @@
 //! The u32 filters of a link as the kernel shows them, ours and those of others.
 
 use netlink_packet_route::RouteNetlinkMessage;
+use nix::libc::{RTM_NEWTFILTER, TCA_KIND, TCA_OPTIONS};
 
 use super::hook::Hook;
+use super::request;
 use super::rule::{EVERYTHING, Key, Rule};
 use super::tcx;
-use super::{TCA_KIND, TCA_OPTIONS, TCMSG_LEN, request};
+use crate::constants::{
+    TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_EGRESS_REDIR, TCA_MIRRED_PARMS, TCA_U32_ACT, TCA_U32_CLASSID,
+    TCA_U32_SEL, TCMSG_LEN,
+};
 use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
-const RTM_NEWTFILTER: u16 = 44;
-const TCA_U32_CLASSID: u16 = 1;
-const TCA_U32_SEL: u16 = 5;
-const TCA_U32_ACT: u16 = 7;
 /// `struct tc_u32_sel` and `struct tc_u32_key` (uapi/linux/pkt_cls.h).
 const SELECTOR_LEN: usize = 16;
 const KEY_LEN: usize = 16;
 /// `TC_U32_NODE` (uapi/linux/pkt_cls.h): a handle is 12 bits of table, 8 of bucket, 12 of number.
 const NODE_MASK: u32 = 0xFFF;
 
-const TCA_ACT_KIND: u16 = 1;
-const TCA_ACT_OPTIONS: u16 = 2;
-const TCA_MIRRED_PARMS: u16 = 2;
 /// Offsets in `struct tc_mirred` (uapi/linux/tc_act/tc_mirred.h).
 const MIRRED_EACTION: usize = 20;
 const MIRRED_IFINDEX: usize = 24;
-const TCA_EGRESS_REDIR: u32 = 1;
 
 /// A u32 filter.
 pub(super) struct Filter {

@@ -22,6 +22,9 @@ use super::request;
 use super::rule::Rule;
 use super::tbf::{HANDLE, Tbf};
 use crate::change::Change;
+use crate::constants::{
+    TC_HTB_PROTOVER, TC_LINKLAYER_ETHERNET, TCA_HTB_CEIL64, TCA_HTB_INIT, TCA_HTB_PARMS, TCA_HTB_RATE64,
+};
 use crate::error::{Feature, Result};
 use crate::rtnetlink::Rtnetlink;
 
@@ -29,20 +32,12 @@ const KIND: &str = "htb";
 /// The filter in the class.
 const LEAF: TcHandle = TcHandle { major: 0x1FB, minor: 0 };
 
-// uapi/linux/pkt_sched.h
-const TCA_HTB_PARMS: u16 = 1;
-const TCA_HTB_INIT: u16 = 2;
-const TCA_HTB_RATE64: u16 = 6;
-const TCA_HTB_CEIL64: u16 = 7;
-/// `TC_HTB_PROTOVER`
-const VERSION: u32 = 3;
 /// `struct tc_htb_opt`: two `struct tc_ratespec` of 12 bytes, buffer, cbuffer, quantum, level, prio.
 const OPT_LEN: usize = 44;
 const OPT_LINKLAYERS: [usize; 2] = [1, 13];
 const OPT_RATES: [usize; 2] = [8, 20];
 const OPT_BUFFERS: [usize; 2] = [24, 28];
 const OPT_QUANTUM: usize = 32;
-const TC_LINKLAYER_ETHERNET: u8 = 1;
 /// A rate at which every packet takes 0 ns, and which `tc` can still show in bits.
 const RATE: u64 = 1 << 60;
 /// How long the class may send at once, in ticks of 64 ns: at its rate no packet takes any time.
@@ -87,7 +82,7 @@ impl Rtnetlink {
 fn root(link: u32) -> Change {
     // struct tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
     let mut glob = [0; 20];
-    glob[..4].copy_from_slice(&VERSION.to_ne_bytes());
+    glob[..4].copy_from_slice(&TC_HTB_PROTOVER.to_ne_bytes());
     glob[4..8].copy_from_slice(&10u32.to_ne_bytes());
     let mut message = request(link, TcHandle::ROOT, Some(KIND));
     message.header.handle = HANDLE;

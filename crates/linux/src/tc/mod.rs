@@ -26,11 +26,6 @@ pub use tbf::Tbf;
 
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
-/// `struct tcmsg` (uapi/linux/rtnetlink.h).
-const TCMSG_LEN: usize = 20;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
-
 /// A request about what hangs at `parent` of `link`.
 fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
     let mut message = TcMessage::default();

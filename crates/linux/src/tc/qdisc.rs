@@ -4,18 +4,15 @@ use netlink_packet_core::NLM_F_ECHO;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::TcHandle;
 use nix::errno::Errno;
+use nix::libc::{RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS, TCA_STATS2};
 
-use super::{TCA_KIND, TCA_OPTIONS, TCMSG_LEN, Tbf, request, tbf};
+use super::{Tbf, request, tbf};
+use crate::constants::{TCA_STATS_BASIC, TCA_STATS_PKT64, TCA_STATS_QUEUE, TCMSG_LEN};
 use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
-const RTM_NEWQDISC: u16 = 36;
-const TCA_STATS2: u16 = 7;
 // uapi/linux/gen_stats.h
-const TCA_STATS_BASIC: u16 = 1;
-const TCA_STATS_QUEUE: u16 = 3;
-const TCA_STATS_PKT64: u16 = 8;
 
 /// A queueing discipline as the kernel describes it (`tc -statistics qdisc show`).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use netlink_packet_route::tc::{
 
 use super::hook::Hook;
 use super::request;
+use crate::constants::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 
 /// Our last preference (`tc filter … pref 61440`).
 ///
@@ -30,7 +31,6 @@ const PRIORITY: u16 = 0xF000;
 pub(super) const EVERYTHING: u32 = 0x1FB;
 /// Class `1:1`, as the reference sets it.
 const CLASS: TcHandle = TcHandle { major: 1, minor: 1 };
-const ETH_P_ALL: u16 = 0x0003;
 
 /// Which address of a packet counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +62,6 @@ pub(super) struct Key {
 /// Fits everything.
 const ANY: Key = Key { mask: 0, value: 0, offset: 0 };
 
-const ETH_P_IP: u16 = 0x0800;
-const ETH_P_ARP: u16 = 0x0806;
-const ETH_P_IPV6: u16 = 0x86DD;
-const ETH_P_8021Q: u16 = 0x8100;
-const ETH_P_8021AD: u16 = 0x88A8;
 /// The tags of a VLAN, each by its protocol.
 const TAGS: [u16; 2] = [ETH_P_8021Q, ETH_P_8021AD];
 /// The word before the network header ends with the protocol of what follows. The kernel takes a frame's first tag out

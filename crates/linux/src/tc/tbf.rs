@@ -7,6 +7,9 @@ use nix::errno::Errno;
 
 use super::{Qdisc, request};
 use crate::change::Change;
+use crate::constants::{
+    TC_LINKLAYER_ETHERNET, TCA_TBF_BURST, TCA_TBF_PARMS, TCA_TBF_PBURST, TCA_TBF_PRATE64, TCA_TBF_RATE64,
+};
 use crate::error::{Feature, Result};
 use crate::netlink::{attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
@@ -14,12 +17,6 @@ use crate::rtnetlink::Rtnetlink;
 pub(super) const KIND: &str = "tbf";
 /// Handle `1:`, as every shaper of pods names its root.
 pub(super) const HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
-
-const TCA_TBF_PARMS: u16 = 1;
-const TCA_TBF_RATE64: u16 = 4;
-const TCA_TBF_PRATE64: u16 = 5;
-const TCA_TBF_BURST: u16 = 6;
-const TCA_TBF_PBURST: u16 = 7;
 
 /// `struct tc_tbf_qopt` (uapi/linux/pkt_sched.h): two `struct tc_ratespec` of 12 bytes, limit, buffer, mtu.
 const QOPT_LEN: usize = 36;
@@ -29,7 +26,6 @@ const QOPT_PEAK_LINKLAYER: usize = 13;
 const QOPT_PEAK_RATE: usize = 20;
 const QOPT_LIMIT: usize = 24;
 const QOPT_BUFFER: usize = 28;
-const TC_LINKLAYER_ETHERNET: u8 = 1;
 
 /// A rate at which every packet takes 0 ns, and which `tc` can still show in bits.
 const ENDLESS_RATE: u64 = 1 << 60;

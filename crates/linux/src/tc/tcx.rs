@@ -3,11 +3,7 @@
 use nix::libc;
 
 use super::hook::Hook;
-
-/// `enum bpf_cmd` and `enum bpf_attach_type` (uapi/linux/bpf.h).
-const BPF_PROG_QUERY: libc::c_int = 16;
-const BPF_TCX_INGRESS: u32 = 46;
-const BPF_TCX_EGRESS: u32 = 47;
+use crate::constants::{BPF_PROG_QUERY, BPF_TCX_EGRESS, BPF_TCX_INGRESS};
 
 /// The part of `union bpf_attr` for `BPF_PROG_QUERY` as of Linux 6.6; `prog_cnt` is filled in by the kernel.
 #[repr(C)]
