@@ -13,6 +13,7 @@
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
 //! | `ipam_files.rs` | `host-local` and names that are not files, lacking file systems, GC beside ADD |
 //! | `ipam_operator.rs` | `weir ipam`, taking back after a reboot, full and read-only disks |
+//! | `ipam_static.rs` | `static`, beside the reference's, and delegation to it |
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |
 //! | `bandwidth/` | the plugin `bandwidth`, and that limits hold |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |

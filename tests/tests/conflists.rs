@@ -41,6 +41,7 @@ examples! {
     bridge_with_limits_by_annotation: "bridge-bandwidth.conflist", ["10.244.0.1"], Limits::Annotated;
     bridge_with_static_limits:
         "bridge-bandwidth-static.conflist", ["10.244.0.1"], Limits::Static(10_000_000, 20_000_000);
+    bridge_with_addresses_that_pods_name: "bridge-static.conflist", ["10.56.0.1"], Limits::None;
     dual_stack: "dual-stack.conflist", ["10.244.0.1", "fd00:10:244::1"], Limits::Annotated;
     containerd: "containerd.conflist", ["10.88.0.1", "2001:4860:4860::1"], Limits::None;
     crio: "crio.conflist", ["10.85.0.1", "1100:200::1"], Limits::None;
@@ -87,8 +88,10 @@ impl<'a> Attached<'a> {
     fn new(node: &'a Node, example: &Example, id: &str, annotations: &str) -> Self {
         let pod = Pod::new(id);
         let interface = if example.file.starts_with("loopback") { "lo" } else { "eth0" };
+        // Only a plugin that declares the capability gets it.
+        let ip = format!("[\"10.56.0.{}/24\"]", id.trim_start_matches('c'));
         let options = format!(
-            "--conflist {} --netns {} --container-id {id} --ifname {interface} \
+            "--conflist {} --cap ips={ip} --netns {} --container-id {id} --ifname {interface} \
              --arg IgnoreUnknown=1 --arg K8S_POD_NAMESPACE=default --arg K8S_POD_NAME={id}",
             repository().join("conf-examples").join(example.file).display(),
             pod.netns(),

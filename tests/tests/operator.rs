@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tests::config::{bridge, host_local};
 use tests::{Look, Node, Pod, installed};
 
-const NAMES: [&str; 5] = ["bandwidth", "bridge", "host-local", "loopback", "weir"];
+const NAMES: [&str; 6] = ["bandwidth", "bridge", "host-local", "loopback", "static", "weir"];
 
 fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -50,7 +50,7 @@ mod installing {
         assert!(output.status.success(), "{output:?}");
         assert_eq!(names_in(&folder), NAMES);
         let own = fs::metadata(folder.join("weir")).unwrap();
-        assert_eq!((own.nlink(), own.mode() & 0o7777), (5, 0o755));
+        assert_eq!((own.nlink(), own.mode() & 0o7777), (NAMES.len() as u64, 0o755));
         for name in NAMES {
             assert_eq!(fs::metadata(folder.join(name)).unwrap().ino(), own.ino());
         }
@@ -72,7 +72,7 @@ mod installing {
         assert!(run(place.path().join("bridge"), &[]).status.success());
         assert_eq!(
             names_in(place.path()),
-            ["bandwidth", "bridge", "host-local", "loopback", "portmap", "weir"]
+            ["bandwidth", "bridge", "host-local", "loopback", "portmap", "static", "weir"]
         );
     }
 

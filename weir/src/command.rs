@@ -11,7 +11,7 @@ use crate::{PLUGINS, install, ipam, list};
 
 /// CNI plugins in one executable.
 ///
-/// Called by the name of a plugin (loopback, bridge, host-local, bandwidth, or anything that ends in -NAME)
+/// Called by the name of a plugin (loopback, bridge, host-local, static, bandwidth, or anything that ends in -NAME)
 /// it is that plugin, driven by environment and standard input as the CNI specification says. Under its
 /// own name it has the commands below.
 #[derive(Parser)]

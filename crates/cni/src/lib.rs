@@ -7,6 +7,7 @@
 mod alias_value;
 mod arguments;
 mod attachment;
+mod cidr;
 mod decode;
 mod delegate;
 mod environment;
@@ -24,6 +25,7 @@ mod version;
 
 pub use arguments::Arguments;
 pub use attachment::{Attachment, LIBCNI_RESULTS, OWN_RESULTS, ValidAttachment};
+pub use cidr::{Cidr, CidrError};
 pub use decode::{DecodeError, Document, decode, optional};
 pub use delegate::Delegate;
 pub use environment::{Command, Environment, Variables};

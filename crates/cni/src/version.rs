@@ -1,6 +1,7 @@
 //! Versions of the CNI specification.
 
 use crate::error::{Error, Result};
+use crate::failure::{Answer, Failure, code};
 
 /// A version of the specification; later versions are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +41,20 @@ impl Version {
             .into_iter()
             .find(|version| version.as_str() == text)
             .ok_or_else(|| Error::IncompatibleVersion { asked: text.to_owned() })
+    }
+
+    /// Checks that a result of this version has room for addresses of these families: before 0.3.0 it has one IPv4 and one
+    /// IPv6 address.
+    ///
+    /// # Errors
+    /// Code 7, in the reference's words.
+    pub fn check_room(self, are_ipv4: impl IntoIterator<Item = bool>) -> Answer<()> {
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) = are_ipv4.into_iter().partition(|is_ipv4| *is_ipv4);
+        if self >= Self::V0_3_0 || ipv4.len().max(ipv6.len()) <= 1 {
+            return Ok(());
+        }
+        let sentence = format!("CNI version {self} does not support more than 1 address per family");
+        Err(Failure::new(code::INVALID_CONFIG, sentence))
     }
 
     /// As it is written in `cniVersion`.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cni::{Failure, Request, Route, Version, code};
+use cni::{Cidr, Failure, Request, Route, Version, code};
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +15,6 @@ use crate::network::Network;
 use crate::range_set::RangeSet;
 use crate::requested;
 use crate::store::Options;
-use crate::subnet::Subnet;
 
 /// Where the reservations are when the config does not say.
 const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
@@ -49,7 +48,7 @@ pub(crate) struct Config {
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct RangeKeys {
     #[serde(deserialize_with = "cni::optional")]
-    pub(crate) subnet: Option<Subnet>,
+    pub(crate) subnet: Option<Cidr>,
     #[serde(deserialize_with = "cni::optional")]
     pub(crate) range_start: Option<IpAddr>,
     #[serde(deserialize_with = "cni::optional")]
@@ -73,7 +72,7 @@ struct Ipam {
     // A single range, as configs had it before there were sets. Not flattened: a flattened structure
     // would not find its keys in any case.
     #[serde(deserialize_with = "cni::optional")]
-    subnet: Option<Subnet>,
+    subnet: Option<Cidr>,
     #[serde(deserialize_with = "cni::optional")]
     range_start: Option<IpAddr>,
     #[serde(deserialize_with = "cni::optional")]
@@ -254,13 +253,7 @@ fn named<'a>(key: &str, ranges: &'a [RangeKeys]) -> impl Iterator<Item = (&'a Ra
 }
 
 fn check_sets(sets: &[RangeSet], version: Version) -> Result<()> {
-    let ipv4 = sets.iter().filter(|set| set.is_ipv4()).count();
-    if version < Version::V0_3_0 && (ipv4 > 1 || sets.len() - ipv4 > 1) {
-        return Err(Failure::new(
-            code::INVALID_CONFIG,
-            format!("CNI version {version} does not support more than 1 address per family"),
-        ));
-    }
+    version.check_room(sets.iter().map(RangeSet::is_ipv4))?;
     for (number, set) in sets.iter().enumerate() {
         for (other_number, other) in sets.iter().enumerate().skip(number + 1) {
             if set.overlaps(other) {

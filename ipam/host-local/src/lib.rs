@@ -34,7 +34,6 @@ mod search;
 mod stamp;
 mod status;
 mod store;
-mod subnet;
 mod time;
 
 pub use audit::{Audit, RangeSummary, Reserved, State};

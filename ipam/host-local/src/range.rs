@@ -119,13 +119,13 @@ fn last_usable(subnet: IpNetwork) -> IpAddr {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use cni::Cidr;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::subnet::Subnet;
 
     pub(crate) fn keys(subnet: &str) -> RangeKeys {
-        RangeKeys { subnet: Some(Subnet(subnet.parse().unwrap())), ..RangeKeys::default() }
+        RangeKeys { subnet: Some(Cidr(subnet.parse().unwrap())), ..RangeKeys::default() }
     }
 
     fn address(text: &str) -> Option<IpAddr> {
@@ -219,7 +219,7 @@ pub(crate) mod tests {
                 IpAddr::from([octets[0], octets[1], octets[2], octets[3]])
             };
             let subnet = IpNetwork::new(ip(octets), if six { prefix } else { prefix / 4 }).unwrap();
-            let keys = RangeKeys { subnet: Some(Subnet(subnet)), range_start: start.map(ip), ..RangeKeys::default() };
+            let keys = RangeKeys { subnet: Some(Cidr(subnet)), range_start: start.map(ip), ..RangeKeys::default() };
             if let Ok(range) = Range::new(&keys, "ipam") {
                 prop_assert!(range.start <= range.end);
                 prop_assert!(subnet.contains(range.start) && subnet.contains(range.end));

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::config::RangeKeys;
     use crate::range_set::tests::set;
-    use crate::subnet::Subnet;
+    use cni::Cidr;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_last_address_of_all_is_no_end_of_the_world() {
         let keys = RangeKeys {
-            subnet: Some(Subnet("255.255.255.248/29".parse().unwrap())),
+            subnet: Some(Cidr("255.255.255.248/29".parse().unwrap())),
             range_end: Some(address("255.255.255.255")),
             ..RangeKeys::default()
         };
@@ -113,7 +113,7 @@ mod tests {
                     let start = start % size;
                     let end = start + length % (size - start);
                     RangeKeys {
-                        subnet: Some(Subnet(format!("10.0.{third}.0/{prefix}").parse().unwrap())),
+                        subnet: Some(Cidr(format!("10.0.{third}.0/{prefix}").parse().unwrap())),
                         range_start: Some(IpAddr::from([10, 0, third, start])),
                         range_end: Some(IpAddr::from([10, 0, third, end])),
                         gateway: None,
