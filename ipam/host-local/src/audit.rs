@@ -151,6 +151,7 @@ impl Network {
             address: reserved.address,
             path: reserved.path.clone(),
             identity: reserved.identity,
+            holder: reserved.holder.clone(),
         };
         let (released, errors) = store.release_unchanged(reservations.iter().map(seen));
         cni::collected(errors).map(|()| released)

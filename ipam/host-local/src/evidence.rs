@@ -89,13 +89,17 @@ impl Evidence {
 
     fn look_into_namespaces(&mut self) -> linux::Result<()> {
         let mut host = Rtnetlink::open()?;
-        let mut failures = Vec::new();
+        let (mut failures, mut here) = (Vec::new(), Ok(()));
         let unseen = Namespace::visit_existing(|namespace, has_process| {
             let occupancy = if has_process { Occupancy::Lived } else { Occupancy::Empty };
-            failures.extend(self.look_into(namespace, occupancy, &mut host).err());
+            match self.look_into(namespace, occupancy, &mut host) {
+                // All pairs of this node are here.
+                Err(error) if namespace.is_current().unwrap_or(true) => here = Err(error),
+                outcome => failures.extend(outcome.err()),
+            }
         })?;
         self.failures.extend(unseen.iter().chain(&failures).map(ToString::to_string));
-        Ok(())
+        here
     }
 
     /// A node on which nothing is attached.
@@ -142,6 +146,7 @@ impl Evidence {
                 let leads_here = !is_here && host.other_end(&link, namespace)?.is_some();
                 let pair = self.attached.entry(identity(&attachment)).or_insert_with(|| Pair::of(attachment));
                 pair.pod_namespaces.extend(leads_here.then_some(occupancy));
+                pair.has_end_here |= is_here;
             }
         }
         Ok(())
@@ -166,6 +171,11 @@ impl Evidence {
     /// Whether a veth pair says that it belongs to this attachment of `network`.
     pub fn has_pair(&self, network: &str, holder: &Holder) -> bool {
         !self.pairs(network, holder).is_empty()
+    }
+
+    /// As [`Evidence::has_pair`], with an end in this namespace.
+    pub(crate) fn has_pair_here(&self, network: &str, holder: &Holder) -> bool {
+        self.pairs(network, holder).iter().any(|pair| pair.has_end_here)
     }
 
     fn pairs(&self, network: &str, holder: &Holder) -> Vec<&Pair> {
@@ -239,11 +249,13 @@ impl Evidence {
 struct Pair {
     attachment: Attachment,
     pod_namespaces: Vec<Occupancy>,
+    /// Whether one of its ends is in this namespace.
+    has_end_here: bool,
 }
 
 impl Pair {
     fn of(attachment: Attachment) -> Self {
-        Self { attachment, pod_namespaces: Vec::new() }
+        Self { attachment, pod_namespaces: Vec::new(), has_end_here: false }
     }
 }
 

@@ -115,8 +115,8 @@ fn create_file(directory: &Path) -> Result<File> {
     .map_err(failed(CANNOT_OPEN, &path_in(directory)))
 }
 
-/// There is no such directory, a network's name that is longer than a file's among the reasons.
-fn cannot_exist(error: &io::Error) -> bool {
+/// Whether the error says that there is no such directory, also because a network's name is longer than a file's can be.
+pub(crate) fn cannot_exist(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }

@@ -28,7 +28,7 @@ pub use owner::Owner;
 use found::Found;
 
 /// Before the directory of the reservations.
-const CANNOT_LIST: &str = "cannot read directory";
+pub(crate) const CANNOT_LIST: &str = "cannot read directory";
 
 /// How a store is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,17 @@ pub(crate) struct Seen {
     pub(crate) address: IpAddr,
     pub(crate) path: PathBuf,
     pub(crate) identity: FileIdentity,
+    pub(crate) holder: Holder,
+}
+
+impl Seen {
+    /// Looks at the reservation of `address` at `path`.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` when there is none.
+    pub(crate) fn at(path: PathBuf, address: IpAddr) -> io::Result<Self> {
+        Ok(Self { address, identity: FileIdentity::at(&path)?, holder: read_holder(&path)?, path })
+    }
 }
 
 impl Store {
@@ -233,31 +244,6 @@ impl Store {
         cni::collected(errors)
     }
 
-    /// The reservations whose holder `is_stale`; `errors` gets why others could not be looked at. Those of an ADD that
-    /// has not ended are not stale.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub(crate) fn stale(
-        &mut self,
-        is_stale: impl Fn(&Holder) -> bool,
-        errors: &mut Vec<Failure>,
-    ) -> Result<Vec<(Seen, Holder)>> {
-        let mut stale = Vec::new();
-        for reservation in self.list()? {
-            let path = reservation.path(&self.directory);
-            match seen_at(&path) {
-                Ok((identity, holder)) if is_stale(&holder) && !making::is_at_work(&path) => {
-                    stale.push((Seen { address: reservation.address, path, identity }, holder));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => errors.push(unreadable(&path, error)),
-            }
-        }
-        Ok(stale)
-    }
-
     /// Gives back those addresses whose file is still the one that was seen. Returns them, and what could not be
     /// removed.
     pub(crate) fn release_unchanged(
@@ -265,9 +251,11 @@ impl Store {
         seen: impl IntoIterator<Item = Seen>,
     ) -> (Vec<IpAddr>, Vec<Failure>) {
         let (mut released, mut errors) = (Vec::new(), Vec::new());
-        for Seen { address, path, identity } in seen {
-            let given_back = match seen_at(&path) {
-                Ok((now, holder)) if now == identity => self.give_back(&Found { address, holder, path }),
+        for Seen { address, path, identity, holder } in seen {
+            let given_back = match Seen::at(path.clone(), address) {
+                Ok(now) if now.identity == identity && now.holder == holder => {
+                    self.give_back(&Found { address, holder, path })
+                }
                 Ok(_) => continue,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => Err(unreadable(&path, error)),
@@ -340,11 +328,6 @@ impl Store {
     fn path_of(&self, address: IpAddr) -> PathBuf {
         self.directory.join(address.to_string())
     }
-}
-
-/// The identity of the file at `path`, and its holder.
-fn seen_at(path: &Path) -> io::Result<(FileIdentity, Holder)> {
-    Ok((FileIdentity::at(path)?, read_holder(path)?))
 }
 
 impl Drop for Store {

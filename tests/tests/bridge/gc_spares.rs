@@ -166,3 +166,28 @@ fn what_an_add_is_making() {
     call.check(&config, &result);
     assert!(pod.reaches("10.244.0.1", 56));
 }
+
+#[test]
+fn what_an_add_makes_that_begins_and_ends_while_gc_is_at_work() {
+    // GC has looked at the pairs, and stops before it takes the lock of the addresses, or before it looks at them.
+    for path in ["/var/lib/cni/networks/pods/lock", "/var/lib/cni/networks/pods"] {
+        let node = Node::new();
+        let (before, pod) = (Pod::new("c1"), Pod::new("c2"));
+        node.call("bridge", &before).add(&config());
+        let stopping =
+            format!("strace -D -f -o /mnt/seen -P {path} -e inject=open,openat:signal=SIGSTOP:when=1");
+        let words: Vec<_> = stopping.split(' ').map(str::to_owned).collect();
+        let config_of_gc = changed(&config(), json!({"cni.dev/valid-attachments": []}));
+        let mut running = without_environment(&node).executed_by(&words).start("GC", &config_of_gc);
+        eventually("GC stands still", || {
+            std::fs::read_to_string("/mnt/seen").is_ok_and(|seen| seen.contains("--- stopped by SIGSTOP"))
+        });
+        let result = node.call("bridge", &pod).add(&config());
+        eventually("GC goes on to its end", || running.has_ended_after("CONT"));
+        running.answer().unwrap();
+        node.call("bridge", &pod).check(&config(), &result);
+        assert!(before.links().is_empty());
+        let held = node.look("find /var/lib/cni -name '10.244.0.*' -printf '%f\n'");
+        assert_eq!(held, "10.244.0.3\n", "{path}");
+    }
+}
