@@ -371,7 +371,7 @@ mod gc {
             // The other one's interface is there: it is for `bridge` to remove it.
             assert_eq!(held(), ["10.244.0.2", "10.244.0.3"]);
             // Whatever maker: the reference's pairs say nothing of themselves.
-            node.look("for link in $(ls /sys/class/net | grep veth); do ip link set $link alias ''; done");
+            node.look("for link in $(ip -br link show type veth | cut -d@ -f1); do ip link set $link alias ''; done");
             call(&node, "any").verb("GC", &config).unwrap();
             assert_eq!(held(), ["10.244.0.2"]);
             for (key, value) in keys.as_object().unwrap() {
