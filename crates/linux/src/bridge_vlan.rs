@@ -16,11 +16,9 @@ use crate::constants::{
     IFLA_BR_VLAN_DEFAULT_PVID, IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_PROTOCOL, RTM_GETVLAN, RTM_NEWVLAN,
 };
 use crate::error::{Error, Feature, Result};
-use crate::netlink::{Reply, attributes, request_flags};
+use crate::netlink::{Reply, attributes};
 use crate::new_link::IMPOSSIBLE_NAME;
 use crate::rtnetlink::Rtnetlink;
-
-const AF_BRIDGE: u8 = 7;
 
 /// VLAN settings of a bridge, as [`Link`](crate::Link) has them (`ip -details link show dev NAME`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -162,9 +160,8 @@ impl Rtnetlink {
     /// # Errors
     /// [`Error::MissingFeature`] when the kernel does not know the question; otherwise its refusal.
     pub fn port_vlans(&mut self, port: u32) -> Result<Vec<PortVlans>> {
-        let sequence = self.socket.next_sequence();
         let mut vlans = Vec::new();
-        let outcome = self.socket.exchange(&list_message(port, sequence), sequence, sequence, |reply| {
+        let outcome = self.attempt_raw(RTM_GETVLAN, NLM_F_DUMP, &list_payload(port), |reply| {
             vlans.extend(PortVlans::parse(&reply));
         });
         match outcome {
@@ -227,18 +224,11 @@ fn port_message(port: u32, vlans: &[PortVlans]) -> LinkMessage {
     message
 }
 
-/// By hand: netlink-packet-route has no `RTM_GETVLAN`.
-fn list_message(port: u32, sequence: u32) -> Vec<u8> {
-    /// `struct nlmsghdr` and `struct br_vlan_msg`.
-    const LENGTH: u32 = 16 + 8;
-    let mut bytes = LENGTH.to_ne_bytes().to_vec();
-    bytes.extend(RTM_GETVLAN.to_ne_bytes());
-    bytes.extend(request_flags(NLM_F_DUMP).to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend([AF_BRIDGE, 0, 0, 0]);
-    bytes.extend(port.to_ne_bytes());
-    bytes
+/// `struct br_vlan_msg`.
+fn list_payload(port: u32) -> Vec<u8> {
+    let mut payload = [u8::from(AddressFamily::Bridge), 0, 0, 0].to_vec();
+    payload.extend(port.to_ne_bytes());
+    payload
 }
 
 fn read_u16(bytes: &[u8]) -> Option<u16> {

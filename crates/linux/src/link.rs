@@ -16,7 +16,7 @@ use crate::constants::IFINFOMSG_LEN;
 use crate::error::{Error, Result};
 use crate::interface_name::InterfaceName;
 use crate::mac::Mac;
-use crate::netlink::{Failure, Reply, attributes, read_u32};
+use crate::netlink::{Failure, Reply, attributes, read_text, read_u32};
 use crate::peer::NamespaceNumber;
 use crate::rtnetlink::Rtnetlink;
 
@@ -80,11 +80,11 @@ impl Link {
             let value = attribute.value();
             match attribute.kind() {
                 IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
-                IFLA_IFNAME => link.name = text(value),
+                IFLA_IFNAME => link.name = read_text(value),
                 IFLA_MTU => link.mtu = read_u32(value)?,
                 IFLA_LINK => link.peer = read_u32(value),
                 IFLA_MASTER => link.master = read_u32(value),
-                IFLA_IFALIAS => link.alias = Some(text(value)),
+                IFLA_IFALIAS => link.alias = Some(read_text(value)),
                 IFLA_GROUP => link.group = read_u32(value)?,
                 IFLA_LINK_NETNSID => link.peer_namespace = NamespaceNumber::parse(value),
                 IFLA_LINKINFO => link.parse_info(value),
@@ -97,7 +97,7 @@ impl Link {
     fn parse_info(&mut self, info: &[u8]) {
         for attribute in attributes(info, 0) {
             match attribute.kind() {
-                IFLA_INFO_KIND => self.kind = Some(text(attribute.value())),
+                IFLA_INFO_KIND => self.kind = Some(read_text(attribute.value())),
                 IFLA_INFO_DATA if self.is("bridge") => self.vlans = BridgeVlans::parse(attribute.value()),
                 IFLA_INFO_SLAVE_DATA => self.port = BridgePort::parse(attribute.value()),
                 _ => {}
@@ -109,10 +109,6 @@ impl Link {
     pub fn is(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
     }
-}
-
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
 }
 
 impl Rtnetlink {

@@ -3,15 +3,14 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::NLM_F_DUMP;
+use netlink_packet_route::AddressFamily;
 use nix::libc::{IFA_MULTICAST, RTM_GETMULTICAST};
 
 use crate::address::ip;
 use crate::constants::IFADDRMSG_LEN;
 use crate::error::Result;
-use crate::netlink::{attributes, read_u32, request_flags};
+use crate::netlink::{attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
-
-const AF_INET6: u8 = 10;
 
 impl Rtnetlink {
     /// The IPv6 multicast groups that a link has joined. As `ip -6 maddress show dev NAME`.
@@ -19,9 +18,11 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub(crate) fn multicast_groups(&mut self, link: u32) -> Result<Vec<Ipv6Addr>> {
-        let sequence = self.socket.next_sequence();
+        // struct ifaddrmsg
+        let mut request = [u8::from(AddressFamily::Inet6), 0, 0, 0].to_vec();
+        request.extend(link.to_ne_bytes());
         let mut groups = Vec::new();
-        let outcome = self.socket.exchange(&message(link, sequence), sequence, sequence, |reply| {
+        let outcome = self.attempt_raw(RTM_GETMULTICAST, NLM_F_DUMP, &request, |reply| {
             if reply.kind != RTM_GETMULTICAST || reply.payload.get(4..).and_then(read_u32) != Some(link) {
                 return;
             }
@@ -41,20 +42,6 @@ impl Rtnetlink {
 pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
     Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
-}
-
-/// By hand: netlink-packet-route has no `RTM_GETMULTICAST`.
-fn message(link: u32, sequence: u32) -> Vec<u8> {
-    /// `struct nlmsghdr` and `struct ifaddrmsg`.
-    const LENGTH: u32 = 16 + 8;
-    let mut bytes = LENGTH.to_ne_bytes().to_vec();
-    bytes.extend(RTM_GETMULTICAST.to_ne_bytes());
-    bytes.extend(request_flags(NLM_F_DUMP).to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend([AF_INET6, 0, 0, 0]);
-    bytes.extend(link.to_ne_bytes());
-    bytes
 }
 
 #[cfg(test)]

@@ -1,24 +1,21 @@
-//! One blocking netlink socket: a request, its replies, the kernel's own words when it refuses.
+//! A blocking netlink socket: a request, its replies, the kernel's sentence when it refuses.
 
-use std::fmt;
+mod failure;
+mod message;
+
+pub use failure::{Failure, Refusal};
+pub use message::{HEADER_LEN, Reply, attributes};
+pub(crate) use message::{message, read_text, read_u32, request_flags};
+
 use std::os::fd::AsRawFd;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlaBuffer, NlasIterator};
+use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
+use message::Messages;
 
-/// Length of `struct nlmsghdr` (uapi/linux/netlink.h).
-pub const HEADER_LEN: usize = 16;
-
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-/// What was dumped changed in the middle: something may be missing or stand there twice.
-const NLM_F_DUMP_INTR: u16 = 0x10;
-const NLM_F_CAPPED: u16 = 0x100;
-const NLM_F_ACK_TLVS: u16 = 0x200;
-const NLMSGERR_ATTR_MSG: u16 = 1;
 const RECEIVE_CAPACITY: usize = 64 * 1024;
 /// How long the answer to a request may take once the kernel said that it lost a message. It puts its answer into the
 /// queue before it returns from the request.
@@ -33,66 +30,6 @@ pub struct Socket {
     /// The error number by which the kernel said, since the last request, that it lost a message: the answer may be
     /// that one, and is not waited for without end.
     lost: Option<i32>,
-}
-
-/// One message from the kernel: its type (`nlmsg_type`), its sequence number and what follows the header.
-pub struct Reply<'a> {
-    /// `nlmsg_type`.
-    pub kind: u16,
-    /// What follows the header.
-    pub payload: &'a [u8],
-}
-
-/// Why the kernel refused: the error number and, where it gave one, its own sentence
-/// (`NLMSGERR_ATTR_MSG`).
-#[derive(Debug)]
-pub struct Refusal {
-    /// The error number.
-    pub errno: Errno,
-    /// The kernel's own sentence.
-    pub message: Option<String>,
-    /// Sequence number of the message that was refused.
-    pub sequence: u32,
-}
-
-impl Refusal {
-    /// Says what we wanted when the kernel refused.
-    pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
-        Error::refused(operation.to_string(), self.errno, self.message)
-    }
-}
-
-/// What went wrong in an exchange: the transport, or the kernel's answer.
-#[derive(Debug)]
-pub enum Failure {
-    /// The transport failed.
-    Io(std::io::Error),
-    /// The kernel refused.
-    Refused(Refusal),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl Failure {
-    /// The error of what was to be done, as "verb object".
-    pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
-        match self {
-            Self::Io(source) => Error::Netlink { operation: operation.to_string(), source },
-            Self::Refused(refusal) => refusal.during(operation),
-        }
-    }
-
-    /// The kernel's error number, if it was the kernel that refused.
-    pub fn errno(&self) -> Option<Errno> {
-        match self {
-            Self::Io(_) => None,
-            Self::Refused(refusal) => Some(refusal.errno),
-        }
-    }
 }
 
 impl Socket {
@@ -165,6 +102,7 @@ impl Socket {
                 if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                     continue;
                 }
+                // What was dumped changed in the middle: something may be missing or come twice.
                 if message.flags & NLM_F_DUMP_INTR != 0 {
                     let sequence = message.sequence;
                     refusal.get_or_insert(Refusal { errno: Errno::EINTR, message: None, sequence });
@@ -317,140 +255,14 @@ impl Socket {
     }
 }
 
-/// Flags of a request that asks for an acknowledgement, or for a dump (which ends with `NLMSG_DONE`).
-pub(crate) fn request_flags(extra: u16) -> u16 {
-    if extra & NLM_F_DUMP == NLM_F_DUMP { NLM_F_REQUEST | extra } else { NLM_F_REQUEST | NLM_F_ACK | extra }
-}
-
-/// Attributes of a payload after its fixed header of `offset` bytes; a malformed tail is skipped.
-pub fn attributes(payload: &[u8], offset: usize) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
-    NlasIterator::new(payload.get(offset..).unwrap_or_default()).map_while(std::result::Result::ok)
-}
-
-/// The `u32` that `bytes` begin with, in host order.
-pub(crate) fn read_u32(bytes: &[u8]) -> Option<u32> {
-    bytes.first_chunk().copied().map(u32::from_ne_bytes)
-}
-
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    payload: &'a [u8],
-}
-
-impl Message<'_> {
-    /// `None` for an acknowledgement, and for the end of a dump that went well: both begin with an error
-    /// number.
-    fn refusal(&self) -> Option<Refusal> {
-        let code = self.payload.first_chunk().copied().map_or(0, i32::from_ne_bytes);
-        (code != 0).then(|| Refusal {
-            errno: Errno::from_raw(code.wrapping_neg()),
-            message: self.refusal_text(),
-            sequence: self.sequence,
-        })
-    }
-
-    fn refusal_text(&self) -> Option<String> {
-        if self.flags & NLM_F_ACK_TLVS == 0 || self.kind != NLMSG_ERROR {
-            return None;
-        }
-        let copied = if self.flags & NLM_F_CAPPED == 0 {
-            let length = read_u32(self.payload.get(4..)?)? as usize;
-            length.checked_sub(HEADER_LEN)?.next_multiple_of(4)
-        } else {
-            0
-        };
-        attributes(self.payload, 4 + HEADER_LEN + copied)
-            .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
-            .map(|attribute| {
-                let text = attribute.value();
-                String::from_utf8_lossy(text.strip_suffix(&[0]).unwrap_or(text)).into_owned()
-            })
-    }
-}
-
-/// Splits a datagram into its messages.
-struct Messages<'a>(&'a [u8]);
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
-
-    fn next(&mut self) -> Option<Message<'a>> {
-        let length = read_u32(self.0)? as usize;
-        let message = self.0.get(..length).filter(|message| message.len() >= HEADER_LEN)?;
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message {
-            kind: u16::from_ne_bytes([message[4], message[5]]),
-            flags: u16::from_ne_bytes([message[6], message[7]]),
-            sequence: read_u32(&message[8..])?,
-            payload: &message[HEADER_LEN..],
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER_LEN + payload.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend(7u32.to_ne_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(payload);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
-    #[test]
-    fn the_kernels_sentence_is_read_from_an_extended_acknowledgement() {
-        let mut payload = (-17i32).to_ne_bytes().to_vec();
-        payload.extend([0; HEADER_LEN]);
-        payload.extend([10, 0, 1, 0]);
-        payload.extend(b"taken\0");
-        let bytes = message(NLMSG_ERROR, NLM_F_CAPPED | NLM_F_ACK_TLVS, &payload);
-        let refusal = Messages(&bytes).next().unwrap().refusal().unwrap();
-        assert_eq!(refusal.errno, Errno::EEXIST);
-        assert_eq!(refusal.message.as_deref(), Some("taken"));
-        assert_eq!(refusal.sequence, 7);
-    }
-
-    #[test]
-    fn the_kernels_sentence_stands_behind_the_request_that_it_repeats() {
-        let mut payload = (-22i32).to_ne_bytes().to_vec();
-        payload.extend(message(20, 0, &[7; 10]));
-        payload.extend([8, 0, 1, 0]);
-        payload.extend(b"bad\0");
-        let bytes = message(NLMSG_ERROR, NLM_F_ACK_TLVS, &payload);
-        let refusal = Messages(&bytes).next().unwrap().refusal().unwrap();
-        assert_eq!((refusal.errno, refusal.message.as_deref()), (Errno::EINVAL, Some("bad")));
-    }
-
-    #[test]
-    fn a_dump_that_failed_in_the_end_is_no_empty_one() {
-        let refused = |code: i32| {
-            let bytes = message(NLMSG_DONE, 0, &code.to_ne_bytes());
-            Messages(&bytes).next().unwrap().refusal().map(|refusal| refusal.errno)
-        };
-        assert_eq!(refused(-19), Some(Errno::ENODEV));
-        assert_eq!(refused(0), None);
-    }
-
-    #[test]
-    fn a_truncated_datagram_ends_the_iteration() {
-        let mut bytes = message(16, 0, &[1, 2, 3, 4]);
-        bytes.extend(message(16, 0, &[5, 6, 7, 8]));
-        bytes.truncate(bytes.len() - 2);
-        let payloads: Vec<_> = Messages(&bytes).map(|message| message.payload.to_vec()).collect();
-        assert_eq!(payloads, [vec![1, 2, 3, 4]]);
-    }
-
     #[test]
     fn an_answer_that_was_lost_behind_refusals_is_not_waited_for_without_end() {
-        const RTM_SETLINK: u16 = 19;
+        use netlink_packet_core::NLM_F_REQUEST;
+        use nix::libc::RTM_SETLINK;
         const REQUESTS: u32 = 64;
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -459,11 +271,7 @@ mod tests {
             socket.raw.set_rx_buf_sz(1).unwrap();
             let mut absent = [0; 16];
             absent[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
-            let numbered = |sequence: u32| {
-                let mut request = message(RTM_SETLINK, NLM_F_REQUEST, &absent);
-                request[8..12].copy_from_slice(&sequence.to_ne_bytes());
-                request
-            };
+            let numbered = |sequence| message(RTM_SETLINK, NLM_F_REQUEST, sequence, &absent);
             let requests: Vec<u8> = (1..=REQUESTS).flat_map(numbered).collect();
             let mut refusals = 0;
             let outcome = socket.exchange_all(&requests, 1, REQUESTS, |_, _| refusals += 1);

@@ -54,6 +54,15 @@ impl Family {
     }
 }
 
+impl From<Family> for AddressFamily {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::Inet,
+            Family::V6 => Self::Inet6,
+        }
+    }
+}
+
 /// A route, with one next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -208,10 +217,7 @@ impl Rtnetlink {
     /// The kernel's refusal.
     pub fn routes(&mut self, family: Family) -> Result<Vec<Route>> {
         let mut message = RouteMessage::default();
-        message.header.address_family = match family {
-            Family::V4 => AddressFamily::Inet,
-            Family::V6 => AddressFamily::Inet6,
-        };
+        message.header.address_family = family.into();
         message.header.kind = RouteType::Unicast;
         let request = RouteNetlinkMessage::GetRoute(message);
         let found = self.dump(request, format_args!("list the routes"), |reply| {

@@ -2,18 +2,17 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
 use crate::contention::Attempts;
 use crate::error::Result;
-use crate::netlink::{Failure, Refusal, Reply, Socket, request_flags};
+use crate::netlink::{Failure, Refusal, Reply, Socket, message, request_flags};
 use crate::unfinished;
-
-/// Messages of one datagram begin at multiples of it (uapi/linux/netlink.h).
-const NLMSG_ALIGNTO: usize = 4;
 
 /// A `NETLINK_ROUTE` socket. It belongs to the namespace it was opened in; see
 /// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) for one in another namespace.
@@ -92,6 +91,20 @@ impl Rtnetlink {
         self.socket.exchange(&self.send, sequence, sequence, on_reply)
     }
 
+    /// As [`Rtnetlink::attempt`], for a request that netlink-packet-route has no type for: `payload` is what follows
+    /// `struct nlmsghdr`.
+    pub(crate) fn attempt_raw(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        payload: &[u8],
+        on_reply: impl FnMut(Reply<'_>),
+    ) -> std::result::Result<(), Failure> {
+        let sequence = self.socket.next_sequence();
+        let bytes = message(kind, request_flags(flags), sequence, payload);
+        self.socket.exchange(&bytes, sequence, sequence, on_reply)
+    }
+
     /// Asks for one object that the kernel shows or refuses, such as a link (`RTM_GETLINK`). Not for those of which it
     /// shows nothing now and then, such as a qdisc that it made itself.
     pub(crate) fn ask(
@@ -139,7 +152,7 @@ pub(crate) fn encode(request: RouteNetlinkMessage, flags: u16, sequence: u32, by
     header.sequence_number = sequence;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
     message.finalize();
-    let begin = bytes.len().next_multiple_of(NLMSG_ALIGNTO);
+    let begin = bytes.len().next_multiple_of(NLMSG_ALIGNTO.into());
     bytes.resize(begin + message.buffer_len(), 0);
     message.serialize(&mut bytes[begin..]);
 }

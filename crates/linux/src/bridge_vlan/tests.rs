@@ -4,8 +4,7 @@ use netlink_packet_core::{NLM_F_ECHO, NLM_F_EXCL};
 
 use super::*;
 use crate::mac::Mac;
-use crate::netlink::HEADER_LEN;
-use crate::netlink::request_flags;
+use crate::netlink::{HEADER_LEN, message, request_flags};
 use crate::rtnetlink::encode;
 use crate::testing::new_namespace;
 use crate::{NewLink, NewLinkKind};
@@ -119,7 +118,7 @@ fn a_ports_vlans_are_asked_for_as_by_bridge_but_of_this_port_only() {
     // It says that it wants no statistics (BRIDGE_VLANDB_DUMP_FLAGS 0), which is so without saying.
     assert_eq!(theirs.split_off(24), [8, 0, 1, 0, 0, 0, 0, 0]);
     theirs[0] -= 8;
-    assert_eq!(list_message(PORT, 0), theirs);
+    assert_eq!(message(RTM_GETVLAN, request_flags(NLM_F_DUMP), 0, &list_payload(PORT)), theirs);
 }
 
 #[test]

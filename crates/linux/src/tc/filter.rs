@@ -12,7 +12,7 @@ use crate::constants::{
     TCA_U32_SEL, TCMSG_LEN,
 };
 use crate::error::Result;
-use crate::netlink::{Reply, attributes, read_u32};
+use crate::netlink::{Reply, attributes, read_text, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 /// `struct tc_u32_sel` and `struct tc_u32_key` (uapi/linux/pkt_cls.h).
@@ -148,8 +148,7 @@ impl Rtnetlink {
         let any = self.list(link, hook, |reply| {
             let header = reply.payload.get(..TCMSG_LEN).filter(|_| reply.kind == RTM_NEWTFILTER)?;
             let kind = attributes(reply.payload, TCMSG_LEN).find(|attribute| attribute.kind() == TCA_KIND)?;
-            let kind = String::from_utf8_lossy(kind.value().strip_suffix(&[0]).unwrap_or(kind.value()));
-            Some((read_u32(&header[16..])? >> 16, kind.into_owned()))
+            Some((read_u32(&header[16..])? >> 16, read_text(kind.value())))
         })?;
         let filters = self.filters(link, hook)?;
         let leads_there = |filter: &&Filter| filter.rule.target() == Some(to);

@@ -9,7 +9,7 @@ use nix::libc::{RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS, TCA_STATS2};
 use super::{Tbf, request, tbf};
 use crate::constants::{TCA_STATS_BASIC, TCA_STATS_PKT64, TCA_STATS_QUEUE, TCMSG_LEN};
 use crate::error::Result;
-use crate::netlink::{Reply, attributes, read_u32};
+use crate::netlink::{Reply, attributes, read_text, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 // uapi/linux/gen_stats.h
@@ -67,10 +67,7 @@ impl Qdisc {
         for attribute in attributes(reply.payload, TCMSG_LEN) {
             let value = attribute.value();
             match attribute.kind() {
-                TCA_KIND => {
-                    qdisc.kind =
-                        String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned();
-                }
+                TCA_KIND => qdisc.kind = read_text(value),
                 TCA_OPTIONS => options = Tbf::parse(value),
                 TCA_STATS2 => qdisc.statistics = QdiscStatistics::parse(value),
                 _ => {}
