@@ -1,13 +1,12 @@
 //! Settings of a bridge's port.
 
-use netlink_packet_route::link::{
-    InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage,
-};
+use netlink_packet_route::link::{InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo};
 
 use crate::change::Change;
 use crate::constants::{IFLA_BRPORT_ISOLATED, IFLA_BRPORT_MODE};
 use crate::error::Result;
-use crate::link::{Link, alias_attribute};
+use crate::link::Link;
+use crate::link_change::{alias_attribute, link_message};
 use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
 
@@ -46,8 +45,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn raise_port(&mut self, host: &Link, alias: &str, port: BridgePort) -> Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = host.index;
+        let mut message = link_message(host.index);
         message.attributes.push(alias_attribute(alias));
         if port != BridgePort::default() {
             message.attributes.push(LinkAttribute::LinkInfo(vec![

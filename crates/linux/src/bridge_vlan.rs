@@ -16,6 +16,7 @@ use crate::constants::{
     IFLA_BR_VLAN_DEFAULT_PVID, IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_PROTOCOL, RTM_GETVLAN, RTM_NEWVLAN,
 };
 use crate::error::{Error, Feature, Result};
+use crate::link_change::link_message;
 use crate::netlink::{Reply, attributes};
 use crate::new_link::IMPOSSIBLE_NAME;
 use crate::rtnetlink::Rtnetlink;
@@ -208,8 +209,7 @@ pub(crate) fn filtering_on() -> LinkInfo {
 }
 
 fn filtering_message(bridge: u32) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = bridge;
+    let mut message = link_message(bridge);
     message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), filtering_on()]));
     message
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask};
 use nix::libc::{self, IF_OPER_UP, IFLA_OPERSTATE, RTNLGRP_LINK};
 
 use crate::constants::IFINFOMSG_LEN;
 use crate::error::{Error, Result};
+use crate::link_change::link_message;
 use crate::namespace::Namespace;
 use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
@@ -24,8 +25,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal; `ENODEV` when the link is gone.
     pub fn is_operational(&mut self, link: u32) -> Result<bool> {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
+        let mut message = link_message(link);
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let mut state = None;
         let operation = format_args!("look up the state of link {link}");

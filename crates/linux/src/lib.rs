@@ -23,6 +23,7 @@ mod interface_name;
 mod iptables;
 mod link;
 mod link_change;
+mod link_deletion;
 mod mac;
 mod modules;
 mod multicast;

@@ -1,6 +1,5 @@
 //! Links: what the kernel says of one, and the changes that every kind of link knows.
 
-use netlink_packet_core::DefaultNla;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
 use nix::errno::Errno;
@@ -11,10 +10,10 @@ use nix::libc::{
 
 use crate::bridge_port::BridgePort;
 use crate::bridge_vlan::BridgeVlans;
-use crate::change::Change;
 use crate::constants::IFINFOMSG_LEN;
 use crate::error::{Error, Result};
 use crate::interface_name::InterfaceName;
+use crate::link_change::link_message;
 use crate::mac::Mac;
 use crate::netlink::{Failure, Reply, attributes, read_text, read_u32};
 use crate::peer::NamespaceNumber;
@@ -135,9 +134,7 @@ impl Rtnetlink {
         if index == 0 {
             return Ok(None);
         }
-        let mut message = LinkMessage::default();
-        message.header.index = index;
-        self.get_link(message, index)
+        self.get_link(link_message(index), index)
     }
 
     /// Every link that the driver `kind` made, such as `veth`. As `ip link show type KIND`.
@@ -189,139 +186,5 @@ impl Rtnetlink {
             Ok(Some(link)) => link.name,
             Ok(None) | Err(_) => format!("link {link}"),
         }
-    }
-
-    /// As `ip link set dev NAME up`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_up(&mut self, link: u32) -> Result<()> {
-        self.set_flag(link, LinkFlags::Up, true)
-    }
-
-    /// As `ip link set dev NAME promisc on`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_promiscuous(&mut self, link: u32) -> Result<()> {
-        self.set_flag(link, LinkFlags::Promisc, true)
-    }
-
-    fn set_flag(&mut self, link: u32, flag: LinkFlags, on: bool) -> Result<()> {
-        self.apply(&[Change::set_flag(link, flag, on)])
-    }
-
-    /// As `ip link set dev NAME address MAC`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_mac(&mut self, link: u32, mac: Mac) -> Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
-        let change =
-            Change::of_link(message, move |name| format!("set the hardware address of {name} to {mac}"));
-        self.apply(&[change])
-    }
-
-    /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_alias(&mut self, link: u32, alias: &str) -> Result<()> {
-        self.apply(&[Change::set_alias(link, alias)])
-    }
-
-    /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.
-    ///
-    /// The kernel answers after two RCU grace periods, about 20 ms.
-    ///
-    /// # Errors
-    /// Any refusal but "no such device".
-    pub fn delete_link(&mut self, link: u32) -> Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        self.apply(&[deletion(link, message, |name| format!("delete {name}"))])
-    }
-}
-
-impl Rtnetlink {
-    /// Deletes several links in one go, so that the kernel waits once for all of them: about 17 ms for two,
-    /// where one after the other takes 40. They are put into a group of their own first.
-    ///
-    /// As `ip link set dev NAME group N` for each, then `ip link delete group N`.
-    ///
-    /// # Errors
-    /// The kernel's refusal. Links that are gone already are fine.
-    pub fn delete_links(&mut self, links: &[u32]) -> Result<()> {
-        let [first, _, ..] = links else {
-            return links.iter().try_for_each(|link| self.delete_link(*link));
-        };
-        let group = LinkAttribute::Group(DELETION_GROUP | first);
-        let grouped = links.iter().map(|link| {
-            let mut message = LinkMessage::default();
-            message.header.index = *link;
-            message.attributes.push(group.clone());
-            let change = Change::of_link(message, |name| format!("set the group of {name}"));
-            Change { ignored: &[Errno::ENODEV], ..change }
-        });
-        let mut message = LinkMessage::default();
-        message.attributes.push(group.clone());
-        let deleted = deletion(*first, message, |name| format!("delete {name} and what goes with it"));
-        self.apply(&grouped.chain([deleted]).collect::<Vec<_>>())
-    }
-}
-
-/// Deletes what the message names; `link` is what an error calls it by.
-fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> Change {
-    Change {
-        request: RouteNetlinkMessage::DelLink(message),
-        flags: 0,
-        link,
-        operation: Box::new(operation),
-        ignored: &[Errno::ENODEV],
-        missing: None,
-    }
-}
-
-/// Groups in which links are deleted: this bit and the index of the first link, which nobody else has.
-/// Administrators number groups from 0, in `/etc/iproute2/group`.
-const DELETION_GROUP: u32 = 1 << 31;
-
-/// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
-const ALIAS_MAX: usize = 255;
-
-/// Without a closing zero, as `ip` sends it: with one, the kernel refuses the longest alias.
-pub(crate) fn alias_attribute(alias: &str) -> LinkAttribute {
-    let alias = &alias[..alias.floor_char_boundary(ALIAS_MAX)];
-    LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.as_bytes().to_vec()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{bridge, new_namespace};
-
-    fn bridges(rtnetlink: &mut Rtnetlink, names: &[&str]) -> Vec<u32> {
-        names.iter().map(|name| bridge(rtnetlink, name).index).collect()
-    }
-
-    #[test]
-    fn several_links_are_deleted_and_no_other() {
-        let mut rtnetlink = new_namespace();
-        let made = bridges(&mut rtnetlink, &["br0", "br1", "br2"]);
-        rtnetlink.delete_links(&made[..2]).unwrap();
-        rtnetlink.delete_links(&made[..2]).unwrap();
-        let left = rtnetlink.links_of_kind("bridge").unwrap();
-        assert_eq!(left.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["br2"]);
-    }
-
-    #[test]
-    fn a_link_that_is_gone_does_not_keep_the_others() {
-        let mut rtnetlink = new_namespace();
-        let made = bridges(&mut rtnetlink, &["br0", "br1"]);
-        rtnetlink.delete_link(made[0]).unwrap();
-        rtnetlink.delete_links(&made).unwrap();
-        assert_eq!(rtnetlink.links_of_kind("bridge").unwrap(), []);
     }
 }

@@ -7,32 +7,30 @@ use netlink_packet_route::link::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use nix::libc::IFLA_AF_SPEC;
+use nix::libc::IFLA_IFALIAS;
 
 use crate::change::Change;
 use crate::constants::{IFLA_INET_CONF, IPV4_DEVCONF_ARP_NOTIFY};
-use crate::link::alias_attribute;
+use crate::error::Result;
+use crate::mac::Mac;
+use crate::rtnetlink::Rtnetlink;
 
 impl Change {
     /// As [`Rtnetlink::set_up`].
     pub fn set_up(link: u32) -> Self {
-        Self::set_flag(link, LinkFlags::Up, true)
+        Self::set_flag(link, LinkFlags::Up)
     }
 
-    pub(crate) fn set_flag(link: u32, flag: LinkFlags, on: bool) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
+    fn set_flag(link: u32, flag: LinkFlags) -> Self {
+        let mut message = link_message(link);
         message.header.change_mask = flag;
-        if on {
-            message.header.flags = flag;
-        }
-        let state = if on { "on" } else { "off" };
-        Self::of_link(message, move |name| format!("switch {flag:?} {state} for {name}"))
+        message.header.flags = flag;
+        Self::of_link(message, move |name| format!("switch {flag:?} on for {name}"))
     }
 
     /// As [`Rtnetlink::set_alias`].
     pub fn set_alias(link: u32, alias: &str) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
+        let mut message = link_message(link);
         message.attributes.push(alias_attribute(alias));
         Self::of_link(message, |name| format!("set the alias of {name}"))
     }
@@ -43,8 +41,7 @@ impl Change {
     ///
     /// As `ip link set dev NAME addrgenmode none`.
     pub fn without_link_local_address(link: u32) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
+        let mut message = link_message(link);
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
             AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
         ])]));
@@ -61,11 +58,17 @@ impl Change {
         let on = 1u32.to_ne_bytes();
         let family = u16::from(u8::from(AddressFamily::Inet));
         let spec = nested(family, &nested(IFLA_INET_CONF, &nested(IPV4_DEVCONF_ARP_NOTIFY, &on)));
-        let mut message = LinkMessage::default();
-        message.header.index = link;
+        let mut message = link_message(link);
         message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, spec)));
         let change = Self::of_link(message, |name| format!("announce the addresses of {name}"));
         Self { ignored: &[Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL], ..change }
+    }
+
+    /// As `ip link set dev NAME group N`.
+    pub(crate) fn set_group(link: u32, group: u32) -> Self {
+        let mut message = link_message(link);
+        message.attributes.push(LinkAttribute::Group(group));
+        Self::of_link(message, |name| format!("set the group of {name}"))
     }
 
     /// A change of the link that `message`'s header names; `operation` gets its name and completes "cannot …".
@@ -79,6 +82,60 @@ impl Change {
             missing: None,
         }
     }
+}
+
+impl Rtnetlink {
+    /// As `ip link set dev NAME up`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_up(&mut self, link: u32) -> Result<()> {
+        self.apply(&[Change::set_up(link)])
+    }
+
+    /// As `ip link set dev NAME promisc on`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_promiscuous(&mut self, link: u32) -> Result<()> {
+        self.apply(&[Change::set_flag(link, LinkFlags::Promisc)])
+    }
+
+    /// As `ip link set dev NAME address MAC`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_mac(&mut self, link: u32, mac: Mac) -> Result<()> {
+        let mut message = link_message(link);
+        message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
+        let change =
+            Change::of_link(message, move |name| format!("set the hardware address of {name} to {mac}"));
+        self.apply(&[change])
+    }
+
+    /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_alias(&mut self, link: u32, alias: &str) -> Result<()> {
+        self.apply(&[Change::set_alias(link, alias)])
+    }
+}
+
+/// Returns a message about the link with this index.
+pub(crate) fn link_message(link: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = link;
+    message
+}
+
+/// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
+const ALIAS_MAX: usize = 255;
+
+/// Without a closing zero, as `ip` sends it: with one, the kernel refuses the longest alias.
+pub(crate) fn alias_attribute(alias: &str) -> LinkAttribute {
+    let alias = &alias[..alias.floor_char_boundary(ALIAS_MAX)];
+    LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.as_bytes().to_vec()))
 }
 
 /// One attribute with its header; what is in it is a multiple of four bytes.

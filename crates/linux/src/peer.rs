@@ -17,6 +17,7 @@ use crate::address::LinkAddress;
 use crate::constants::{NETNSA_NSID, RTGENMSG_LEN};
 use crate::error::{Error, Result};
 use crate::link::Link;
+use crate::link_change::link_message;
 use crate::namespace::Namespace;
 use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
@@ -44,8 +45,7 @@ impl Rtnetlink {
         let Some(index) = end.peer.filter(|_| end.peer_namespace != Some(NamespaceNumber::NONE)) else {
             return Ok(None);
         };
-        let mut message = LinkMessage::default();
-        message.header.index = index;
+        let mut message = link_message(index);
         message.attributes.extend(end.peer_namespace.map(|number| LinkAttribute::IfNetnsId(number.0)));
         match self.get_link(message, format_args!("at the other end of {}", end.name)) {
             Ok(other) => Ok(other.filter(|other| other.peer == Some(end.index))),

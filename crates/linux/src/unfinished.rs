@@ -7,7 +7,6 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 
@@ -50,10 +49,7 @@ impl Link {
 impl Change {
     /// Takes a link out of the group of those that are being made. As `ip link set dev NAME group default`.
     pub fn finish(link: u32) -> Self {
-        let mut message = LinkMessage::default();
-        message.header.index = link;
-        message.attributes.push(LinkAttribute::Group(0));
-        Self::of_link(message, |name| format!("set the group of {name}"))
+        Self::set_group(link, 0)
     }
 }
 
