@@ -5,7 +5,8 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFl
 use nix::errno::Errno;
 use nix::libc::{
     IFLA_ADDRESS, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND,
-    IFLA_INFO_SLAVE_DATA, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, RTM_NEWLINK,
+    IFLA_INFO_SLAVE_DATA, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_TXQLEN,
+    RTM_NEWLINK,
 };
 
 use crate::bridge_port::BridgePort;
@@ -30,10 +31,14 @@ pub struct Link {
     pub up: bool,
     /// Whether it was told to receive every frame (`IFF_PROMISC`).
     pub promiscuous: bool,
+    /// Whether it was told to receive every multicast frame (`IFF_ALLMULTI`).
+    pub all_multicast: bool,
     /// Hardware address, where the link has an Ethernet one.
     pub mac: Option<Mac>,
     /// Largest packet in bytes, without the Ethernet header.
     pub mtu: u32,
+    /// Length of the transmit queue, in packets.
+    pub tx_queue_length: u32,
     /// Index of the bridge (or other master) that it is a port of.
     pub master: Option<u32>,
     /// Index of the other end, in that end's namespace (`IFLA_LINK`).
@@ -64,8 +69,10 @@ impl Link {
             name: String::new(),
             up: flags.contains(LinkFlags::Up),
             promiscuous: flags.contains(LinkFlags::Promisc),
+            all_multicast: flags.contains(LinkFlags::Allmulti),
             mac: None,
             mtu: 0,
+            tx_queue_length: 0,
             master: None,
             peer: None,
             peer_namespace: None,
@@ -81,6 +88,7 @@ impl Link {
                 IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
                 IFLA_IFNAME => link.name = read_text(value),
                 IFLA_MTU => link.mtu = read_u32(value)?,
+                IFLA_TXQLEN => link.tx_queue_length = read_u32(value)?,
                 IFLA_LINK => link.peer = read_u32(value),
                 IFLA_MASTER => link.master = read_u32(value),
                 IFLA_IFALIAS => link.alias = Some(read_text(value)),

@@ -18,21 +18,49 @@ use crate::rtnetlink::Rtnetlink;
 impl Change {
     /// As [`Rtnetlink::set_up`].
     pub fn set_up(link: u32) -> Self {
-        Self::set_flag(link, LinkFlags::Up)
+        Self::set_flag(link, LinkFlags::Up, true)
     }
 
-    fn set_flag(link: u32, flag: LinkFlags) -> Self {
+    /// As `ip link set dev NAME promisc on` or `off`.
+    pub fn set_promiscuous(link: u32, on: bool) -> Self {
+        Self::set_flag(link, LinkFlags::Promisc, on)
+    }
+
+    /// As `ip link set dev NAME allmulticast on` or `off`.
+    pub fn set_all_multicast(link: u32, on: bool) -> Self {
+        Self::set_flag(link, LinkFlags::Allmulti, on)
+    }
+
+    fn set_flag(link: u32, flag: LinkFlags, on: bool) -> Self {
         let mut message = link_message(link);
         message.header.change_mask = flag;
-        message.header.flags = flag;
-        Self::of_link(message, move |name| format!("switch {flag:?} on for {name}"))
+        if on {
+            message.header.flags = flag;
+        }
+        let state = if on { "on" } else { "off" };
+        Self::of_link(message, move |name| format!("switch {flag:?} {state} for {name}"))
+    }
+
+    /// As `ip link set dev NAME address MAC`.
+    pub fn set_mac(link: u32, mac: Mac) -> Self {
+        let address = LinkAttribute::Address(mac.0.to_vec());
+        Self::set(link, address, move |name| format!("set the hardware address of {name} to {mac}"))
+    }
+
+    /// As `ip link set dev NAME mtu BYTES`.
+    pub fn set_mtu(link: u32, mtu: u32) -> Self {
+        Self::set(link, LinkAttribute::Mtu(mtu), move |name| format!("set the MTU of {name} to {mtu}"))
+    }
+
+    /// As `ip link set dev NAME txqueuelen PACKETS`.
+    pub fn set_tx_queue_length(link: u32, packets: u32) -> Self {
+        let operation = move |name: &str| format!("set the transmit queue length of {name} to {packets}");
+        Self::set(link, LinkAttribute::TxQueueLen(packets), operation)
     }
 
     /// As [`Rtnetlink::set_alias`].
     pub fn set_alias(link: u32, alias: &str) -> Self {
-        let mut message = link_message(link);
-        message.attributes.push(alias_attribute(alias));
-        Self::of_link(message, |name| format!("set the alias of {name}"))
+        Self::set(link, alias_attribute(alias), |name| format!("set the alias of {name}"))
     }
 
     /// Keeps the kernel from giving a link a link-local IPv6 address when it goes up: a bridge's port and an ifb
@@ -66,9 +94,13 @@ impl Change {
 
     /// As `ip link set dev NAME group N`.
     pub(crate) fn set_group(link: u32, group: u32) -> Self {
+        Self::set(link, LinkAttribute::Group(group), |name| format!("set the group of {name}"))
+    }
+
+    fn set(link: u32, attribute: LinkAttribute, operation: impl Fn(&str) -> String + 'static) -> Self {
         let mut message = link_message(link);
-        message.attributes.push(LinkAttribute::Group(group));
-        Self::of_link(message, |name| format!("set the group of {name}"))
+        message.attributes.push(attribute);
+        Self::of_link(message, operation)
     }
 
     /// A change of the link that `message`'s header names; `operation` gets its name and completes "cannot …".
@@ -98,7 +130,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn set_promiscuous(&mut self, link: u32) -> Result<()> {
-        self.apply(&[Change::set_flag(link, LinkFlags::Promisc)])
+        self.apply(&[Change::set_promiscuous(link, true)])
     }
 
     /// As `ip link set dev NAME address MAC`.
@@ -106,11 +138,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn set_mac(&mut self, link: u32, mac: Mac) -> Result<()> {
-        let mut message = link_message(link);
-        message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
-        let change =
-            Change::of_link(message, move |name| format!("set the hardware address of {name} to {mac}"));
-        self.apply(&[change])
+        self.apply(&[Change::set_mac(link, mac)])
     }
 
     /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
@@ -159,6 +187,26 @@ mod tests {
         assert_eq!(shown(), "0\n");
         rtnetlink.apply(&[Change::announce_ipv4_addresses(bridge)]).unwrap();
         assert_eq!(shown(), "1\n");
+    }
+
+    #[test]
+    fn a_link_shows_what_it_was_set_to() {
+        let mut rtnetlink = new_namespace();
+        let index = veth(&mut rtnetlink, "one", "other", None).index;
+        let mac = Mac([2, 0, 0, 0, 0, 7]);
+        for (on, mtu, packets) in [(true, 1300, 500), (false, 1400, 0)] {
+            let changes = [
+                Change::set_mac(index, mac),
+                Change::set_mtu(index, mtu),
+                Change::set_promiscuous(index, on),
+                Change::set_all_multicast(index, on),
+                Change::set_tx_queue_length(index, packets),
+            ];
+            rtnetlink.apply(&changes).unwrap();
+            let shown = rtnetlink.link_by_index(index).unwrap().unwrap();
+            assert_eq!((shown.mac, shown.mtu, shown.tx_queue_length), (Some(mac), mtu, packets));
+            assert_eq!((shown.promiscuous, shown.all_multicast), (on, on));
+        }
     }
 
     #[test]

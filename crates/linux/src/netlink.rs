@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
+use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, getsockopt, socklen_t};
 
 use crate::error::{Error, Result};
 use message::Messages;
@@ -66,6 +67,18 @@ impl Socket {
     pub fn filter_dumps(&self) {
         // Not an error, as said above.
         let _ = self.raw.set_netlink_get_strict_chk(true);
+    }
+
+    /// Returns the number of the socket's network namespace, which no other one gets until the next boot; none before
+    /// Linux 5.14 (`SO_NETNS_COOKIE`).
+    pub fn namespace_cookie(&self) -> Option<u64> {
+        let (mut cookie, mut length): (u64, socklen_t) = (0, 8);
+        let (fd, cookie_at) = (self.raw.as_raw_fd(), (&raw mut cookie).cast());
+        // SAFETY: the kernel writes at most `length` bytes at `cookie_at`, which is a number of that size, and the length
+        // that it wrote. The descriptor is open as long as `self` lives.
+        #[allow(unsafe_code)]
+        let outcome = unsafe { getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie_at, &raw mut length) };
+        (outcome == 0).then_some(cookie)
     }
 
     /// Joins a multicast group, so that [`Socket::wait`] sees its events.

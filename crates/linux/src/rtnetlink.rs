@@ -38,6 +38,12 @@ impl Rtnetlink {
         Ok(Self { socket, port, send: Vec::with_capacity(1024) })
     }
 
+    /// Returns the number of the socket's network namespace, which no other one gets until the next boot; none before
+    /// Linux 5.14. Unlike a path or an inode, it is not used again.
+    pub fn namespace_cookie(&self) -> Option<u64> {
+        self.socket.namespace_cookie()
+    }
+
     /// Sends one request and hands each reply to `on_reply` before the acknowledgement. `operation` completes
     /// "cannot …".
     pub(crate) fn query(
@@ -155,4 +161,18 @@ pub(crate) fn encode(request: RouteNetlinkMessage, flags: u16, sequence: u32, by
     let begin = bytes.len().next_multiple_of(NLMSG_ALIGNTO.into());
     bytes.resize(begin + message.buffer_len(), 0);
     message.serialize(&mut bytes[begin..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::new_namespace;
+
+    #[test]
+    fn every_namespace_has_a_cookie_of_its_own_that_its_sockets_share() {
+        let cookies =
+            || [new_namespace(), Rtnetlink::open().unwrap()].map(|socket| socket.namespace_cookie());
+        let ([one, same], [other, _]) = (cookies(), cookies());
+        assert!(one.is_some() && one == same && one != other, "{one:?} {same:?} {other:?}");
+    }
 }
