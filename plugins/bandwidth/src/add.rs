@@ -14,7 +14,7 @@ use crate::shaper::{self, Root};
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let limits = Limits::of_call(request)?;
-    let mut result = request.prev_result.clone().ok_or(Error::NotChained)?;
+    let mut result = request.prev_result.clone().ok_or_else(Error::not_chained)?;
     if limits.is_empty() {
         return Ok(result);
     }
@@ -84,7 +84,7 @@ impl Adding<'_> {
     fn identify(&mut self) -> Result<()> {
         self.steps.push(Step::Alias);
         match record::identify(self.kernel.host, &self.host_end, &self.attachment) {
-            Err(error @ Error::RecordTooLong { .. }) => {
+            Err(error @ Error::RecordTooLong(_)) => {
                 let name = &self.host_end.name;
                 cni::note(format_args!(
                     "bandwidth: the alias of {name} does not name its attachment: {error}"

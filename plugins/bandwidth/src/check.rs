@@ -6,6 +6,7 @@ use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 
 use crate::choice::Choice;
 use crate::config::Limits;
+use crate::effect::{self, NotInEffect};
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::kernel::Kernel;
@@ -13,7 +14,7 @@ use crate::record::{self, Record, Recorded};
 use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};
 use crate::subnets::{Subnets, hook};
-use crate::{effect, ifb, shaping};
+use crate::{ifb, shaping};
 
 /// What an Ethernet can have (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
@@ -21,7 +22,7 @@ const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
 pub(crate) fn check(request: &Request) -> Result<()> {
     let limits = Limits::of_call(request)?;
     if request.prev_result.is_none() {
-        return Err(Error::NotChained);
+        return Err(Error::not_chained());
     }
     let mut host = Rtnetlink::open()?;
     let devices = ifb::all(&mut host, &request.attachment())?;
@@ -43,9 +44,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
 /// The attachment's pair, also where the pod's end has another name by now, as in the pods of virtual machines.
 fn find_pair(request: &Request, host: &mut Rtnetlink, devices: &[Link]) -> Result<Pair> {
     match host_end::find(request, host) {
-        Err(error @ (Error::NoInterface { .. } | Error::NotVeth { .. })) => {
-            host_end::search(host, &request.attachment(), devices)?.ok_or(error)
-        }
+        Err(error @ Error::NoVeth(_)) => host_end::search(host, &request.attachment(), devices)?.ok_or(error),
         found => found,
     }
 }
@@ -74,53 +73,71 @@ impl Checked<'_, '_> {
         }
     }
 
-    /// The filter that packets go through, or else the first thing that is missing.
+    /// Returns the filter that packets go through, or else an error that names the first thing that is missing.
     fn shaper(&mut self, subnets: &Subnets) -> Result<Shaper> {
-        if let Some(shaper) = shaper::find(self.kernel, self.host_end, self.direction)? {
+        let Self { direction, host_end, .. } = *self;
+        if let Some(shaper) = shaper::find(self.kernel, host_end, direction)? {
             if shaper.at_ifb() && !shaper.link.up {
-                return Err(Error::IfbDown { direction: self.direction.as_str(), ifb: shaper.link.name });
+                return Err(self.not_in_effect(NotInEffect::IfbDown(shaper.link.name)));
             }
             return Ok(shaper);
         }
-        if self.direction == Direction::Ingress && *subnets == Subnets::All {
-            return Err(self.not_shaped(self.host_end.index, &self.host_end.name.clone()));
+        if direction == Direction::Ingress && *subnets == Subnets::All {
+            return Err(self.not_shaped(host_end));
         }
-        let direction = self.direction.as_str();
-        let Some(ifb) = self.devices.iter().find(|ifb| ifb::is_for(ifb, self.direction)) else {
-            return Err(Error::NoIfb { direction, host_end: self.host_end.name.clone() });
+        let Some(ifb) = self.devices.iter().find(|ifb| ifb::is_for(ifb, direction)) else {
+            let sentence = format!("{direction} of {} is not shaped: its ifb device is gone", host_end.name);
+            return Err(Error::internal(sentence));
         };
-        let targets = redirection::targets(self.kernel, self.host_end, self.direction)?;
+        let targets = redirection::targets(self.kernel, host_end, direction)?;
         if !targets.iter().any(|(to, _)| *to == ifb.index) {
-            let host_end = self.host_end.name.clone();
-            return Err(Error::NoRedirect { direction, host_end, ifb: ifb.name.clone() });
+            return Err(self.not_in_effect(NotInEffect::NoRedirect(ifb.name.clone())));
         }
-        Err(self.not_shaped(ifb.index, &ifb.name))
+        Err(self.not_shaped(ifb))
     }
 
-    fn not_shaped(&mut self, index: u32, name: &str) -> Error {
-        match self.kernel.host.root_qdisc(index) {
-            Ok(qdisc) => Error::NotShaped {
-                interface: name.to_owned(),
-                found: qdisc.map_or_else(|| "none".to_owned(), |qdisc| qdisc.kind),
-            },
+    fn not_in_effect(&self, fault: NotInEffect) -> Error {
+        Error::internal(format!(
+            "the {} limit of {} is not in effect: {fault}",
+            self.direction, self.host_end.name
+        ))
+    }
+
+    fn not_shaped(&mut self, link: &Link) -> Error {
+        match self.kernel.host.root_qdisc(link.index) {
+            Ok(qdisc) => {
+                let found = qdisc.map_or_else(|| "none".to_owned(), |qdisc| qdisc.kind);
+                Error::internal(format!(
+                    "{} is not shaped: its root qdisc is {found}, ADD had made a token bucket filter (tbf)",
+                    link.name
+                ))
+            }
             Err(error) => error.into(),
         }
     }
 
     /// No filter limits the direction, and what rules still send through an open ifb gets there.
     fn expect_none(self) -> Result<()> {
-        let direction = self.direction.as_str();
-        if let Some(shaper) = shaper::find(self.kernel, self.host_end, self.direction)?
+        let Self { direction, host_end, .. } = self;
+        if let Some(shaper) = shaper::find(self.kernel, host_end, direction)?
             && !shaper.tbf.is_open()
         {
-            let rate_bytes_per_sec = shaper.tbf.rate_bytes_per_sec;
-            return Err(Error::StillShaped { direction, interface: shaper.link.name, rate_bytes_per_sec });
+            return Err(Error::internal(format!(
+                "{} shapes {direction} to {} bytes per second, but its limit was removed by a live change",
+                shaper.link.name, shaper.tbf.rate_bytes_per_sec
+            )));
         }
-        for (to, _) in redirection::targets(self.kernel, self.host_end, self.direction)? {
+        for (to, _) in redirection::targets(self.kernel, host_end, direction)? {
             match self.kernel.host.link_by_index(to)? {
-                Some(link) if !link.up => return Err(Error::IfbDown { direction, ifb: link.name }),
+                Some(link) if !link.up => return Err(self.not_in_effect(NotInEffect::IfbDown(link.name))),
                 Some(_) => {}
-                None => return Err(Error::DeadEnd { direction, host_end: self.host_end.name.clone() }),
+                None => {
+                    return Err(Error::internal(format!(
+                        "{direction} of {0} is dropped: the ifb device that its packets are led to is gone; `weir limit {0} \
+                         --{direction} none` frees them",
+                        host_end.name
+                    )));
+                }
             }
         }
         Ok(())
@@ -133,8 +150,7 @@ impl Checked<'_, '_> {
             self.compare_rules(&shaper, subnets)?;
         }
         if let Some(fault) = effect::fault(self.kernel, self.host_end, self.direction, &shaper)? {
-            let (direction, host_end) = (self.direction.as_str(), self.host_end.name.clone());
-            return Err(Error::NotInEffect { direction, host_end, fault });
+            return Err(self.not_in_effect(fault));
         }
         self.compare_numbers(&shaper, limit, choice)
     }
@@ -168,12 +184,11 @@ impl Checked<'_, '_> {
     }
 
     fn rules_differ(&self, shown: usize, want: usize) -> Result<()> {
-        Err(Error::RulesDiffer {
-            direction: self.direction.as_str(),
-            host_end: self.host_end.name.clone(),
-            shown,
-            want,
-        })
+        Err(Error::internal(format!(
+            "{} of {} is shaped differently: its {shown} rules are not the {want} that shapedSubnets or unshapedSubnets ask \
+             for",
+            self.direction, self.host_end.name
+        )))
     }
 
     /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits
@@ -183,7 +198,10 @@ impl Checked<'_, '_> {
         let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
         let want = shaping::tbf(limit, self.host_end.mtu, choice);
         let differs = |what, unit, shown: u64, want: u64| {
-            Err(Error::Differs { interface: shaper.link.name.clone(), what, unit, shown, want })
+            Err(Error::internal(format!(
+                "{} is shaped differently: its {what} is {shown} {unit}, ADD would program {want}",
+                shaper.link.name
+            )))
         };
         if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
             return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
@@ -193,14 +211,16 @@ impl Checked<'_, '_> {
         }
         let packet = shaping::packet_bytes(self.mtu);
         if !shaping::lets_pass(&shown, packet) {
-            return Err(Error::BurstBelowPacket {
-                interface: shaper.link.name.clone(),
-                host_end: self.host_end.name.clone(),
-                direction: self.direction.as_str(),
-                packet,
-                burst: shown.burst_bytes,
-                rate_bits_per_sec: limit.rate_bits_per_sec,
-            });
+            return Err(Error::internal(format!(
+                "no full packet passes {}: at the present MTU of the pod it has {packet} bytes with its Ethernet header, \
+                 and the burst is {} bytes; `weir limit {} --{} {}` sets a burst that fits. A plugin that sets the MTU \
+                 belongs before bandwidth in the conflist",
+                shaper.link.name,
+                shown.burst_bytes,
+                self.host_end.name,
+                self.direction,
+                limit.rate_bits_per_sec
+            )));
         }
         if want.is_shown_as(&shown) || had_another_mtu(&shown, limit, choice) {
             return Ok(());

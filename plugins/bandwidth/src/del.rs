@@ -1,6 +1,6 @@
 //! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
 
-use cni::Request;
+use cni::{Request, collected};
 use limits::Direction;
 use linux::{Link, Rtnetlink};
 use nft::Owner;
@@ -43,7 +43,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         if let Err(error) = removed {
             // The devices tell the next DEL the chains' names.
             errors.push(error);
-            return Error::of_all(errors);
+            return collected(errors);
         }
         doomed.extend(pair);
         let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
@@ -51,7 +51,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         indices.dedup();
         errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
     }
-    Error::of_all(errors)
+    collected(errors)
 }
 
 /// Keeps the error for the end and goes on with nothing.
@@ -91,7 +91,7 @@ pub(crate) fn undo_add(request: &Request) -> Result<()> {
         let indices: Vec<u32> = ifbs.iter().map(|link| link.index).collect();
         errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
     }
-    Error::of_all(errors)
+    collected(errors)
 }
 
 /// The owner of the attachment's masquerade entry.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cni::{Attachment, Request, ValidAttachment};
+use cni::{Attachment, Request, ValidAttachment, collected};
 use limits::Direction;
 use linux::{Link, NamespaceNumber, Rtnetlink};
 use serde::Deserialize;
@@ -49,7 +49,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     for pair in of_others.filter(|pair| names_stale(pair, &request.network, &valid) == Some(true)) {
         errors.extend(collection.release(pair).unwrap_or_else(|error| vec![error]));
     }
-    Error::of_all(errors)
+    collected(errors)
 }
 
 /// Whether the attachment that a link's alias names is one of the network that is not valid any more; none when it names

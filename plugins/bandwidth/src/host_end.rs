@@ -51,28 +51,30 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
     let netns = request.netns().unwrap_or_default();
     let interface = request.interface();
     let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
-    let end = host
-        .link_by_name_in(&namespace, interface)
-        .map_err(Error::of_namespace)?
-        .ok_or_else(|| Error::NoInterface { interface: interface.to_owned(), netns: netns.to_owned() })?;
+    let end = host.link_by_name_in(&namespace, interface).map_err(Error::of_namespace)?.ok_or_else(|| {
+        Error::NoVeth(format!(
+            "no interface {interface} in network namespace {netns}: the plugin before did not make it"
+        ))
+    })?;
     if !end.is(VETH) {
-        return Err(Error::NotVeth {
-            interface: interface.to_owned(),
-            netns: netns.to_owned(),
-            kind: end.kind.unwrap_or_else(|| "physical or loopback".to_owned()),
-        });
+        let kind = end.kind.as_deref().unwrap_or("physical or loopback");
+        return Err(Error::NoVeth(format!(
+            "cannot shape {interface} in network namespace {netns}: it is a {kind} device; supported are veth pairs, as \
+             bridge, ptp and Calico make them"
+        )));
     }
     let host_end = host
         .other_end(&end, &namespace)?
         .filter(|other| other.is(VETH))
-        .ok_or_else(|| Error::NoHostEnd { interface: interface.to_owned(), netns: netns.to_owned() })?;
+        .ok_or_else(|| Error::internal(format!(
+            "cannot shape {interface} in network namespace {netns}: its peer is not in the host's network namespace"
+        )))?;
     match record::attachment(&host_end).filter(|owner| !owner.is_same(&request.attachment())) {
-        Some(owner) => Err(Error::OtherAttachment {
-            interface: interface.to_owned(),
-            netns: netns.to_owned(),
-            host_end: host_end.name,
-            owner: owner.to_string(),
-        }),
+        Some(owner) => Err(Error::internal(format!(
+            "{interface} in network namespace {netns} belongs to another attachment: the alias of its peer {} is {:?}",
+            host_end.name,
+            owner.to_string()
+        ))),
         None => Ok(Pair { host_end, pod_end: Some(end) }),
     }
 }

@@ -162,7 +162,7 @@ pub(crate) fn write(
 /// somebody else's text.
 ///
 /// # Errors
-/// [`Error::NoPlaceForRecord`] and [`Error::RecordTooLong`].
+/// [`Error::RecordTooLong`]; no ifb where the host's end has somebody else's alias.
 pub(crate) fn alias(
     host_end: &Link,
     ifb: Option<Direction>,
@@ -174,16 +174,25 @@ pub(crate) fn alias(
         let made = host_end.alias.as_deref().is_some_and(|alias| alias.starts_with(MADE));
         text(if made { MADE } else { SHAPED }, attachment, &notes)
     } else {
-        let direction = ifb.ok_or_else(|| Error::NoPlaceForRecord {
-            interface: host_end.name.clone(),
-            alias: host_end.alias.clone().unwrap_or_default(),
+        let direction = ifb.ok_or_else(|| {
+            let (name, alias) = (&host_end.name, host_end.alias.as_deref().unwrap_or_default());
+            Error::internal(format!(
+                "cannot record a change of {name}: its alias is {alias:?}, where there is no room for it, and there is no \
+                 ifb device; remove that alias first"
+            ))
         })?;
         let notes = format!("{} {notes}", ifb::note(host_end, direction)).trim().to_owned();
         text(if attachment.is_some() { MADE } else { SHAPED }, attachment, &notes)
     };
     // The kernel would cut it off, and the last number would be another one.
     if alias.len() > Attachment::ALIAS_MAX {
-        return Err(Error::RecordTooLong { interface: host_end.name.clone(), alias });
+        return Err(Error::RecordTooLong(format!(
+            "cannot record a change of {}: the alias {alias:?} has {} bytes, and the kernel holds {}; the names of network \
+             and container are too long",
+            host_end.name,
+            alias.len(),
+            Attachment::ALIAS_MAX
+        )));
     }
     Ok(alias)
 }

@@ -1,12 +1,19 @@
 //! STATUS: whether the kernel can shape, and whether the config's keys are ones that ADD takes.
 
-use cni::Request;
+use cni::{Failure, Request};
 
 use crate::config::Limits;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub(crate) fn status(request: &Request) -> Result<()> {
     Limits::check_config(request)?;
-    let missing = linux::missing_shaping_features().map_err(Error::Probe)?;
-    if missing.is_empty() { Ok(()) } else { Err(Error::KernelLacks(missing)) }
+    let missing = linux::missing_shaping_features().map_err(|error| {
+        Failure::not_ready(format!("cannot tell whether this kernel can shape pods: {error}"))
+    })?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    Err(Failure::not_ready(format!("this kernel cannot shape pods: it has no {}", missing.join(", no ")))
+        .into())
 }

@@ -53,7 +53,7 @@ impl Subnets {
             _ => Err(Failure::exclusive_keys(
                 "shapedSubnets",
                 "unshapedSubnets",
-                "the other traffic is exempt, or limited",
+                "either lists what is limited, or what is not",
             )
             .into()),
         }

@@ -60,7 +60,7 @@ fn a_rate_that_kubernetes_does_not_allow_is_refused_whoever_asks_for_it() {
     let setting = Setting::new();
     let message = setting.refused(json!({"egressRate": 1u64 << 63, "egressBurst": 8_000_000}));
     assert!(
-        message.contains("egressRate is 9223372036854775808") && message.contains("1k and 1P"),
+        message.contains("egressRate: 9223372036854775808") && message.contains("1k and 1P"),
         "{message}"
     );
     for rate in [1, 7, 999, 1_000_000_000_000_001] {

@@ -97,7 +97,7 @@ fn both_lists_at_once_and_what_is_no_subnet_are_refused() {
             "shapedSubnets": shaped, "unshapedSubnets": unshaped,
         })
     };
-    assert!(setting.refused(keys(json!(["10.0.0.0/8"]), json!(["10.1.0.0/16"]))).contains("not both"));
+    assert!(setting.refused(keys(json!(["10.0.0.0/8"]), json!(["10.1.0.0/16"]))).contains("set only one"));
     assert!(setting.refused(keys(json!(["10.0.0.0/64"]), json!(null))).contains("10.0.0.0/64"));
     setting.shape(keys(json!([]), json!(null)));
     setting.delete();

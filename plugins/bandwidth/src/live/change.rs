@@ -50,9 +50,8 @@ pub struct Known<'a> {
 /// Returns whether anything had to be changed.
 ///
 /// # Errors
-/// [`Error::NoPlaceForRecord`](crate::Error::NoPlaceForRecord) and
-/// [`Error::RecordTooLong`](crate::Error::RecordTooLong) before anything is changed; otherwise what the kernel says.
-/// What was done until then is recorded.
+/// A change that cannot be recorded, before anything is changed; otherwise what the kernel says. The steps done until
+/// then are recorded.
 pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
     change_by(&mut Kernel::new(host), pod, ingress, egress)
 }
