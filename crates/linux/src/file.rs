@@ -1,9 +1,9 @@
 //! Files in folders that other users may write to. A FIFO keeps a reader waiting, a device never ends, a
 //! symbolic link leads elsewhere: only regular files are opened, without blocking, and read up to a limit.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -60,6 +60,60 @@ pub fn read_regular(path: &Path, limit: usize, links: SymbolicLinks) -> io::Resu
     }
 }
 
+/// Makes a new file that only its owner may read and write, whatever the umask.
+///
+/// # Errors
+/// The system's; `AlreadyExists` when something has that name.
+pub fn create_new_private(path: &Path) -> io::Result<File> {
+    const MODE: u32 = 0o600;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    Ok(file)
+}
+
+/// Makes a new file in the place of one that a killed writer left, or of anything else that can be unlinked. The old one
+/// is not written to: it may have a second name by now, or be a link.
+///
+/// # Errors
+/// The system's.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    match create_new_private(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            create_new_private(path)
+        }
+        created => created,
+    }
+}
+
+/// Makes a file with this content, as [`create_private`]. Before a `durable` one gets its name, its content is on the
+/// disk.
+///
+/// # Errors
+/// The system's. Then nothing is left at `path`.
+pub fn write_private(path: &Path, text: &[u8], durable: bool) -> io::Result<File> {
+    let write = || {
+        let mut file = create_private(path)?;
+        file.write_all(text)?;
+        if durable {
+            file.sync_all()?;
+        }
+        Ok(file)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
+}
+
+/// Puts a file with this content in the place of the one at `path`, as a whole; it is written at `unfinished` first.
+///
+/// # Errors
+/// The system's.
+pub fn replace_private(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result<()> {
+    write_private(unfinished, text, false)?;
+    fs::rename(unfinished, path)
+}
+
 /// Tells whether a file could be made in `folder`, as far as that can be told without making one: it is a folder that
 /// may be changed, on a file system with room (access(2), statvfs(3); as `test -w` and `df`).
 ///
@@ -82,7 +136,6 @@ fn invalid(reason: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
     use std::process::Command;
 

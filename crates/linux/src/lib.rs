@@ -45,7 +45,10 @@ pub use bridge_vlan::{BridgeVlans, PortVlans};
 pub use change::Change;
 pub use contention::Attempts;
 pub use error::{Error, Feature, Result};
-pub use file::{SymbolicLinks, could_make_file, open_regular, read_regular};
+pub use file::{
+    SymbolicLinks, could_make_file, create_new_private, create_private, open_regular, read_regular,
+    replace_private, write_private,
+};
 pub use grace_period::wait_for_grace_period;
 pub use interface_name::{InterfaceName, InvalidInterfaceName};
 pub use iptables::legacy_nat_in_use;

@@ -1,16 +1,13 @@
 //! Files of the directory: regular ones, that appear and go as a whole, and that only their owner reads.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use linux::{SymbolicLinks, open_regular, read_regular};
+use linux::{SymbolicLinks, create_new_private, open_regular, read_regular};
+pub(crate) use linux::{create_private as create, replace_private as replace, write_private as write_new};
 
 use crate::error::{Result, failed};
-
-/// The reference's, whatever the umask.
-const MODE: u32 = 0o600;
 
 /// Reads a file of the directory. Others may put names there: what is not a regular file is an error, and so is one
 /// that is longer than `limit`.
@@ -31,50 +28,11 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
             opened => return opened,
         }
         // Another process may make it at this moment.
-        match create_new(path) {
+        match create_new_private(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             created => return created,
         }
     }
-}
-
-/// Makes a file that must not be the one that a killed writer left: that one may have got its second name already,
-/// so that writing into it would change a reservation.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    match create_new(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            create_new(path)
-        }
-        created => created,
-    }
-}
-
-fn create_new(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
-    file.set_permissions(Permissions::from_mode(MODE))?;
-    Ok(file)
-}
-
-/// Makes a file with this content. Before a `durable` one gets its name, its content is on the disk.
-pub(crate) fn write_new(path: &Path, text: &[u8], durable: bool) -> io::Result<File> {
-    let write = || {
-        let mut file = create(path)?;
-        file.write_all(text)?;
-        if durable {
-            file.sync_all()?;
-        }
-        Ok(file)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(path);
-    })
-}
-
-/// Puts a file with this content in the place of the one at `path`; it is written at `unfinished` first.
-pub(crate) fn replace(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result<()> {
-    write_new(unfinished, text, false)?;
-    fs::rename(unfinished, path)
 }
 
 /// Gives a finished file its name, unless something has that name (`AlreadyExists`).
