@@ -7,7 +7,7 @@ use nft::Nftables;
 use crate::addressing::Addressing;
 use crate::config::Settings;
 use crate::del::owner;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, already_attached, interface_taken, internal, of_namespace};
 use crate::host_end::{self, CANDIDATES, HostEnd};
 use crate::pair::{delete, take_addresses};
 use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
@@ -48,8 +48,8 @@ impl<'a> Addition<'a> {
         del: impl FnOnce(&Request) -> Answer<()>,
     ) -> Answer<Self> {
         let netns = request.netns().unwrap_or_default();
-        let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
-        let mut pod = namespace.rtnetlink().map_err(Error::of_namespace)?;
+        let namespace = Namespace::open(netns).map_err(of_namespace)?;
+        let mut pod = namespace.rtnetlink().map_err(of_namespace)?;
         let mut host = Rtnetlink::open().map_err(Error::from)?;
         let mut attached = host_end::find(&mut host, &request.attachment())?;
         if let Some(link) = &attached
@@ -59,10 +59,10 @@ impl<'a> Addition<'a> {
             attached = None;
         }
         if pod.link_by_name(request.interface()).map_err(Error::from)?.is_some() {
-            return Err(Error::interface_taken(request).into());
+            return Err(interface_taken(request).into());
         }
         if let Some(link) = attached {
-            return Err(Error::already_attached(request, link.name).into());
+            return Err(already_attached(request, &link.name).into());
         }
         let ipam = settings.ipam.as_deref().map(|name| request.delegate(name)).transpose()?;
         Ok(Self {
@@ -117,7 +117,10 @@ impl<'a> Addition<'a> {
         self.addressed = !matches!(answer, Err(cni::Error::Plugin(_)));
         let answer = answer?;
         if answer.ips.is_empty() {
-            return Err(Error::NoAddress { ipam: self.settings.ipam.clone().unwrap_or_default() });
+            return Err(internal(format_args!(
+                "IPAM plugin {:?} returned missing IP config: want at least one address",
+                self.settings.ipam.as_deref().unwrap_or_default()
+            )));
         }
         Ok((Addressing::new(&answer, self.settings.roles, self.settings.mtu)?, answer.dns))
     }
@@ -127,7 +130,7 @@ impl<'a> Addition<'a> {
     /// `master` where there is one.
     ///
     /// # Errors
-    /// The kernel's refusal, [`Error::NoHostName`], and when another ADD of this attachment was faster.
+    /// The kernel's refusal, when every name for the host's end is taken, and when another ADD of this attachment was faster.
     pub fn create_pair(&mut self, master: Option<u32>, early: Option<&Assigned>) -> Result<Link> {
         self.pod_mac = self.settings.mac.unwrap_or_else(|| match early {
             Some((addressing, _)) => pod_mac::following(self.request, addressing),
@@ -156,11 +159,11 @@ impl<'a> Addition<'a> {
                     return Ok(link);
                 }
                 Err(error) if error.is_taken() => match self.host.link_by_name(&candidate.name)? {
-                    None => return Err(Error::interface_taken(self.request)),
+                    None => return Err(interface_taken(self.request)),
                     // Another ADD of this attachment was faster: the addresses are its.
                     Some(link) if candidate.is(&link, &attachment) => {
                         self.addressed = false;
-                        return Err(Error::already_attached(self.request, link.name));
+                        return Err(already_attached(self.request, &link.name));
                     }
                     Some(_) => tried = candidate.name,
                 },
@@ -168,7 +171,9 @@ impl<'a> Addition<'a> {
             }
         }
         let cni::Attachment { container_id, interface, .. } = attachment;
-        Err(Error::NoHostName { container_id, interface, tried })
+        Err(internal(format_args!(
+            "no free name for the host's end of container {container_id}, interface {interface:?}: {tried} is taken by another link"
+        )))
     }
 
     fn pod_index(&self) -> u32 {

@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use cni::{AddResult, IpConfig, Route};
+use cni::{AddResult, Failure, IpConfig, Route};
 use ipnetwork::IpNetwork;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gateway::gateway_of;
 
 /// The smallest MTU with which the kernel has IPv6 on a link (`IPV6_MIN_MTU` in uapi/linux/ipv6.h).
@@ -41,7 +41,11 @@ impl Addressing {
             Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };
         for ip in &mut addressing.ips {
             if let Some(mtu) = mtu.filter(|mtu| ip.address.is_ipv6() && *mtu < SMALLEST_MTU_OF_IPV6) {
-                return Err(Error::MtuOfIpv6 { mtu, smallest: SMALLEST_MTU_OF_IPV6, address: ip.address });
+                let problem = format_args!(
+                    "{mtu} is less than {SMALLEST_MTU_OF_IPV6}, which IPv6 needs (RFC 8200, section 5), and the pod gets {}",
+                    ip.address
+                );
+                return Err(Failure::invalid_key("mtu", problem).into());
             }
             ip.gateway = gateway_of(ip, roles.is_gateway)?;
             if let (true, Some(gateway)) = (roles.is_gateway, ip.gateway) {
@@ -60,7 +64,9 @@ impl Addressing {
         for route in &addressing.routes {
             let is_unusable = |hop: &IpAddr| hop.to_canonical().is_ipv4() != route.dst.is_ipv4();
             if let Some(next_hop) = route.gw.filter(is_unusable) {
-                return Err(Error::NextHop { destination: route.dst, next_hop });
+                let problem =
+                    format_args!("the next hop {next_hop} of {} is of another address family", route.dst);
+                return Err(Failure::invalid_key("ipam.routes", problem).into());
             }
         }
         Ok(addressing)

@@ -3,13 +3,11 @@
 //! Later plugins of the chain may have added routes and addresses, and changed the MTU. A hardware address that they
 //! changed stands in `prevResult` (specification, section 5, "CHECK").
 
-use std::fmt::Display;
-
-use cni::{Attachment, IpConfig, Request};
+use cni::{Failure, IpConfig, Request};
 use ipnetwork::IpNetwork;
-use linux::{Family, Link, Namespace, Route, Rtnetlink};
+use linux::{Family, Link, Route, Rtnetlink};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, differs};
 
 /// What `prevResult` says of the interface.
 pub struct Expected<'a> {
@@ -27,9 +25,9 @@ impl<'a> Expected<'a> {
     /// Reads it from the request.
     ///
     /// # Errors
-    /// [`Error::NoPrevResult`].
+    /// When there is none.
     pub fn of(request: &'a Request) -> Result<Self> {
-        let previous = request.prev_result.as_ref().ok_or(Error::NoPrevResult)?;
+        let previous = request.prev_result.as_ref().ok_or_else(Failure::no_prev_result)?;
         let interface = request.interface();
         let index = previous
             .interfaces
@@ -53,7 +51,7 @@ impl<'a> Expected<'a> {
     /// `wants_up` says so.
     ///
     /// # Errors
-    /// [`Error::Differs`], and the kernel's refusal.
+    /// The first difference, and the kernel's refusal.
     pub fn check_pod_end(&self, pod: &mut Rtnetlink, wants_up: bool) -> Result<Link> {
         let Self { netns, interface, .. } = self;
         let Some(link) = pod.link_by_name(interface)? else {
@@ -78,7 +76,7 @@ impl<'a> Expected<'a> {
     /// Checks that the interface has its addresses. It may have others, too.
     ///
     /// # Errors
-    /// [`Error::Differs`], and the kernel's refusal.
+    /// The first difference, and the kernel's refusal.
     pub fn check_addresses(&self, pod: &mut Rtnetlink, interface: &Link) -> Result<()> {
         let present = pod.addresses(interface.index)?;
         let is_gone = |wanted: &&&IpConfig| !present.iter().any(|address| address.network == wanted.address);
@@ -98,7 +96,7 @@ impl<'a> Expected<'a> {
     /// route goes does not count: the result also holds what other plugins of the chain made.
     ///
     /// # Errors
-    /// [`Error::Differs`], and the kernel's refusal.
+    /// The first difference, and the kernel's refusal.
     pub fn check_routes(&self, pod: &mut Rtnetlink) -> Result<()> {
         let mut present = Vec::new();
         for (family, is_ipv4) in [(Family::V4, true), (Family::V6, false)] {
@@ -122,27 +120,4 @@ impl<'a> Expected<'a> {
             }
         }
     }
-}
-
-/// Returns the host's end of the pod's interface `end`, unless its alias says that it is another attachment's.
-///
-/// # Errors
-/// The kernel's refusal.
-pub fn host_end(
-    host: &mut Rtnetlink,
-    end: &Link,
-    namespace: &Namespace,
-    attachment: &Attachment,
-) -> Result<Option<Link>> {
-    let is_anothers = |alias: &str| Attachment::parse(alias).is_some() && !attachment.is_named_by(alias);
-    let host_end = host.other_end(end, namespace)?;
-    Ok(host_end.filter(|link| link.is("veth") && !link.alias.as_deref().is_some_and(is_anothers)))
-}
-
-/// Returns [`Error::Differs`].
-///
-/// # Errors
-/// Always.
-pub fn differs<T, E: From<Error>>(sentence: impl Display) -> std::result::Result<T, E> {
-    Err(Error::Differs(sentence.to_string()).into())
 }

@@ -1,11 +1,11 @@
 //! The keys of every plugin that attaches pods, for the verbs that never refuse because of a config.
 
-use cni::{Dns, Request};
+use cni::{Dns, Failure, Request};
 use linux::{DuplicateDetection, Mac};
 use serde::Deserialize;
 
 use crate::addressing::Roles;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Smallest MTU that the kernel takes for Ethernet (`ETH_MIN_MTU` in uapi/linux/if_ether.h).
 const SMALLEST_MTU: u32 = 68;
@@ -50,7 +50,7 @@ impl Settings {
     /// Reads `ipMasq`, `ipMasqBackend`, `mtu`, `dns` and `ipam.type`. The other settings are the plugin's choice.
     ///
     /// # Errors
-    /// [`Error::Mtu`], and what is wrong with a key.
+    /// What is wrong with a key.
     pub fn read(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
         if keys.ip_masq && keys.ip_masq_backend == "iptables" {
@@ -77,7 +77,8 @@ fn mtu(value: i64) -> Result<Option<u32>> {
         return Ok(None);
     }
     let mtu = u32::try_from(value).ok().filter(|mtu| (SMALLEST_MTU..=LARGEST_MTU).contains(mtu));
-    mtu.map(Some).ok_or(Error::Mtu { mtu: value, smallest: SMALLEST_MTU, largest: LARGEST_MTU })
+    let allowed = format_args!("between {SMALLEST_MTU} and {LARGEST_MTU}, which is what the kernel takes");
+    Ok(Some(mtu.ok_or_else(|| Failure::invalid_value("mtu", value, allowed))?))
 }
 
 /// What DEL and GC need of a config: they must not fail for a key that is none of their business.

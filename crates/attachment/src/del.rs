@@ -1,6 +1,6 @@
 //! DEL: remove what there is of the attachment, in an order that lets the kernel's waits overlap.
 
-use cni::{Answer, Attachment, Failure, Request};
+use cni::{Answer, Attachment, Failure, Request, code};
 use nft::{Nftables, Owner};
 
 use crate::config::Asked;
@@ -62,7 +62,11 @@ pub fn del<E: Into<Failure>>(
     if is_gone {
         errors.extend(ipam.release().err().map(Failure::from));
     } else if ipam.is_due() {
-        errors.push(Error::AddressesKept { container_id: request.container_id().to_owned() }.into());
+        let sentence = format!(
+            "the addresses of container {} stay reserved: its interface may still have them; call DEL again",
+            request.container_id()
+        );
+        errors.push(Failure::new(code::INTERNAL, sentence));
     }
     cni::collected(errors)
 }

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use cni::IpConfig;
+use cni::{Failure, IpConfig};
 use ipnetwork::IpNetwork;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, internal};
 
 /// The gateway of a pod's address. An unspecified one (`0.0.0.0`, `::`) counts as absent, as the kernel takes it.
 ///
@@ -14,13 +14,21 @@ use crate::error::{Error, Result};
 /// A link-local one is reached from any subnet. Otherwise the kernel judges when a route uses it.
 pub fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
     let gateway = ip.gateway.map(|gateway| gateway.to_canonical());
-    let refused = |gateway, problem| Err(Error::Gateway { gateway, address: ip.address, problem });
+    let refused = |gateway, problem| {
+        let problem = format_args!("{gateway} {problem} (the pod's address is {})", ip.address);
+        Err(Failure::invalid_key("ipam.gateway", problem).into())
+    };
     match gateway {
         Some(gateway) if gateway.is_ipv4() != ip.address.is_ipv4() => {
             refused(gateway, "is of another address family")
         }
         None if is_gateway => {
-            first_address(ip.address).map(Some).ok_or(Error::NoGateway { address: ip.address })
+            first_address(ip.address).map(Some).ok_or_else(|| {
+                internal(format_args!(
+                    "isGateway: no gateway for {}: the IPAM plugin names none and the subnet has no first address",
+                    ip.address
+                ))
+            })
         }
         Some(gateway) if is_gateway => match problem(gateway, ip.address) {
             None => Ok(Some(gateway)),
@@ -127,6 +135,7 @@ mod tests {
     fn a_gateway_that_nothing_names_is_the_first_address_of_the_subnet() {
         assert_eq!(gateway("10.1.2.7/24", None, true).unwrap().unwrap(), "10.1.2.1");
         assert_eq!(gateway("2001:db8::7/64", None, true).unwrap().unwrap(), "2001:db8::1");
-        assert!(matches!(gateway("10.1.2.7/32", None, true), Err(Error::NoGateway { .. })));
+        let refused = gateway("10.1.2.7/32", None, true).unwrap_err().to_string();
+        assert!(refused.contains("no gateway for 10.1.2.7/32"), "{refused}");
     }
 }

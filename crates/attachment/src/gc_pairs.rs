@@ -8,6 +8,7 @@ use linux::{Link, NamespaceNumber, Rtnetlink};
 use crate::config::gc_removes_running;
 use crate::del::owner_of;
 use crate::error::{Error, Result};
+use crate::owner::created_for;
 use crate::pair;
 
 /// The pairs that are not valid and stay, and the errors.
@@ -48,7 +49,7 @@ pub fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept
         Collection { network, host: Rtnetlink::open()?, running: None, kept: Kept::default() };
     let spares_running = !gc_removes_running(request);
     for link in collection.host.links_of_kind("veth")? {
-        let owner = link.alias.as_deref().and_then(Attachment::parse);
+        let owner = created_for(&link);
         let is_stale =
             owner.as_ref().is_some_and(|owner| owner.is_in(network) && !owner.is_listed(network, valid));
         let is_nameless = owner.is_none() && link.is_unfinished();

@@ -5,6 +5,7 @@ use linux::{Link, Mac, Rtnetlink};
 use sha2::{Digest, Sha512};
 
 use crate::error::Result;
+use crate::owner::Owner;
 
 /// So many names are tried before ADD gives up. Two attachments share a name once in 2^32.
 pub const CANDIDATES: u8 = 8;
@@ -41,9 +42,10 @@ impl HostEnd {
     /// attachment gives.
     pub fn is(&self, link: &Link, attachment: &Attachment) -> bool {
         link.is("veth")
-            && match &link.alias {
-                Some(alias) if Attachment::parse(alias).is_some() => attachment.is_named_by(alias),
-                _ => link.mac == Some(self.mac),
+            && match Owner::of(link, attachment) {
+                Owner::This => true,
+                Owner::Other(_) => false,
+                Owner::ThisShaped | Owner::Unknown => link.mac == Some(self.mac),
             }
     }
 }
@@ -62,14 +64,14 @@ pub fn find(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Option<Link
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn attachment(interface: &str) -> Attachment {
         Attachment { network: "n".into(), container_id: "c".into(), interface: interface.into(), pod: None }
     }
 
-    fn link(name: &str, alias: Option<String>, mac: Mac) -> Link {
+    pub(crate) fn link(name: &str, mac: Mac) -> Link {
         Link {
             index: 7,
             name: name.into(),
@@ -83,7 +85,7 @@ mod tests {
             peer: Some(2),
             peer_namespace: None,
             kind: Some("veth".into()),
-            alias,
+            alias: None,
             group: 0,
             port: linux::BridgePort::default(),
             vlans: linux::BridgeVlans::default(),
@@ -110,10 +112,11 @@ mod tests {
         let end = HostEnd::candidate(&attachment("eth0"), 0);
         let ours = Some(attachment("eth0").to_string());
         let theirs = Some(attachment("eth1").to_string());
-        assert!(end.is(&link(&end.name, ours, Mac([2; 6])), &attachment("eth0")));
-        assert!(end.is(&link(&end.name, None, end.mac), &attachment("eth0")));
-        assert!(end.is(&link(&end.name, Some("port 7".into()), end.mac), &attachment("eth0")));
-        assert!(!end.is(&link(&end.name, None, Mac([2; 6])), &attachment("eth0")));
-        assert!(!end.is(&link(&end.name, theirs, end.mac), &attachment("eth0")));
+        let link = |alias, mac| Link { alias, ..link(&end.name, mac) };
+        assert!(end.is(&link(ours, Mac([2; 6])), &attachment("eth0")));
+        assert!(end.is(&link(None, end.mac), &attachment("eth0")));
+        assert!(end.is(&link(Some("port 7".into()), end.mac), &attachment("eth0")));
+        assert!(!end.is(&link(None, Mac([2; 6])), &attachment("eth0")));
+        assert!(!end.is(&link(theirs, end.mac), &attachment("eth0")));
     }
 }

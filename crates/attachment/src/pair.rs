@@ -1,10 +1,11 @@
 //! The pair of an attachment that DEL finds, from either end.
 
-use cni::{Attachment, Request};
+use cni::Request;
 use linux::{Link, Namespace, Rtnetlink};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, of_namespace};
 use crate::host_end;
+use crate::owner::{Owner, host_end_of};
 use crate::reference::Maker;
 use crate::silent_pair;
 
@@ -36,22 +37,20 @@ impl Pair {
             return Ok(Some(Self { rtnetlink: host, end, side: Side::Host, maker: Maker::Weir }));
         }
         let Some(netns) = request.netns() else { return Ok(None) };
-        let found = Namespace::open_if_alive(netns).map_err(Error::of_namespace)?;
+        let found = Namespace::open_if_alive(netns).map_err(of_namespace)?;
         let Some((namespace, mut pod)) = found else { return Ok(None) };
         let end = pod.link_by_name(request.interface())?.filter(|link| link.is("veth"));
         let Some(end) = end else { return Ok(None) };
-        let host_end = host.other_end(&end, &namespace)?;
-        let owner = host_end.as_ref().and_then(|link| Attachment::parse(link.alias.as_deref()?));
-        let maker = match owner {
-            Some(owner) if attachment.is_same(&owner) => Maker::Weir,
-            Some(owner) => {
+        let maker = match host_end_of(&mut host, &end, &namespace, &attachment)? {
+            Some((_, Owner::This)) => Maker::Weir,
+            Some((_, Owner::Other(owner))) => {
                 note_left(request, netns, &format!("the host's end says that it belongs to {owner}"));
                 return Ok(None);
             }
             // Another attachment's that is being made; this one's would have been found by its name.
-            None if host_end.is_some_and(|link| link.is_unfinished()) => return Ok(None),
-            None if silent_pair::is_ours(request, &mut pod, &end)? => Maker::Another,
-            None => {
+            Some((link, _)) if link.is_unfinished() => return Ok(None),
+            _ if silent_pair::is_ours(request, &mut pod, &end)? => Maker::Another,
+            _ => {
                 let reason = "neither prevResult nor a reservation says that it is this container's";
                 note_left(request, netns, reason);
                 return Ok(None);
@@ -75,7 +74,7 @@ impl Pair {
             return take_addresses(&mut self.rtnetlink, self.end.index).map(|()| true);
         }
         let Some(netns) = request.netns() else { return Ok(false) };
-        let found = Namespace::open_if_alive(netns).map_err(Error::of_namespace)?;
+        let found = Namespace::open_if_alive(netns).map_err(of_namespace)?;
         let Some((namespace, mut pod)) = found else { return Ok(false) };
         if self.end.peer_namespace != Some(self.rtnetlink.number_of(&namespace)?) {
             return Ok(false);

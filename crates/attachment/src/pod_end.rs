@@ -6,7 +6,7 @@ use std::time::Duration;
 use linux::{Change, DuplicateDetection, Namespace, Rtnetlink, sysctl};
 
 use crate::addressing::Addressing;
-use crate::error::{Error, Result};
+use crate::error::{Result, internal};
 
 /// How long duplicate address detection may take. The kernel probes for about two seconds; a runtime
 /// gives a plugin minutes.
@@ -67,7 +67,11 @@ impl PodEnd<'_> {
         };
         made.map_err(|source| {
             if source.is_unreachable() {
-                Error::Unreachable { source, addresses: addressing.addresses() }
+                let addresses: Vec<_> = addressing.addresses().iter().map(ToString::to_string).collect();
+                internal(format_args!(
+                    "{source}; a next hop must be in a subnet of the pod's addresses ({}), or have a route of scope 253 (link) before it",
+                    addresses.join(", ")
+                ))
             } else {
                 source.into()
             }

@@ -55,7 +55,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
 /// Whether the attachment that a link's alias names is one of the network that is not valid any more; none when it names
 /// none.
 fn names_stale(link: &Link, network: &str, valid: &[ValidAttachment]) -> Option<bool> {
-    record::attachment(link).map(|owner| owner.is_in(network) && !owner.is_listed(network, valid))
+    attachment::named(link).map(|owner| owner.is_in(network) && !owner.is_listed(network, valid))
 }
 
 /// Whether a device may go, as far as it tells itself.
@@ -104,7 +104,7 @@ impl<'k> Collection<'k> {
 
     /// Removes a device, after what leads there. Returns what the kernel refused.
     fn collect(&mut self, ifb: &Link, pairs: &[&Link]) -> Result<Vec<Error>> {
-        let owner = record::attachment(ifb);
+        let owner = attachment::named(ifb);
         let is_references = owner.is_none() && !ifb.is_unfinished();
         if is_references && (!pairs.is_empty() || !had_a_pair(self.kernel.host, ifb)?) {
             return Ok(Vec::new());
@@ -127,7 +127,7 @@ impl<'k> Collection<'k> {
 
     /// Releases the pair of another plugin that an attachment left. Returns what the kernel refused.
     fn release(&mut self, pair: &Link) -> Result<Vec<Error>> {
-        let owner = record::attachment(pair);
+        let owner = attachment::named(pair);
         if self.spares(pair, owner.as_ref())? {
             return Ok(Vec::new());
         }

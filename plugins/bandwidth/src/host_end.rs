@@ -3,13 +3,14 @@
 //! It is found from the pod's end, by `CNI_IFNAME` in `CNI_NETNS`. The path may lead to another container's namespace by
 //! the time of a late call, and the interface may have another name: then the host's ends are asked whose they are.
 
+use attachment::Owner;
 use cni::{Attachment, Request};
 use limits::Direction;
 use linux::{Link, Mac, Namespace, Rtnetlink};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::{record, redirection};
+use crate::redirection;
 
 const VETH: &str = "veth";
 
@@ -31,7 +32,7 @@ impl Pair {
     /// hardware address for the pod's end.
     pub fn contradicts(&self, request: &Request) -> bool {
         let attachment = request.attachment();
-        if record::attachment(&self.host_end).is_some_and(|owner| owner.is_same(&attachment)) {
+        if attachment::named(&self.host_end).is_some_and(|owner| owner.is_same(&attachment)) {
             return false;
         }
         let made = request.prev_result.iter().flat_map(|result| &result.interfaces).find(|made| {
@@ -63,19 +64,17 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
              bridge, ptp and Calico make them"
         )));
     }
-    let host_end = host
-        .other_end(&end, &namespace)?
-        .filter(|other| other.is(VETH))
+    let (host_end, owner) = attachment::host_end_of(host, &end, &namespace, &request.attachment())?
         .ok_or_else(|| Error::internal(format!(
             "cannot shape {interface} in network namespace {netns}: its peer is not in the host's network namespace"
         )))?;
-    match record::attachment(&host_end).filter(|owner| !owner.is_same(&request.attachment())) {
-        Some(owner) => Err(Error::internal(format!(
+    match owner {
+        Owner::Other(owner) => Err(Error::internal(format!(
             "{interface} in network namespace {netns} belongs to another attachment: the alias of its peer {} is {:?}",
             host_end.name,
             owner.to_string()
         ))),
-        None => Ok(Pair { host_end, pod_end: Some(end) }),
+        _ => Ok(Pair { host_end, pod_end: Some(end) }),
     }
 }
 
@@ -87,7 +86,7 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
 pub(crate) fn search(host: &mut Rtnetlink, attachment: &Attachment, ifbs: &[Link]) -> Result<Option<Pair>> {
     let mut silent = Vec::new();
     for host_end in host.links_of_kind(VETH)? {
-        match record::attachment(&host_end) {
+        match attachment::named(&host_end) {
             Some(owner) if owner.is_same(attachment) => return Ok(Some(Pair { host_end, pod_end: None })),
             Some(_) => {}
             None => silent.push(host_end),

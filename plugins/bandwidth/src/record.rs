@@ -8,6 +8,7 @@
 //! made and may delete. An alias that somebody else wrote stays as it is; then the notes go into the alias of
 //! the attachment's ifb.
 
+use attachment::SHAPED;
 use cni::Attachment;
 use limits::{Burst, Direction, Limit};
 use linux::{Link, Rtnetlink};
@@ -15,9 +16,8 @@ use linux::{Link, Rtnetlink};
 use crate::error::{Error, Result};
 use crate::ifb;
 
-/// What a link says that weir made, and what one says that weir only shaped.
+/// What a link says that weir made.
 const MADE: &str = "weir ";
-const SHAPED: &str = "weir-shaped ";
 const NONE: &str = "none";
 const ALL: &str = ":all";
 const POD: &str = " pod=";
@@ -110,16 +110,6 @@ pub(crate) fn notes(alias: &str) -> &str {
 
 fn is_ours(alias: &str) -> bool {
     alias.starts_with(MADE) || alias.starts_with(SHAPED)
-}
-
-/// Whose object this is by its alias, whether weir made it or only shaped it.
-pub(crate) fn attachment(link: &Link) -> Option<Attachment> {
-    let alias = link.alias.as_deref()?;
-    let attachment = match alias.strip_prefix(SHAPED) {
-        Some(rest) => Attachment::parse(&format!("{MADE}{rest}")),
-        None => Attachment::parse(alias),
-    };
-    attachment.filter(|attachment| !attachment.container_id.is_empty())
 }
 
 /// Whether only weir's own shaping, and nobody else, has written the alias.

@@ -35,7 +35,7 @@ pub(crate) fn release(
     if was_led {
         errors.extend(kernel.host.delete_unused_hook(pair.index).err().map(Error::from));
     }
-    let owner = record::attachment(pair);
+    let owner = attachment::named(pair);
     let is_anothers = owner.zip(attachment).is_some_and(|(owner, attachment)| !owner.is_same(attachment));
     if record::is_only_shaped(pair) && !is_anothers {
         errors.extend(delete_filter(kernel.host, pair).err());

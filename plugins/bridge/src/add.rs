@@ -1,6 +1,6 @@
 //! ADD.
 
-use attachment::{Addition, Addressing};
+use attachment::{Addition, Addressing, Error, Result};
 use cni::{AddResult, Answer, Request};
 use linux::Link;
 use nft::Nftables;
@@ -8,7 +8,6 @@ use nft::Nftables;
 use crate::config::Config;
 use crate::del;
 use crate::device::{self, GatewayPlan};
-use crate::error::{Error, Result};
 use crate::spoof_check;
 use crate::vlan_gateway;
 
@@ -42,10 +41,8 @@ fn attach(addition: &mut Addition<'_>, config: &Config, bridge: Option<Link>) ->
         None => None,
     };
     let host_end = addition.create_pair(Some(bridge.index), early.as_ref()).map_err(|error| match error {
-        attachment::Error::Kernel(error) if error.is_full() => {
-            Error::BridgeFull { bridge: bridge.name.clone() }
-        }
-        error => error.into(),
+        Error::Kernel(error) if error.is_full() => device::full(&bridge).into(),
+        error => error,
     })?;
     connect(addition, config, &host_end, &bridge)?;
     let assigned = addition.assigned(early)?;
@@ -60,7 +57,7 @@ fn attach(addition: &mut Addition<'_>, config: &Config, bridge: Option<Link>) ->
     }
     addition.enable_forwarding(addressing)?;
     plan.carry_out(&mut addition.host, vlan_gateway.as_ref().unwrap_or(&bridge))?;
-    Ok(addition.finish(assigned, Some(bridge), vlan_gateway)?)
+    addition.finish(assigned, Some(bridge), vlan_gateway)
 }
 
 /// Finds out what is to be done for the gateways, on the interface in a VLAN that has them in place of the bridge,

@@ -3,8 +3,7 @@
 //! Later plugins of the chain may have added routes and addresses, and changed the MTU; what they changed
 //! of the hardware address stands in `prevResult` (specification, section 5, "CHECK").
 
-use attachment::check::{self, Expected, differs};
-use attachment::owner;
+use attachment::{Expected, Owner, Result, differs, host_end_of, of_namespace, owner};
 use cni::{Attachment, Request};
 use ipnetwork::IpNetwork;
 use linux::{Link, LinkAddress, Namespace, Rtnetlink};
@@ -13,7 +12,6 @@ use nft::Nftables;
 use crate::check_vlans::check_vlans;
 use crate::config::Config;
 use crate::device;
-use crate::error::Result;
 use crate::spoof_check;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
@@ -24,16 +22,15 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     }
     let mut host = Rtnetlink::open()?;
     let Some(bridge) = device::find(&mut host, &config.bridge)? else {
-        return differs(format_args!("bridge {:?} does not exist any more", config.bridge));
+        return differs(format_args!("bridge {:?} does not exist any more", &*config.bridge));
     };
-    let namespace = Namespace::open(expected.netns).map_err(attachment::Error::of_namespace)?;
-    let mut pod = namespace.rtnetlink().map_err(attachment::Error::of_namespace)?;
+    let namespace = Namespace::open(expected.netns).map_err(of_namespace)?;
+    let mut pod = namespace.rtnetlink().map_err(of_namespace)?;
 
     let interface = expected.check_pod_end(&mut pod, !config.disable_container_interface)?;
     let attachment = request.attachment();
-    let host_end = check_port(&mut host, &namespace, &interface, &bridge, &attachment)?;
-    // Who made the pair made what belongs to it in nf_tables: without our alias that is the reference.
-    let is_ours = host_end.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
+    // The maker of the pair made what belongs to it in nf_tables: without weir's alias that is the reference.
+    let (host_end, is_ours) = check_port(&mut host, &namespace, &interface, &bridge, &attachment)?;
     check_settings(&config, &host_end, &bridge)?;
     if config.macspoofchk && is_ours {
         spoof_check::check(request, &host_end)?;
@@ -63,22 +60,26 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The host's end, which is a port of the bridge and does not say that it is another attachment's.
+/// Finds the host's end, which is a port of the bridge and does not say that it is another attachment's. Also tells
+/// whether weir made it.
 fn check_port(
     host: &mut Rtnetlink,
     namespace: &Namespace,
     interface: &Link,
     bridge: &Link,
     attachment: &Attachment,
-) -> Result<Link> {
-    let host_end = check::host_end(host, interface, namespace, attachment)?;
-    let Some(host_end) = host_end.filter(|link| link.master == Some(bridge.index)) else {
+) -> Result<(Link, bool)> {
+    let host_end = host_end_of(host, interface, namespace, attachment)?;
+    let is_the_port = |(link, owner): &(Link, Owner)| {
+        link.master == Some(bridge.index) && !matches!(owner, Owner::Other(_))
+    };
+    let Some((host_end, owner)) = host_end.filter(is_the_port) else {
         return not_a_port(interface, bridge);
     };
     if let Some(down) = [&host_end, bridge].into_iter().find(|link| !link.up) {
         return differs(format_args!("{:?} on the host is down", down.name));
     }
-    Ok(host_end)
+    Ok((host_end, owner == Owner::This))
 }
 
 pub(crate) fn not_a_port<T>(interface: &Link, bridge: &Link) -> Result<T> {

@@ -1,10 +1,9 @@
 //! CHECK of an attachment in a VLAN.
 
-use attachment::check::differs;
+use attachment::{Result, differs};
 use linux::{Link, Rtnetlink};
 
 use crate::check::not_a_port;
-use crate::error::Result;
 use crate::vlan::Vlans;
 use crate::vlan_gateway;
 

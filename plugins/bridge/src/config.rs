@@ -1,11 +1,10 @@
 //! The keys of a `bridge` config.
 
-use attachment::{Roles, Settings};
-use cni::Request;
+use attachment::{Result, Roles, Settings};
+use cni::{Failure, Request};
 use linux::{BridgePort, DuplicateDetection, InterfaceName, Mac};
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
 use crate::vlan::{TrunkEntry, Vlans};
 
 const DEFAULT_BRIDGE: &str = "cni0";
@@ -81,13 +80,16 @@ impl Config {
             ..Settings::read(request)?
         };
         if keys.hairpin_mode && keys.promisc_mode {
-            return Err(Error::HairpinAndPromiscuous);
+            let reason = "a frame would be received twice";
+            return Err(Failure::exclusive_keys("hairpinMode", "promiscMode", reason).into());
         }
         if keys.disable_container_interface && settings.ipam.is_some() {
-            return Err(Error::IpamWithoutContainerInterface);
+            let problem = "true cannot be combined with ipam.type";
+            return Err(Failure::invalid_key("disableContainerInterface", problem).into());
         }
         let bridge = if keys.bridge.is_empty() { DEFAULT_BRIDGE.to_owned() } else { keys.bridge };
-        let bridge = InterfaceName::try_from(bridge)?;
+        let bridge =
+            InterfaceName::try_from(bridge).map_err(|error| Failure::invalid_key("bridge", error))?;
         let vlans = Vlans::new(keys.vlan, &keys.vlan_trunk, keys.preserve_default_vlan)?;
         let has_gateway = settings.ipam.is_some() && settings.roles.is_gateway;
         if let (Some(vlans), true) = (&vlans, has_gateway) {
@@ -113,7 +115,14 @@ fn requested_mac(request: &Request, args: &str, runtime: &str) -> Result<Option<
     let Some((key, text)) = asked.into_iter().find(|(_, text)| !text.is_empty()) else { return Ok(None) };
     match text.parse::<Mac>() {
         Ok(mac) if mac.is_assignable() => Ok(Some(mac)),
-        Ok(_) => Err(Error::MacNotAssignable { key, value: text.to_owned() }),
-        Err(reason) => Err(Error::Mac { key, value: text.to_owned(), reason }),
+        Ok(_) => {
+            let problem =
+                format_args!("{text:?} is a multicast or zero address; an interface needs a unicast one");
+            Err(Failure::invalid_key(key, problem).into())
+        }
+        Err(reason) => {
+            let problem = format_args!("{text:?} is not a hardware address: {reason}");
+            Err(Failure::invalid_key(key, problem).into())
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! The bridge itself: made when it is missing, given the gateway's addresses.
 
-use attachment::SMALLEST_MTU_OF_IPV6;
+use attachment::{Result, SMALLEST_MTU_OF_IPV6};
+use cni::{Failure, code};
 use ipnetwork::IpNetwork;
 use linux::{DuplicateDetection, Link, Mac, NewLink, NewLinkKind, Rtnetlink, sysctl};
 
 use crate::config::Config;
-use crate::error::{Error, Result};
 
 /// The bridge, if it exists; a link of its name that is something else is an error.
 pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
     match host.link_by_name(name)? {
-        Some(link) if !link.is("bridge") => Err(Error::NotABridge {
-            name: name.to_owned(),
-            kind: link.kind.unwrap_or_else(|| "a physical or special device".to_owned()),
-        }),
+        Some(link) if !link.is("bridge") => {
+            let kind = link.kind.as_deref().unwrap_or("a physical or special device");
+            let problem = format_args!(
+                "{name:?} already exists but is not a bridge (it is {kind}); choose another name"
+            );
+            Err(Failure::invalid_key("bridge", problem).into())
+        }
         link => Ok(link),
     }
 }
@@ -60,6 +63,15 @@ fn new_bridge(config: &Config) -> NewLink<'_> {
     }
 }
 
+/// The bridge has no free port.
+pub(crate) fn full(bridge: &Link) -> Failure {
+    let sentence = format!(
+        "bridge: {:?} has no free port (the kernel allows 1023 on one bridge); use another bridge for more pods",
+        bridge.name
+    );
+    Failure::new(code::INTERNAL, sentence)
+}
+
 /// The changes that give the bridge, or its interface in a VLAN, the gateways' addresses.
 #[derive(Debug, Default)]
 pub(crate) struct GatewayPlan {
@@ -72,7 +84,7 @@ impl GatewayPlan {
     /// error, or goes if `forceAddress` says so.
     ///
     /// # Errors
-    /// [`Error::OtherAddress`], [`Error::BridgeMtu`], and the kernel's refusal.
+    /// When the bridge has another address, or an MTU too small for IPv6, and the kernel's refusal.
     pub fn new(host: &mut Rtnetlink, bridge: &Link, gateways: &[IpNetwork], force: bool) -> Result<Self> {
         let mut plan = Self::default();
         if gateways.is_empty() {
@@ -85,18 +97,21 @@ impl GatewayPlan {
                 present.iter().filter(|found| !gateways.contains(found) && excludes(**found, *wanted))
             {
                 if !force {
-                    let bridge = bridge.name.clone();
-                    return Err(Error::OtherAddress { bridge, wanted: *wanted, found: *found });
+                    let sentence = format!(
+                        "{:?} already has an IP address different from {wanted}: {found}; remove it or set forceAddress",
+                        bridge.name
+                    );
+                    return Err(Failure::new(code::INTERNAL, sentence).into());
                 }
                 plan.in_the_way.push(*found);
             }
             if wanted.is_ipv6() && bridge.mtu < SMALLEST_MTU_OF_IPV6 {
-                return Err(Error::BridgeMtu {
-                    bridge: bridge.name.clone(),
-                    mtu: bridge.mtu,
-                    smallest: SMALLEST_MTU_OF_IPV6,
-                    gateway: *wanted,
-                });
+                let sentence = format!(
+                    "bridge: {:?} has an MTU of {}, and IPv6 needs {SMALLEST_MTU_OF_IPV6} (RFC 8200, section 5): it \
+                     cannot have the gateway's address {wanted}; raise its MTU, or that of the port which has the least",
+                    bridge.name, bridge.mtu
+                );
+                return Err(Failure::new(code::INTERNAL, sentence).into());
             }
             note_overlap(host, bridge, *wanted);
             plan.missing.push(*wanted);

@@ -8,14 +8,11 @@ mod check_vlans;
 mod config;
 mod del;
 mod device;
-mod error;
 mod gc;
 mod spoof_check;
 mod status;
 mod vlan;
 mod vlan_gateway;
-
-pub use error::{Error, Result};
 
 /// The plugin.
 pub const PLUGIN: cni::Plugin = cni::Plugin {
@@ -26,5 +23,5 @@ pub const PLUGIN: cni::Plugin = cni::Plugin {
     del: del::del,
     undo_add: |request, _| del::del(request),
     gc: gc::gc,
-    status: |request| Ok(status::status(request)?),
+    status: status::status,
 };

@@ -1,9 +1,9 @@
 //! The keys `vlan`, `vlanTrunk` and `preserveDefaultVlan`: what a port is to carry.
 
+use attachment::Result;
+use cni::Failure;
 use linux::{InterfaceName, Link, PortVlans, Rtnetlink};
 use serde::Deserialize;
-
-use crate::error::{Error, Result};
 
 const SMALLEST: u16 = 1;
 /// 4095 is reserved (IEEE 802.1Q, table 9-2).
@@ -86,7 +86,12 @@ impl Vlans {
     pub fn check_gateway(&self, bridge: &str) -> Result<()> {
         match self.gateway(bridge) {
             Some(VlanGateway { name, vlan, .. }) if name.len() > InterfaceName::MAX_LEN => {
-                Err(Error::VlanGatewayName { bridge: bridge.to_owned(), vlan, name })
+                let problem = format_args!(
+                    "{bridge:?} is too long for a gateway in VLAN {vlan}: its interface would be {name:?}, and the \
+                     kernel allows {} bytes",
+                    InterfaceName::MAX_LEN
+                );
+                Err(Failure::invalid_key("bridge", problem).into())
             }
             _ => Ok(()),
         }
@@ -123,7 +128,9 @@ impl Vlans {
 
 impl TrunkEntry {
     fn collect(&self, position: usize, ranges: &mut Vec<(u16, u16)>) -> Result<()> {
-        let trunk = |problem: String| Err(Error::VlanTrunk { position, problem });
+        let trunk = |problem: String| {
+            Err(Failure::invalid_key(format_args!("vlanTrunk[{position}]"), problem).into())
+        };
         let read = |key: &str, value| vid(format!("vlanTrunk[{position}].{key}"), value, SMALLEST);
         match (self.min_id, self.max_id) {
             (Some(min), Some(max)) => {
@@ -155,7 +162,10 @@ impl TrunkEntry {
 fn vid(key: String, value: i64, smallest: u16) -> Result<u16> {
     match u16::try_from(value) {
         Ok(vid) if (smallest..=LARGEST).contains(&vid) => Ok(vid),
-        _ => Err(Error::VlanId { key, value, smallest, largest: LARGEST }),
+        _ => {
+            let allowed = format_args!("between {smallest} and {LARGEST}");
+            Err(Failure::invalid_value(key, value, allowed).into())
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! It belongs to the network as the bridge does: several ADDs may make it at once, and no DEL removes it.
 
+use attachment::Result;
+use cni::{Failure, code};
 use linux::{Attempts, BridgePort, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
 
-use crate::error::{Error, Result};
+use crate::device;
 use crate::vlan::VlanGateway;
 
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -37,16 +39,23 @@ pub(crate) fn ensure(
             // Another ADD has just deleted the pair, whose bridge was made anew.
             None if host.link_by_index(link.index)?.is_none() => {}
             _ => {
-                return Err(Error::NotAVlanGateway {
-                    name: link.name,
-                    vlan: gateway.vlan,
-                    bridge: bridge.name.clone(),
-                    kind: link.kind.unwrap_or_else(|| "a physical or special device".to_owned()),
-                });
+                let sentence = format!(
+                    "{:?} already exists but does not lead into VLAN {} of bridge {:?} (it is {}); rename it, or choose \
+                     another bridge",
+                    link.name,
+                    gateway.vlan,
+                    bridge.name,
+                    link.kind.as_deref().unwrap_or("a physical or special device")
+                );
+                return Err(Failure::new(code::INTERNAL, sentence).into());
             }
         }
     }
-    Err(Error::VlanGatewayUnsettled { name: gateway.name.clone() })
+    let sentence = format!(
+        "{:?}, the gateway's interface, was made and deleted by others again and again for seconds",
+        gateway.name
+    );
+    Err(Failure::new(code::INTERNAL, sentence).into())
 }
 
 /// The other end of the pair, which is a port of the bridge.
@@ -75,7 +84,7 @@ fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<
     match host.create(&pair) {
         Ok(_) => Ok(()),
         Err(error) if error.is_taken() => Ok(()),
-        Err(error) if error.is_full() => Err(Error::BridgeFull { bridge: bridge.name.clone() }),
+        Err(error) if error.is_full() => Err(device::full(bridge).into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,17 +1,16 @@
 //! ADD: bring `lo` up, report its addresses.
 
+use attachment::{Result, of_namespace};
 use cni::{AddResult, Interface, IpConfig, Request};
 use linux::{Mac, Namespace};
 
-use crate::LOOPBACK;
-use crate::error::{Error, Result};
+use crate::{LOOPBACK, missing};
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let netns = request.netns().unwrap_or_default();
-    let namespace = Namespace::open(netns).map_err(Error::of_namespace)?;
-    let mut rtnetlink = namespace.rtnetlink().map_err(Error::of_namespace)?;
-    let link =
-        rtnetlink.link_by_name(LOOPBACK)?.ok_or_else(|| Error::NoLoopback { netns: netns.to_owned() })?;
+    let namespace = Namespace::open(netns).map_err(of_namespace)?;
+    let mut rtnetlink = namespace.rtnetlink().map_err(of_namespace)?;
+    let link = rtnetlink.link_by_name(LOOPBACK)?.ok_or_else(|| missing(netns))?;
     rtnetlink.set_up(link.index)?;
     if let Some(previous) = &request.prev_result {
         return Ok(previous.clone());

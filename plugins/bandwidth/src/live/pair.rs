@@ -71,7 +71,7 @@ impl Pair {
         let (ingress, ingress_fault) = look(Direction::Ingress)?;
         let (egress, egress_fault) = look(Direction::Egress)?;
         let devices = [&egress, &ingress].into_iter().flatten().map(|shaper| &shaper.link).chain(&own);
-        let attachment = std::iter::once(&host_end).chain(devices).find_map(record::attachment);
+        let attachment = std::iter::once(&host_end).chain(devices).find_map(attachment::named);
         let (ingress, egress) = (ingress.map(ShapedDirection::from), egress.map(ShapedDirection::from));
         Ok(Self { host_end, attachment, ingress, egress, ingress_fault, egress_fault })
     }
@@ -90,7 +90,7 @@ impl Pair {
 /// Whether an ifb is for packets of this pair: their aliases name the same attachment, or that of the ifb names the
 /// pair.
 fn is_of(ifb: &Link, host_end: &Link) -> bool {
-    match (record::attachment(ifb), record::attachment(host_end)) {
+    match (attachment::named(ifb), attachment::named(host_end)) {
         (Some(one), Some(other)) => one.is_same(&other),
         (_, None) => ifb::host_end(ifb) == Some(&host_end.name),
         (None, Some(_)) => false,

@@ -53,7 +53,7 @@ impl Changing<'_, '_> {
         record.set(self.direction, recorded);
         let devices = self.devices()?;
         let mut links = std::iter::once(&host_end).chain(devices.iter().map(|(link, _)| link));
-        let attachment = self.pod.attachment.cloned().or_else(|| links.find_map(record::attachment));
+        let attachment = self.pod.attachment.cloned().or_else(|| links.find_map(attachment::named));
         Ok(Recording { host_end, devices, attachment, record })
     }
 
