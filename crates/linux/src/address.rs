@@ -11,7 +11,8 @@ use nix::libc::{IFA_ADDRESS, IFA_F_DADFAILED, IFA_F_TENTATIVE, IFA_FLAGS, IFA_LO
 
 use crate::change::Change;
 use crate::constants::IFADDRMSG_LEN;
-use crate::error::{Feature, Result};
+use crate::error::Result;
+use crate::feature::Feature;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 

@@ -15,7 +15,8 @@ use crate::constants::{
     BR_VLAN_MSG_LEN, BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE,
     IFLA_BR_VLAN_DEFAULT_PVID, IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_PROTOCOL, RTM_GETVLAN, RTM_NEWVLAN,
 };
-use crate::error::{Error, Feature, Result};
+use crate::error::{Error, Result};
+use crate::feature::Feature;
 use crate::link_change::link_message;
 use crate::netlink::{Reply, attributes};
 use crate::new_link::IMPOSSIBLE_NAME;

@@ -42,7 +42,7 @@ impl Rtnetlink {
     /// socket's, none the thread's. As `ip monitor link`.
     ///
     /// # Errors
-    /// [`Error::NoCarrier`] when the time is up; otherwise as [`Rtnetlink::is_operational`].
+    /// When the time is up; otherwise as [`Rtnetlink::is_operational`].
     pub fn wait_until_operational(
         &mut self,
         namespace: Option<&Namespace>,
@@ -54,7 +54,11 @@ impl Rtnetlink {
         })?;
         match pending {
             None => Ok(()),
-            Some(()) => Err(Error::NoCarrier { link: self.name_of(link), seconds: patience.as_secs() }),
+            Some(()) => Err(Error::Other(format!(
+                "{} has no carrier after {} s: its other end is not up, or the kernel's work queue is stuck",
+                self.name_of(link),
+                patience.as_secs()
+            ))),
         }
     }
 }

@@ -7,7 +7,8 @@
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
-use crate::error::{Error, Feature, Result};
+use crate::error::{Error, Result};
+use crate::feature::Feature;
 use crate::netlink::Failure;
 use crate::rtnetlink::Rtnetlink;
 

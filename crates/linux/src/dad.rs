@@ -21,7 +21,7 @@ impl Rtnetlink {
     /// of the kernel's does a moment after they are added; its own link-local address is not waited for.
     ///
     /// # Errors
-    /// [`Error::DuplicateAddress`] when another node answered, [`Error::StillTentative`] when the time is up.
+    /// When another node answered, and when the time is up.
     pub fn wait_until_usable(
         &mut self,
         namespace: Option<&Namespace>,
@@ -35,10 +35,11 @@ impl Rtnetlink {
         })?;
         match pending {
             None => Ok(()),
-            Some(address) => {
-                let (interface, seconds) = (self.name_of(link), patience.as_secs());
-                Err(Error::StillTentative { address, interface, seconds })
-            }
+            Some(address) => Err(Error::Other(format!(
+                "IPv6 address {address} on {} is still tentative after {} s: duplicate address detection did not end",
+                self.name_of(link),
+                patience.as_secs()
+            ))),
         }
     }
 
@@ -64,7 +65,10 @@ impl Rtnetlink {
         for address in self.list_addresses(link, AddressMessage::default())? {
             let IpAddr::V6(ip) = address.network.ip() else { continue };
             if address.duplicate {
-                return Err(Error::DuplicateAddress { address: ip, interface: self.name_of(link) });
+                return Err(Error::Other(format!(
+                    "IPv6 address {ip} on {} is already used by another node on this link (duplicate address detection failed)",
+                    self.name_of(link)
+                )));
             }
             if address.tentative {
                 tentative = Some(ip);

@@ -1,9 +1,11 @@
-//! What can go wrong between us and the kernel, in words for the person who must mend it.
+//! Errors of kernel operations.
 
 use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+
+use crate::feature::Feature;
 
 /// Result of a kernel operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -37,14 +39,6 @@ pub enum Error {
         /// The feature, with its config option and module.
         feature: Feature,
     },
-    /// A request was accepted but its answer is not what the kernel's interface promises.
-    #[error("cannot {operation}: the kernel's answer lacks {lacks}")]
-    IncompleteReply {
-        /// What was to be done, as "verb object".
-        operation: String,
-        /// The part that is missing.
-        lacks: &'static str,
-    },
     /// A network namespace cannot be opened.
     #[error("cannot open network namespace {}: {source}", path.display())]
     OpenNamespace {
@@ -67,12 +61,6 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// The node's processes cannot be looked at.
-    #[error("cannot find out in which network namespaces processes live: /proc: {source}")]
-    Processes {
-        /// The system's error.
-        source: io::Error,
-    },
     /// A kernel parameter cannot be read or set.
     #[error("cannot {verb} kernel parameter {key}: {source}")]
     Sysctl {
@@ -82,38 +70,6 @@ pub enum Error {
         key: String,
         /// The system's error.
         source: io::Error,
-    },
-    /// A link did not get its carrier in time.
-    #[error(
-        "{link} has no carrier after {seconds} s: its other end is not up, or the kernel's work queue is stuck"
-    )]
-    NoCarrier {
-        /// The link's name.
-        link: String,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// Addresses stayed tentative: duplicate address detection did not end in time.
-    #[error(
-        "IPv6 address {address} on {interface} is still tentative after {seconds} s: duplicate address detection did not end"
-    )]
-    StillTentative {
-        /// The address that is not usable yet.
-        address: std::net::Ipv6Addr,
-        /// The interface in the namespace.
-        interface: String,
-        /// How long was waited, in seconds.
-        seconds: u64,
-    },
-    /// Duplicate address detection found another owner.
-    #[error(
-        "IPv6 address {address} on {interface} is already used by another node on this link (duplicate address detection failed)"
-    )]
-    DuplicateAddress {
-        /// The address that is taken.
-        address: std::net::Ipv6Addr,
-        /// The interface in the namespace.
-        interface: String,
     },
     /// What was read changed again before it could be acted on, time after time.
     #[error("cannot {operation}: {object} is incomplete, or others changed it again and again for seconds")]
@@ -129,94 +85,17 @@ pub enum Error {
         /// What was to be done, as "verb object".
         operation: String,
     },
-    /// A link has an `ingress` qdisc of somebody else's, where a `clsact` one would be needed.
-    #[error(
-        "cannot look at what {interface} sends: its ingress qdisc has no egress hook, and hides clsact, which has one; whoever made it must use clsact"
-    )]
-    NoEgressHook {
-        /// The link's name.
-        interface: String,
-    },
-    /// More rules than a preference holds.
-    #[error("cannot make more than {most} rules for one protocol at {interface}")]
-    TooManyRules {
-        /// The link's name.
-        interface: String,
-        /// How many there can be.
-        most: u32,
-    },
-    /// The kernel did not let itself be waited for.
-    #[error("cannot wait until packets that are under way have arrived (membarrier): {source}")]
-    GracePeriod {
-        /// The system's error.
-        source: io::Error,
-    },
-}
-
-/// A part of the kernel that can be absent: built without it, or a module that is not installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Feature {
-    /// Bridge devices.
-    Bridge,
-    /// VLANs of a bridge's ports.
-    BridgeVlanFiltering,
-    /// Reading the VLANs of one port.
-    BridgeVlanList,
-    /// Virtual Ethernet pairs.
-    Veth,
-    /// Links that share another one's frames by hardware address.
-    Macvlan,
-    /// Intermediate functional block devices, which shape what a pod sends.
-    Ifb,
-    /// The token bucket filter.
-    Tbf,
-    /// The ingress and clsact qdiscs.
-    Ingress,
-    /// The u32 classifier.
-    U32,
-    /// The mirred action.
-    Mirred,
-    /// Network address translation in nf_tables.
-    NftablesNat,
-    /// nf_tables for frames that bridges forward.
-    NftablesBridge,
-    /// nf_tables that sends what arrives at a link out of another one.
-    NftablesForward,
-    /// The hierarchical token bucket, as a classifier before a token bucket filter.
-    Htb,
-    /// IPv6.
-    Ipv6,
-}
-
-impl std::fmt::Display for Feature {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Bridge => "bridge devices (CONFIG_BRIDGE, module bridge)",
-            Self::BridgeVlanFiltering => "bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)",
-            Self::BridgeVlanList => {
-                "list of one port's VLANs (RTM_GETVLAN: CONFIG_BRIDGE_VLAN_FILTERING, in Linux 5.6 or later)"
-            }
-            Self::Veth => "veth devices (CONFIG_VETH, module veth)",
-            Self::Macvlan => "macvlan devices (CONFIG_MACVLAN, module macvlan)",
-            Self::Ifb => "ifb devices (CONFIG_IFB, module ifb)",
-            Self::Tbf => "token bucket filter (CONFIG_NET_SCH_TBF, module sch_tbf)",
-            Self::Ingress => "ingress qdisc (CONFIG_NET_SCH_INGRESS, module sch_ingress)",
-            Self::U32 => "u32 classifier (CONFIG_NET_CLS_U32, module cls_u32)",
-            Self::Mirred => "mirred action (CONFIG_NET_ACT_MIRRED, module act_mirred)",
-            Self::NftablesNat => {
-                "nf_tables address translation (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, modules nf_tables, nft_chain_nat and nft_masq)"
-            }
-            Self::NftablesBridge => "nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE, module nf_tables)",
-            Self::NftablesForward => {
-                "nf_tables for what arrives at a link (CONFIG_NF_TABLES_NETDEV and CONFIG_NFT_FWD_NETDEV, modules nf_tables and nft_fwd_netdev)"
-            }
-            Self::Htb => "hierarchical token bucket (CONFIG_NET_SCH_HTB, module sch_htb)",
-            Self::Ipv6 => "IPv6 (CONFIG_IPV6, or it is switched off by ipv6.disable=1)",
-        })
-    }
+    /// A failure that no caller tells apart from others, as a whole sentence.
+    #[error("{0}")]
+    Other(String),
 }
 
 impl Error {
+    /// An answer of the kernel that is not what its interface promises: `lacks` is missing.
+    pub(crate) fn incomplete(operation: &str, lacks: &str) -> Self {
+        Self::Other(format!("cannot {operation}: the kernel's answer lacks {lacks}"))
+    }
+
     /// A refusal with this number and, where the kernel gave one, its sentence.
     pub fn refused(operation: String, errno: Errno, message: Option<String>) -> Self {
         Self::Refused { operation, errno, message }

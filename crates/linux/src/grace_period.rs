@@ -12,14 +12,17 @@ use crate::error::{Error, Result};
 /// `MEMBARRIER_CMD_GLOBAL`.
 ///
 /// # Errors
-/// [`Error::GracePeriod`] when the system call is refused.
+/// When the system call is refused.
 pub fn wait_for_grace_period() -> Result<()> {
     // SAFETY: the call takes three integers and touches no memory of the caller's.
     #[allow(unsafe_code)]
     let outcome = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
     match Errno::result(outcome) {
         Ok(_) | Err(Errno::EINVAL) => Ok(()),
-        Err(errno) => Err(Error::GracePeriod { source: errno.into() }),
+        Err(errno) => Err(Error::Other(format!(
+            "cannot wait until packets that are under way have arrived (membarrier): {}",
+            std::io::Error::from(errno)
+        ))),
     }
 }
 

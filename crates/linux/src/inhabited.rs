@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use netlink_packet_route::nsid::NsidAttribute;
@@ -19,9 +20,13 @@ impl Rtnetlink {
     /// As `lsns --type net`. Only processes that `/proc` shows count: those of this PID namespace and the ones below.
     ///
     /// # Errors
-    /// [`Error::Processes`] when `/proc` cannot be read, or the kernel's refusal.
+    /// When `/proc` cannot be read, or the kernel's refusal.
     pub fn inhabited_namespaces(&mut self) -> Result<HashSet<NamespaceNumber>> {
-        let unreadable = |source| Error::Processes { source };
+        let unreadable = |error: io::Error| {
+            Error::Other(format!(
+                "cannot find out in which network namespaces processes live: /proc: {error}"
+            ))
+        };
         let (mut seen, mut inhabited) = (HashSet::new(), HashSet::new());
         for entry in fs::read_dir("/proc").map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();

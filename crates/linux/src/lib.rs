@@ -15,6 +15,7 @@ mod dad;
 mod error;
 mod events;
 mod existing;
+mod feature;
 mod file;
 mod forwarding;
 mod grace_period;
@@ -44,7 +45,8 @@ pub use bridge_port::BridgePort;
 pub use bridge_vlan::{BridgeVlans, PortVlans};
 pub use change::Change;
 pub use contention::Attempts;
-pub use error::{Error, Feature, Result};
+pub use error::{Error, Result};
+pub use feature::Feature;
 pub use file::{
     SymbolicLinks, could_make_file, create_new_private, create_private, open_regular, read_regular,
     replace_private, write_private,

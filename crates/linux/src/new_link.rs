@@ -10,7 +10,8 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 
 use crate::bridge_vlan::filtering_on;
-use crate::error::{Error, Feature, Result};
+use crate::error::{Error, Result};
+use crate::feature::Feature;
 use crate::link::Link;
 use crate::mac::Mac;
 use crate::namespace::Namespace;
@@ -188,8 +189,7 @@ impl Rtnetlink {
     /// taken, also by another process a moment ago; `EXFULL` when the bridge has its 1,023 ports (`BR_MAX_PORTS` in
     /// net/bridge/br_private.h, less port 0); otherwise the kernel's refusal.
     pub fn create(&mut self, new: &NewLink<'_>) -> Result<Link> {
-        let incomplete =
-            |lacks| Error::IncompleteReply { operation: format!("create link {}", new.name), lacks };
+        let incomplete = |lacks| Error::incomplete(&format!("create link {}", new.name), lacks);
         let mut created = None;
         let request = RouteNetlinkMessage::NewLink(new.message(self.port));
         self.attempt(request, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, |reply| {

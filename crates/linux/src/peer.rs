@@ -134,7 +134,7 @@ impl Rtnetlink {
             }
         });
         outcome.map_err(|failure| failure.during(format_args!("{operation}")))?;
-        number.ok_or_else(|| Error::IncompleteReply { operation: operation.to_owned(), lacks: "the number" })
+        number.ok_or_else(|| Error::incomplete(operation, "the number"))
     }
 }
 

@@ -6,7 +6,8 @@ use netlink_packet_route::tc::TcHandle;
 use nix::errno::Errno;
 
 use super::request;
-use crate::error::{Feature, Result};
+use crate::error::Result;
+use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
 
 /// Where a packet meets the filters of a link.

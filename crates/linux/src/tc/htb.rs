@@ -25,7 +25,8 @@ use crate::change::Change;
 use crate::constants::{
     TC_HTB_PROTOVER, TC_LINKLAYER_ETHERNET, TCA_HTB_CEIL64, TCA_HTB_INIT, TCA_HTB_PARMS, TCA_HTB_RATE64,
 };
-use crate::error::{Feature, Result};
+use crate::error::Result;
+use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
 
 const KIND: &str = "htb";
@@ -56,7 +57,7 @@ impl Rtnetlink {
     ///
     /// # Errors
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_htb`;
-    /// [`Error::TooManyRules`](crate::Error::TooManyRules); otherwise the kernel's refusal.
+    /// more rules for one protocol than a preference holds; otherwise the kernel's refusal.
     pub fn set_root_classes(&mut self, link: u32, tbf: &Tbf, rules: &[Rule]) -> Result<()> {
         // In one datagram: a kill leaves all three, which tell that they are weir's, or none.
         let filled = self

@@ -5,7 +5,8 @@ use std::path::Path;
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Hook, Rule, Tbf};
-use crate::error::{Error, Feature, Result};
+use crate::error::{Error, Result};
+use crate::feature::Feature;
 use crate::modules::are_loaded;
 use crate::new_link::NewLinkKind;
 use crate::rtnetlink::Rtnetlink;

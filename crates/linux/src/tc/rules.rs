@@ -12,7 +12,8 @@ use nix::errno::Errno;
 
 use super::hook::Hook;
 use super::rule::{Rule, filter_request};
-use crate::error::{Error, Feature, Result};
+use crate::error::{Error, Result};
+use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
 
 /// A preference holds so many rules; the kernel numbers its own from 0x800 on.
@@ -31,15 +32,18 @@ impl Rtnetlink {
     /// another device.
     ///
     /// # Errors
-    /// [`Error::NoEgressHook`] when something else made an `ingress` qdisc, which has no egress hook;
-    /// [`Error::TooManyRules`]; [`Error::MissingFeature`] without clsact, u32 or mirred in the kernel; otherwise the
+    /// When something else made an `ingress` qdisc, which has no egress hook; more rules for one protocol than a
+    /// preference holds; [`Error::MissingFeature`] without clsact, u32 or mirred in the kernel; otherwise the
     /// kernel's refusal.
     pub fn set_rules(&mut self, link: u32, hook: Hook, rules: &[Rule]) -> Result<bool> {
         let numbered = self.numbered(link, rules)?;
         let made_hook = hook != Hook::Root && self.ensure_hook(link)?;
         if !made_hook {
             if !self.has_hook(link, hook)? {
-                return Err(Error::NoEgressHook { interface: self.name_of(link) });
+                return Err(Error::Other(format!(
+                    "cannot look at what {} sends: its ingress qdisc has no egress hook, and hides clsact, which has one; whoever made it must use clsact",
+                    self.name_of(link)
+                )));
             }
             let current = self.rules(link, hook)?;
             if current.len() == rules.len() && current.iter().all(|rule| rules.contains(rule)) {
@@ -68,7 +72,10 @@ impl Rtnetlink {
             let number = numbers.entry(rule.priority(Hook::Ingress)).or_insert(0);
             *number += 1;
             if *number > RULES_MAX {
-                return Err(Error::TooManyRules { interface: self.name_of(link), most: RULES_MAX });
+                return Err(Error::Other(format!(
+                    "cannot make more than {RULES_MAX} rules for one protocol at {}",
+                    self.name_of(link)
+                )));
             }
             numbered.push((rule, *number));
         }
@@ -234,7 +241,7 @@ mod tests {
         let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
         tc("qdisc add dev host0 ingress");
         let refused = rtnetlink.set_rules(veth.index, Hook::Egress, &[Rule::everything(1)]).unwrap_err();
-        assert!(matches!(&refused, Error::NoEgressHook { interface } if interface == "host0"), "{refused}");
+        assert!(refused.to_string().contains("what host0 sends: its ingress qdisc"), "{refused}");
         assert_eq!(rtnetlink.rules(veth.index, Hook::Egress).unwrap(), []);
     }
 

@@ -10,7 +10,8 @@ use crate::change::Change;
 use crate::constants::{
     TC_LINKLAYER_ETHERNET, TCA_TBF_BURST, TCA_TBF_PARMS, TCA_TBF_PBURST, TCA_TBF_PRATE64, TCA_TBF_RATE64,
 };
-use crate::error::{Feature, Result};
+use crate::error::Result;
+use crate::feature::Feature;
 use crate::netlink::{attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
