@@ -10,7 +10,8 @@ use crate::host_end::{self, Pair};
 use crate::kernel::Kernel;
 use crate::layout::{Layout, Made, undo, undo_ifb};
 use crate::record;
-use crate::shaper::{self, Root};
+use crate::shaper::Root;
+use crate::shaping;
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let limits = Limits::of_call(request)?;
@@ -66,7 +67,8 @@ impl Adding<'_> {
     }
 
     fn limit(&mut self, direction: Direction, limit: &Limit) -> Result<()> {
-        let tbf = shaper::tbf_params(direction, limit, self.host_end.mtu, &self.limits.choice);
+        let tbf = shaping::tbf_params(limit, self.host_end.mtu, &self.limits.timing);
+        shaping::note_bounds(direction, limit, &tbf);
         let (host_end, attachment) = (&self.host_end, Some(&self.attachment));
         let layout = Layout { host_end, attachment, direction, subnets: &self.limits.subnets };
         if direction == Direction::Ingress {

@@ -4,7 +4,6 @@ use cni::Request;
 use limits::{Direction, Limit};
 use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 
-use crate::choice::Choice;
 use crate::config::Limits;
 use crate::effect::{self, NotInEffect};
 use crate::error::{Error, Result};
@@ -14,6 +13,7 @@ use crate::record::{self, Record, Recorded};
 use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};
 use crate::subnets::{Subnets, hook};
+use crate::timing::Timing;
 use crate::{ifb, shaping};
 
 /// What an Ethernet can have (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
@@ -65,10 +65,10 @@ impl Checked<'_, '_> {
         match (record.of(self.direction), limits.of(self.direction)) {
             (Some(Recorded { limit: Some(limit), everything }), _) => {
                 let subnets = if everything { &Subnets::All } else { &limits.subnets };
-                self.compare(subnets, &limit, &Choice::default())
+                self.compare(subnets, &limit, &Timing::default())
             }
             (Some(Recorded { limit: None, .. }), _) => self.expect_none(),
-            (None, Some(limit)) => self.compare(&limits.subnets, &limit, &limits.choice),
+            (None, Some(limit)) => self.compare(&limits.subnets, &limit, &limits.timing),
             (None, None) => Ok(()),
         }
     }
@@ -144,7 +144,7 @@ impl Checked<'_, '_> {
     }
 
     /// There is a filter with the limit's numbers, and what is exempt from it is what `subnets` says.
-    fn compare(mut self, subnets: &Subnets, limit: &Limit, choice: &Choice) -> Result<()> {
+    fn compare(mut self, subnets: &Subnets, limit: &Limit, timing: &Timing) -> Result<()> {
         let shaper = self.shaper(subnets)?;
         if *subnets != Subnets::All {
             self.compare_rules(&shaper, subnets)?;
@@ -152,7 +152,7 @@ impl Checked<'_, '_> {
         if let Some(fault) = effect::fault(self.kernel, self.host_end, self.direction, &shaper)? {
             return Err(self.not_in_effect(fault));
         }
-        self.compare_numbers(&shaper, limit, choice)
+        self.compare_numbers(&shaper, limit, timing)
     }
 
     fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
@@ -194,9 +194,9 @@ impl Checked<'_, '_> {
     /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits
     /// for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known
     /// by the link layer, which the reference does not tell the kernel.
-    fn compare_numbers(&self, shaper: &Shaper, limit: &Limit, choice: &Choice) -> Result<()> {
+    fn compare_numbers(&self, shaper: &Shaper, limit: &Limit, timing: &Timing) -> Result<()> {
         let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
-        let want = shaping::tbf(limit, self.host_end.mtu, choice);
+        let want = shaping::tbf_params(limit, self.host_end.mtu, timing);
         let differs = |what, unit, shown: u64, want: u64| {
             Err(Error::internal(format!(
                 "{} is shaped differently: its {what} is {shown} {unit}, ADD would program {want}",
@@ -222,7 +222,7 @@ impl Checked<'_, '_> {
                 limit.rate_bits_per_sec
             )));
         }
-        if want.is_shown_as(&shown) || had_another_mtu(&shown, limit, choice) {
+        if want.is_shown_as(&shown) || had_another_mtu(&shown, limit, timing) {
             return Ok(());
         }
         if !want.allows_burst(shown.burst_bytes) {
@@ -234,6 +234,6 @@ impl Checked<'_, '_> {
 
 /// Whether the filter is one that was made when the link had another MTU, as before `tuning` later in the chain:
 /// burst and queue hold at least so many packets.
-fn had_another_mtu(shown: &Tbf, limit: &Limit, choice: &Choice) -> bool {
-    MTUS.into_iter().any(|mtu| shaping::tbf(limit, mtu, choice).is_shown_as(shown))
+fn had_another_mtu(shown: &Tbf, limit: &Limit, timing: &Timing) -> bool {
+    MTUS.into_iter().any(|mtu| shaping::tbf_params(limit, mtu, timing).is_shown_as(shown))
 }

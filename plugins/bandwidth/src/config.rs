@@ -4,9 +4,9 @@ use cni::Request;
 use limits::{Annotations, Decision, Direction, Limit, LimitKeys, LimitRangeKeys, RuntimeBurst, Sources};
 use serde::Deserialize;
 
-use crate::choice::Choice;
 use crate::error::Result;
 use crate::subnets::Subnets;
+use crate::timing::Timing;
 
 /// What a call asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct Limits {
     /// Of what comes from the pod.
     pub egress: Option<Limit>,
     /// What becomes of a limit without a burst.
-    pub choice: Choice,
+    pub timing: Timing,
     /// Which traffic the limits are about.
     pub subnets: Subnets,
 }
@@ -54,7 +54,7 @@ impl Limits {
     }
 
     fn from_config(fixed: LimitKeys, config: Config, namespace: Option<&str>) -> Result<Self> {
-        let choice = Choice::from_keys(config.burst_milliseconds, config.latency_milliseconds)?;
+        let timing = Timing::from_keys(config.burst_milliseconds, config.latency_milliseconds)?;
         let runtime_burst = RuntimeBurst::from_key(config.runtime_burst.as_deref())?;
         let subnets = Subnets::from_keys(&config.shaped_subnets, &config.unshaped_subnets)?;
         let range = config.limit_range.for_namespace(namespace)?;
@@ -67,7 +67,7 @@ impl Limits {
             }
             Ok(limit)
         };
-        Ok(Self { ingress: limit(Direction::Ingress)?, egress: limit(Direction::Egress)?, choice, subnets })
+        Ok(Self { ingress: limit(Direction::Ingress)?, egress: limit(Direction::Egress)?, timing, subnets })
     }
 
     /// The limit of one direction.

@@ -10,7 +10,6 @@
 
 mod add;
 mod check;
-mod choice;
 mod config;
 mod del;
 mod effect;
@@ -28,6 +27,7 @@ mod shaper;
 mod shaping;
 mod status;
 mod subnets;
+mod timing;
 
 pub use effect::NotInEffect;
 pub use error::{Error, Result};

@@ -1,15 +1,13 @@
 //! Where the filter of a direction sits: at the root of the host's end, in a class of its root, or at the root of an
 //! ifb that packets are led to.
 
-use limits::{Burst, Direction, Limit};
+use limits::Direction;
 use linux::{Link, Qdisc, Rtnetlink, Tbf};
 
-use crate::choice::Choice;
 use crate::error::Result;
 use crate::ifb;
 use crate::kernel::Kernel;
 use crate::redirection::{self, Way};
-use crate::shaping;
 
 /// A token bucket filter that packets of one direction go through.
 #[derive(Debug, Clone)]
@@ -18,7 +16,7 @@ pub(crate) struct Shaper {
     pub link: Link,
     /// The qdisc that it is.
     pub qdisc: Qdisc,
-    /// Its numbers.
+    /// Its parameters.
     pub tbf: Tbf,
     /// Where it sits, and how packets come there.
     pub place: Place,
@@ -41,7 +39,7 @@ impl Shaper {
         Some(Self { tbf: qdisc.tbf?, link, qdisc, place })
     }
 
-    /// The filter of an ifb, however packets come there, unless it is open.
+    /// Returns the filter of an ifb, however packets come there, unless it is open.
     ///
     /// # Errors
     /// What the kernel says.
@@ -56,7 +54,7 @@ impl Shaper {
         matches!(self.place, Place::Ifb(_))
     }
 
-    /// What the kernel shows of the qdisc now.
+    /// Returns the qdisc as the kernel shows it now.
     ///
     /// # Errors
     /// What the kernel says.
@@ -68,7 +66,7 @@ impl Shaper {
     }
 }
 
-/// Finds the filter of a direction, whoever made it; one that is open counts only when there is no other.
+/// Finds the filter of a direction, made by any program; an open one counts only when there is no other.
 ///
 /// # Errors
 /// What the kernel says.
@@ -113,16 +111,16 @@ fn at_host_end(host: &mut Rtnetlink, host_end: &Link) -> Result<Option<Shaper>> 
 pub(crate) enum Root {
     /// The kernel's own.
     Free,
-    /// A token bucket filter of any maker.
+    /// A token bucket filter, made by any program.
     Filter(Qdisc),
-    /// Classes that weir made; with the filter in the one for limited packets.
+    /// Classes that weir made, with the filter in the one for limited packets.
     Classes(Qdisc),
     /// Another one.
     Other,
 }
 
 impl Root {
-    /// Looks at the root of a link. What the kernel put there itself has no handle.
+    /// Returns the root qdisc of a link. The kernel's own has no handle.
     ///
     /// # Errors
     /// What the kernel says.
@@ -138,30 +136,4 @@ impl Root {
             None => Self::Other,
         })
     }
-}
-
-/// The filter's numbers; says on standard error when a burst that was chosen cannot be had, or keeps the rate from being
-/// reached.
-pub(crate) fn tbf_params(direction: Direction, limit: &Limit, mtu: u32, choice: &Choice) -> Tbf {
-    let tbf = shaping::tbf(limit, mtu, choice);
-    if let Burst::Chosen { bits } = limit.burst {
-        let (asked, used) = (bits / 8, tbf.burst_bytes);
-        if asked < used.into() {
-            cni::note(format_args!(
-                "bandwidth: {direction}Burst of {asked} bytes is less than a packet; using {used}"
-            ));
-        } else if asked > used.into() {
-            cni::note(format_args!(
-                "bandwidth: {direction}Burst of {asked} bytes is more than the kernel holds; using {used}"
-            ));
-        }
-        let (least_bits, rate) = (shaping::bits_in_a_millisecond(limit), limit.rate_bits_per_sec);
-        if bits < least_bits {
-            cni::note(format_args!(
-                "bandwidth: {direction}Burst of {bits} bits is less than a millisecond of {rate} bits per second; the \
-                 kernel's timers may be late by that, and less than the rate passes then. {least_bits} bits would do"
-            ));
-        }
-    }
-    tbf
 }

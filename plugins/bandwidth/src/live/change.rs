@@ -9,7 +9,6 @@ use cni::Attachment;
 use limits::{Burst, Direction, Limit, RATES};
 use linux::{Link, Rtnetlink, Tbf};
 
-use crate::choice::Choice;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::record::{self, Recorded};
@@ -17,6 +16,7 @@ use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};
 use crate::shaping;
 use crate::subnets::Subnets;
+use crate::timing::Timing;
 
 /// What becomes of the limit of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,8 @@ enum Led {
 
 impl Changing<'_, '_> {
     fn set(&mut self, limit: Limit) -> Result<bool> {
-        let want = shaper::tbf_params(self.direction, &limit, self.host_end.mtu, &Choice::default());
+        let want = shaping::tbf_params(&limit, self.host_end.mtu, &Timing::default());
+        shaping::note_bounds(self.direction, &limit, &want);
         let found = shaper::find(self.kernel, self.host_end, self.direction)?;
         let led_anew = found.as_ref().map_or(Ok(None), |found| self.lead_better(found))?;
         if found.as_ref().is_some_and(|found| want.is_shown_as(&found.tbf)) && self.record_allows(&want)? {
@@ -184,7 +185,7 @@ impl Changing<'_, '_> {
             None => true,
             Some(Recorded { limit: None, .. }) => false,
             Some(Recorded { limit: Some(limit), .. }) => {
-                shaping::tbf(&limit, self.host_end.mtu, &Choice::default()) == *want
+                shaping::tbf_params(&limit, self.host_end.mtu, &Timing::default()) == *want
             }
         })
     }
