@@ -4,14 +4,15 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use nix::libc::{IFA_ADDRESS, IFA_F_DADFAILED, IFA_F_TENTATIVE, IFA_FLAGS, IFA_LOCAL, RTM_NEWADDR};
 
 use crate::change::Change;
 use crate::constants::IFADDRMSG_LEN;
 use crate::error::Result;
+use crate::family::Family;
 use crate::feature::Feature;
 use crate::netlink::{Reply, attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
@@ -163,7 +164,7 @@ impl Rtnetlink {
 
 fn address_message(link: u32, address: IpNetwork) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = family(address.ip());
+    message.header.family = Family::of_address(address.ip()).into();
     message.header.prefix_len = address.prefix();
     message.header.scope =
         if address.ip().is_loopback() { AddressScope::Host } else { AddressScope::Universe };
@@ -171,8 +172,4 @@ fn address_message(link: u32, address: IpNetwork) -> AddressMessage {
     message.attributes.push(AddressAttribute::Local(address.ip()));
     message.attributes.push(AddressAttribute::Address(address.ip()));
     message
-}
-
-pub(crate) fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

@@ -24,7 +24,7 @@ impl Rtnetlink {
     ///
     /// # Errors
     /// The kernel's refusal; `ENODEV` when the link is gone.
-    pub fn is_operational(&mut self, link: u32) -> Result<bool> {
+    fn is_operational(&mut self, link: u32) -> Result<bool> {
         let mut message = link_message(link);
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let mut state = None;

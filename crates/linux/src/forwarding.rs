@@ -4,8 +4,8 @@ use netlink_packet_route::AddressFamily;
 use nix::libc::{RTM_GETNETCONF, RTM_NEWNETCONF};
 
 use crate::constants::{NETCONFA_FORWARDING, NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL, NETCONFMSG_LEN};
+use crate::family::Family;
 use crate::netlink::{attributes, read_u32};
-use crate::route::Family;
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
@@ -35,14 +35,12 @@ impl Rtnetlink {
 
 #[cfg(test)]
 mod tests {
-    use nix::sched::{CloneFlags, unshare};
-
     use super::*;
+    use crate::testing::new_namespace;
 
     #[test]
     fn what_the_kernel_parameters_say_is_seen() {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let mut rtnetlink = new_namespace();
         for (family, key) in
             [(Family::V4, "net/ipv4/ip_forward"), (Family::V6, "net/ipv6/conf/all/forwarding")]
         {

@@ -1,6 +1,6 @@
 //! What is known of the tables that `iptables-legacy` keeps, which nf_tables does not reach.
 
-use crate::route::Family;
+use crate::family::Family;
 
 /// Whether `iptables-legacy` (`ip6tables-legacy` for IPv6) has the table `nat` in the current namespace.
 ///

@@ -43,7 +43,7 @@ impl Socket {
     }
 
     /// As [`Socket::open`]; `bind` may give the socket a port ID before it is used.
-    pub fn open_as(
+    pub(crate) fn open_as(
         protocol: isize,
         bind: impl FnOnce(&mut RawSocket) -> std::io::Result<()>,
     ) -> Result<Self> {
@@ -64,7 +64,7 @@ impl Socket {
 
     /// Lets the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20). An older one sends
     /// everything, so every reader of a dump filters again.
-    pub fn filter_dumps(&self) {
+    pub(crate) fn filter_dumps(&self) {
         // Not an error, as said above.
         let _ = self.raw.set_netlink_get_strict_chk(true);
     }
@@ -167,7 +167,7 @@ impl Socket {
 
     /// Sends `bytes`, whole messages numbered `first` to `last` of which the last asks for an acknowledgement, and
     /// waits for that; refusals come unasked. `on_refusal` gets the place of each message that was refused.
-    pub fn exchange_all(
+    pub(crate) fn exchange_all(
         &mut self,
         bytes: &[u8],
         first: u32,

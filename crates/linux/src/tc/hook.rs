@@ -51,7 +51,7 @@ impl Rtnetlink {
     ///
     /// # Errors
     /// The kernel's refusal; `ENODEV` when there is no such link.
-    pub fn hook_kind(&mut self, link: u32) -> Result<Option<String>> {
+    pub(super) fn hook_kind(&mut self, link: u32) -> Result<Option<String>> {
         Ok(self.qdisc_at(link, TcHandle::CLSACT)?.map(|qdisc| qdisc.kind))
     }
 
