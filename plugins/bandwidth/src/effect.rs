@@ -6,7 +6,7 @@ use linux::{Hook, Link, Rtnetlink, Rule};
 use crate::error::Result;
 use crate::ifb;
 use crate::kernel::Kernel;
-use crate::record::Recorded;
+use crate::recorded::Recorded;
 use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};
 use crate::shaping;

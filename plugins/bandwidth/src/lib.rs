@@ -21,6 +21,7 @@ mod kernel;
 mod layout;
 mod live;
 mod record;
+mod recorded;
 mod redirection;
 mod release;
 mod shaper;

@@ -11,7 +11,8 @@ use linux::{Link, Rtnetlink, Tbf};
 
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::record::{self, Recorded};
+use crate::record;
+use crate::recorded::Recorded;
 use crate::redirection::{self, Way};
 use crate::shaper::{self, Place, Shaper};
 use crate::shaping;

@@ -6,7 +6,8 @@ use linux::Link;
 
 use super::change::Changing;
 use crate::error::Result;
-use crate::record::{self, Record, Recorded};
+use crate::record;
+use crate::recorded::{Record, Recorded};
 use crate::shaper::{self, Shaper};
 
 /// What is to be written, and where it can stand.
