@@ -7,12 +7,13 @@ pub use failure::{Failure, Refusal};
 pub use message::{HEADER_LEN, Reply, attributes};
 pub(crate) use message::{message, read_text, read_u32, request_flags};
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
 use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, getsockopt, socklen_t};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Error, Result};
 use message::Messages;
@@ -251,18 +252,34 @@ impl Socket {
     }
 
     fn is_readable_until(&self, deadline: std::time::Instant) -> std::io::Result<bool> {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use std::os::fd::BorrowedFd;
+        Ok(readable_until(deadline, [self.as_fd()])?.is_some())
+    }
+}
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor belongs to `self.raw`, which outlives this borrow.
         #[allow(unsafe_code)]
-        let fd = unsafe { BorrowedFd::borrow_raw(self.raw.as_raw_fd()) };
-        loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-                Err(Errno::EINTR) => {}
-                ready => return Ok(ready? > 0),
+        unsafe {
+            BorrowedFd::borrow_raw(self.raw.as_raw_fd())
+        }
+    }
+}
+
+/// Waits until one of the descriptors can be read, and returns the place of the first that can; none when `deadline`
+/// passed before (poll(2)).
+pub(crate) fn readable_until<const COUNT: usize>(
+    deadline: std::time::Instant,
+    descriptors: [BorrowedFd<'_>; COUNT],
+) -> std::io::Result<Option<usize>> {
+    let mut descriptors = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        match poll(&mut descriptors, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Err(Errno::EINTR) => {}
+            ready => {
+                ready?;
+                return Ok(descriptors.iter().position(|descriptor| descriptor.any() == Some(true)));
             }
         }
     }

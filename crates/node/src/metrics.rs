@@ -1,0 +1,134 @@
+//! The limits of a node as metrics.
+
+use bandwidth::{NotInEffect, Pair, ShapedDirection};
+
+use MetricType::{Counter, Gauge};
+
+/// A metric with its samples. Names, labels and units are stable: dashboards and alerts are built on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, with the unit.
+    pub name: &'static str,
+    /// Its type.
+    pub metric_type: MetricType,
+    /// A sentence about it.
+    pub help: &'static str,
+    /// A sample for each direction that is limited.
+    pub samples: Vec<Sample>,
+}
+
+/// The type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricType {
+    /// A value that goes up and down.
+    Gauge,
+    /// A count that only grows.
+    Counter,
+}
+
+impl MetricType {
+    /// Returns the word that the Prometheus text format has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+        }
+    }
+}
+
+/// One value of a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Names and values of the labels. A value that is not known is empty.
+    pub labels: [(&'static str, String); 7],
+    /// The value, in the unit of the metric's name.
+    pub value: u64,
+}
+
+/// Name, type, help and value of a metric of each limit.
+type Definition = (&'static str, MetricType, &'static str, fn(&ShapedDirection) -> u64);
+
+const LIMIT: [Definition; 8] = [
+    ("weir_limit_rate_bytes_per_second", Gauge, "Rate that the pod is limited to.", |limit| {
+        limit.tbf.rate_bytes_per_sec
+    }),
+    ("weir_limit_burst_bytes", Gauge, "Bytes that may pass at once after a pause.", |limit| {
+        limit.tbf.burst_bytes.into()
+    }),
+    (
+        "weir_limit_queue_limit_bytes",
+        Gauge,
+        "Bytes that may wait before further packets are dropped.",
+        |limit| limit.tbf.limit_bytes.into(),
+    ),
+    ("weir_limit_passed_bytes_total", Counter, "Bytes that passed the limit.", |limit| {
+        limit.statistics.bytes
+    }),
+    ("weir_limit_passed_packets_total", Counter, "Packets that passed the limit.", |limit| {
+        limit.statistics.packets
+    }),
+    (
+        "weir_limit_dropped_packets_total",
+        Counter,
+        "Packets that were dropped because the queue was full.",
+        |limit| limit.statistics.drops.into(),
+    ),
+    ("weir_limit_waiting_bytes", Gauge, "Bytes that wait now.", |limit| {
+        limit.statistics.backlog_bytes.into()
+    }),
+    ("weir_limit_waiting_packets", Gauge, "Packets that wait now.", |limit| {
+        limit.statistics.backlog_packets.into()
+    }),
+];
+
+/// Returns the metrics of the pairs' limits. `weir_limit_in_effect` also has a sample for a limit that lost its filter.
+pub fn limit_metrics(limited: &[Pair]) -> Vec<Metric> {
+    let metric = |name, metric_type, help, value: &dyn Fn(&Direction<'_>) -> Option<u64>| {
+        let sample =
+            |direction: Direction<'_>| Some(Sample { value: value(&direction)?, labels: direction.labels() });
+        let samples = limited.iter().flat_map(directions).filter_map(sample).collect();
+        Metric { name, metric_type, help, samples }
+    };
+    let of_limit = LIMIT.map(|(name, metric_type, help, value)| {
+        metric(name, metric_type, help, &|direction| direction.limit.map(value))
+    });
+    let help = "Whether packets come to the limit and go on from there.";
+    let in_effect = metric("weir_limit_in_effect", Gauge, help, &|direction| {
+        let is_limited = direction.limit.is_some() || direction.fault.is_some();
+        is_limited.then(|| direction.fault.is_none().into())
+    });
+    of_limit.into_iter().chain([in_effect]).collect()
+}
+
+/// One direction of a pair.
+struct Direction<'a> {
+    pair: &'a Pair,
+    name: &'static str,
+    limit: Option<&'a ShapedDirection>,
+    fault: Option<&'a NotInEffect>,
+}
+
+fn directions(pair: &Pair) -> [Direction<'_>; 2] {
+    [("ingress", &pair.ingress, &pair.ingress_fault), ("egress", &pair.egress, &pair.egress_fault)]
+        .map(|(name, limit, fault)| Direction { pair, name, limit: limit.as_ref(), fault: fault.as_ref() })
+}
+
+impl Direction<'_> {
+    fn labels(&self) -> [(&'static str, String); 7] {
+        let attachment = self.pair.attachment.as_ref();
+        let (namespace, pod) = attachment
+            .and_then(|attachment| attachment.pod.as_deref())
+            .and_then(|pod| pod.split_once('/'))
+            .unwrap_or_default();
+        [
+            ("namespace", namespace),
+            ("pod", pod),
+            ("network", attachment.map_or("", |attachment| &attachment.network)),
+            ("container", attachment.map_or("", |attachment| &attachment.container_id)),
+            ("interface", attachment.map_or("", |attachment| &attachment.interface)),
+            ("host_interface", &self.pair.host_end.name),
+            ("direction", self.name),
+        ]
+        .map(|(label, value)| (label, value.to_owned()))
+    }
+}
