@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::limit;
-use crate::runtime::{self, Attaching};
-use crate::{PLUGINS, install, ipam, list};
+use crate::error::Error;
+use crate::runtime::Attaching;
+use crate::{PLUGINS, install, ipam, limit, list, runtime};
 
 /// CNI plugins in one executable.
 ///
@@ -100,31 +100,23 @@ impl From<AttachmentOptions> for Attaching {
 
 /// Runs the command that the operator gave.
 pub(crate) fn run() -> ExitCode {
-    let done = match CommandLine::parse().command {
-        Command::Install { folder } => install::install(&folder, PLUGINS).map_err(|error| error.to_string()),
-        Command::List(options) => match list::run(&options) {
-            Ok(code) => return code,
-            Err(error) => Err(error.to_string()),
-        },
-        Command::Limit(options) => match limit::run(&options) {
-            Ok(code) => return code,
-            Err(error) => Err(error.to_string()),
-        },
-        Command::Attach(options) => runtime::attach(options.into()).map_err(|error| error.to_string()),
-        Command::Check(options) => runtime::check(options.into()).map_err(|error| error.to_string()),
-        Command::Detach(options) => runtime::detach(options.into()).map_err(|error| error.to_string()),
-        Command::Ipam(command) => match ipam::run(command) {
-            Ok(code) => return code,
-            Err(error) => Err(error.to_string()),
-        },
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            cni::note(format_args!("weir: {sentence}"));
-            ExitCode::FAILURE
-        }
+    dispatch(CommandLine::parse().command).unwrap_or_else(|error| {
+        cni::note(format_args!("weir: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Install { folder } => install::install(&folder, PLUGINS)?,
+        Command::List(options) => return list::run(&options),
+        Command::Limit(options) => return limit::run(&options),
+        Command::Attach(options) => runtime::attach(options.into())?,
+        Command::Check(options) => runtime::check(options.into())?,
+        Command::Detach(options) => runtime::detach(options.into())?,
+        Command::Ipam(command) => return ipam::run(command),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

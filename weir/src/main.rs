@@ -2,17 +2,17 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod attached;
 mod closed_output;
 mod command;
+mod error;
 mod folder;
 mod human;
 mod install;
 mod ipam;
+mod json;
 mod limit;
 mod list;
 mod output;
-mod read_file;
 mod runtime;
 mod table;
 mod write_file;

@@ -53,10 +53,10 @@ pub(crate) fn short_id(id: &str) -> &str {
 
 /// The first items of a list, separated by commas, and how many more there are: `a,b,c,d,+3996`. A pod has as many
 /// addresses as it likes.
-pub(crate) fn items(all: &[String]) -> String {
+pub(crate) fn items<T: ToString>(all: &[T]) -> String {
     let (shown, others) = all.split_at(all.len().min(ITEMS));
     let others = (!others.is_empty()).then(|| format!("+{}", others.len()));
-    shown.iter().cloned().chain(others).collect::<Vec<_>>().join(",")
+    shown.iter().map(T::to_string).chain(others).collect::<Vec<_>>().join(",")
 }
 
 /// A pod may name its interfaces as it likes, also with what a terminal takes for commands.

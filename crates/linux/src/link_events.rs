@@ -72,7 +72,7 @@ impl LinkEvents {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::pthread::{pthread_kill, pthread_self};
+    use nix::sys::signal::raise;
 
     use super::*;
     use crate::testing::new_namespace;
@@ -87,7 +87,7 @@ mod tests {
         rtnetlink.set_up(1).unwrap();
         assert_eq!(events.wait(Instant::now() + LONG).unwrap(), Wakeup::LinkChange);
         assert_eq!(events.wait(Instant::now()).unwrap(), Wakeup::Deadline, "the events were read");
-        pthread_kill(pthread_self(), Signal::SIGTERM).unwrap();
+        raise(Signal::SIGTERM).unwrap();
         assert_eq!(events.wait(Instant::now() + LONG).unwrap(), Wakeup::Signal);
     }
 }

@@ -78,7 +78,7 @@ pub fn release(network: &Network, reservations: &[Reserved]) -> Result<usize> {
     Ok(network.release(reservations.iter()).map_err(failed(network))?.len())
 }
 
-fn failed(network: &Network) -> impl FnOnce(host_local::Error) -> Error {
+fn failed(network: &Network) -> impl FnOnce(cni::Failure) -> Error {
     |source| Error::Reservations { network: network.name.clone(), source: Box::new(source) }
 }
 

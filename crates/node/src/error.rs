@@ -82,7 +82,7 @@ pub enum Error {
         /// The network's name.
         network: String,
         /// The error of `host-local`.
-        source: Box<host_local::Error>,
+        source: Box<cni::Failure>,
     },
     /// There is nothing to release.
     #[error("network {network}: nothing is reserved for {wanted}")]

@@ -2,30 +2,31 @@
 
 use std::process::ExitCode;
 
-use host_local::{Audit, Evidence};
+use node::Addresses;
 use serde_json::json;
 
-use super::networks::Networks;
-use super::{Error, FAULT_FOUND, Scope, report};
+use super::{Scope, report};
+use crate::error::Error;
 use crate::output;
 
-/// Prints what is reserved and what is there of it.
+/// The exit code when an audit finds a fault: neither success nor a failure of the command.
+const FAULT_FOUND: u8 = 3;
+
+/// Prints the reservations of the networks beside what is attached.
 pub(super) fn audit(scope: &Scope, json: bool) -> Result<ExitCode, Error> {
-    let Networks { networks, unread } = scope.networks()?;
-    let evidence = Evidence::gather();
+    let addresses = scope.look()?;
+    let Addresses { networks, unread, evidence } = &addresses;
     let failures: Vec<_> = unread.iter().chain(&evidence.failures).collect();
-    let mut audits = Vec::with_capacity(networks.len());
-    for network in &networks {
-        let audit = Audit::of(network, &evidence, scope.youth())
-            .map_err(|source| Error::Store { network: network.name.clone(), source: Box::new(source) })?;
-        audits.push((network, audit));
-    }
+    let audits: Vec<_> = networks
+        .iter()
+        .map(|network| Ok((network, addresses.audit(network, scope.min_age())?)))
+        .collect::<node::Result<_>>()?;
     let finds_fault = audits.iter().any(|(_, audit)| audit.finds_fault());
-    if json {
+    let text = if json {
         let networks: Vec<_> =
             audits.iter().map(|(network, audit)| report::to_json(network, audit)).collect();
         let all = json!({"networks": networks, "failures": failures, "fault": finds_fault});
-        output::print(&(serde_json::to_string_pretty(&all)? + "\n"))?;
+        serde_json::to_string_pretty(&all)? + "\n"
     } else {
         let mut text: String = audits.iter().map(|(network, audit)| report::text(network, audit)).collect();
         for failure in &failures {
@@ -37,9 +38,9 @@ pub(super) fn audit(scope: &Scope, json: bool) -> Result<ExitCode, Error> {
             );
         }
         let idle = audits.iter().map(|(_, audit)| audit.idle()).sum();
-        text.push_str(&conclusion(networks.len(), finds_fault, failures.is_empty(), idle));
-        output::print(&text)?;
-    }
+        text + &conclusion(networks.len(), finds_fault, failures.is_empty(), idle)
+    };
+    output::print(&text).map_err(Error::Print)?;
     Ok(match (finds_fault, failures.is_empty()) {
         (true, _) => ExitCode::from(FAULT_FOUND),
         (false, true) => ExitCode::SUCCESS,
@@ -47,7 +48,7 @@ pub(super) fn audit(scope: &Scope, json: bool) -> Result<ExitCode, Error> {
     })
 }
 
-/// The last line, after a line about what may be wrong.
+/// The last line, after a line about idle addresses.
 fn conclusion(networks: usize, finds_fault: bool, can_tell: bool, idle: usize) -> String {
     let hint = match idle {
         0 => String::new(),

@@ -1,33 +1,33 @@
 //! `weir ipam reclaim`.
 
-use host_local::{Audit, Evidence, State};
+use std::process::ExitCode;
 
-use super::networks::Networks;
-use super::{Error, Scope, report};
+use node::State;
+
+use super::{Scope, report};
+use crate::error::Error;
 use crate::output;
 
-/// Shows what is leaked or torn in the networks; gives it back with `yes`.
-pub(super) fn reclaim(scope: &Scope, yes: bool) -> Result<(), Error> {
-    let Networks { networks, unread } = scope.networks()?;
-    for failure in &unread {
+/// Shows what is leaked or torn in the networks; releases it with `yes`.
+pub(super) fn reclaim(scope: &Scope, yes: bool) -> Result<ExitCode, Error> {
+    let addresses = scope.look()?;
+    for failure in &addresses.unread {
         cni::note(format_args!("weir: not everything could be looked at: {failure}"));
     }
-    let evidence = Evidence::gather();
-    for failure in &evidence.failures {
+    for failure in &addresses.evidence.failures {
         cni::note(format_args!(
             "weir: nothing is called leaked, because not everything could be looked at: {failure}"
         ));
     }
-    for network in &networks {
-        let failed = |source| Error::Store { network: network.name.clone(), source: Box::new(source) };
-        let audit = Audit::of(network, &evidence, scope.youth()).map_err(failed)?;
-        let is_lost = |state: State| matches!(state, State::Leaked | State::Torn);
-        let lost: Vec<_> = audit.reservations.iter().filter(|reserved| is_lost(reserved.state)).collect();
+    for network in &addresses.networks {
+        let mut lost = addresses.audit(network, scope.min_age())?.reservations;
+        lost.retain(|reserved| matches!(reserved.state, State::Leaked | State::Torn));
         let lines = lost.iter().map(|reserved| format!("{}: {}\n", network.name, report::sentence(reserved)));
-        // What cannot be shown is not done.
-        output::print(&lines.collect::<String>())?;
-        let count = if yes { network.release(&lost).map_err(failed)?.len() } else { lost.len() };
-        output::print(&format!("{}: {}\n", network.name, report::given_back(count, yes)))?;
+        // The addresses are shown before they are released: what cannot be shown stays.
+        output::print(&lines.collect::<String>()).map_err(Error::Print)?;
+        let count = if yes { node::release(network, &lost)? } else { lost.len() };
+        let done = format!("{}: {}\n", network.name, report::given_back(count, yes));
+        output::print(&done).map_err(Error::Print)?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use cni::printable;
-use host_local::{Audit, Holder, Network, RangeSummary, Reserved, State, utc};
+use host_local::utc;
+use node::{Audit, Holder, Network, RangeSummary, Reserved, State};
 use serde_json::{Value, json};
 
-/// The ranges of a network, and below them each reservation that is not plainly attached.
+/// Renders the ranges of a network, and below them each reservation that is not just attached.
 pub(super) fn text(network: &Network, audit: &Audit) -> String {
     let width = audit.ranges.iter().map(|range| range.range.len()).max().unwrap_or(0).max("range".len());
     let line = |range: &str, cells: [&str; 6]| {
@@ -28,7 +29,7 @@ pub(super) fn text(network: &Network, audit: &Audit) -> String {
     text + "\n"
 }
 
-/// What became of so many reservations, or would with `--yes`.
+/// Renders how many reservations were released, or would be with `--yes`.
 pub(super) fn given_back(count: usize, yes: bool) -> String {
     match (yes, count) {
         (true, _) => format!("gave back {count}"),
@@ -37,7 +38,7 @@ pub(super) fn given_back(count: usize, yes: bool) -> String {
     }
 }
 
-/// One reservation in a line.
+/// Renders a reservation in one line.
 pub(super) fn sentence(reserved: &Reserved) -> String {
     let mut words = vec![reserved.state.as_str().to_owned()];
     words.extend(reserved.is_duplicated.then(|| "duplicated".to_owned()));
@@ -54,11 +55,11 @@ pub(super) fn sentence(reserved: &Reserved) -> String {
         utc(reserved.since),
         age(reserved.held),
     );
-    // A pod names its interfaces, and whoever writes to the directory names a holder.
+    // Interfaces are named by pods, and holders by every program that writes to the directory.
     printable(&sentence).into_owned()
 }
 
-/// The same as JSON.
+/// Renders an audit as JSON.
 pub(super) fn to_json(network: &Network, audit: &Audit) -> Value {
     let range = |range: &RangeSummary| {
         json!({
@@ -91,7 +92,7 @@ fn is_remarkable(reserved: &Reserved) -> bool {
     reserved.state != State::Attached || reserved.is_duplicated || reserved.is_outside
 }
 
-/// A number that may be an IPv6 range's: a large one as a power of two, to a tenth.
+/// The size of a range. That of a large IPv6 range is a power of two, to a tenth.
 fn short(number: u128) -> String {
     const MANY: u128 = 1 << 32;
     if number < MANY {
@@ -103,9 +104,9 @@ fn short(number: u128) -> String {
     format!("2^{exponent:.1}").trim_end_matches(".0").to_owned()
 }
 
-/// A number for JSON. Readers take numbers above 2^53 for the next one that they can tell apart, most of them.
+/// The size of a range for JSON. Most readers round numbers above 2^53.
 fn json_number(number: u128) -> Value {
-    // What is larger than any integer of JSON libraries is written as 7.9e+28.
+    // No JSON library has larger integers: they are written as 7.9e+28.
     #[allow(clippy::cast_precision_loss)]
     u64::try_from(number).map_or_else(|_| json!(number as f64), |number| json!(number))
 }

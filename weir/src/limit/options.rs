@@ -3,50 +3,49 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bandwidth::Change;
 use clap::Args;
 use limits::burst_bits;
+use node::Change;
 
-use super::error::Error;
+use crate::error::Error;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A pod as NAMESPACE/NAME, a container ID (or its beginning), or an interface of the host; every limited
-    /// pod when absent.
+    /// A pod as NAMESPACE/NAME, a container ID (or its beginning), or a host interface; all limited pods when absent.
     target: Option<String>,
-    /// Limit what goes to the pod, in bits per second, such as 10M; none removes the limit.
+    /// Limit of what the pod receives in bits per second, such as 10M; none removes it.
     #[arg(long, value_name = "RATE|none", value_parser = rate)]
-    pub ingress: Option<Rate>,
-    /// Limit what comes from the pod, in bits per second, such as 10M; none removes the limit.
+    ingress: Option<Rate>,
+    /// Limit of what the pod sends in bits per second, such as 10M; none removes it.
     #[arg(long, value_name = "RATE|none", value_parser = rate)]
-    pub egress: Option<Rate>,
-    /// How many bits may go to the pod at once after a pause; weir chooses when absent.
+    egress: Option<Rate>,
+    /// Bits that the pod may receive at once after a pause; weir chooses when absent.
     #[arg(long, value_name = "BITS", value_parser = burst_bits, requires = "ingress")]
-    pub ingress_burst: Option<u64>,
-    /// How many bits may come from the pod at once after a pause; weir chooses when absent.
+    ingress_burst: Option<u64>,
+    /// Bits that the pod may send at once after a pause; weir chooses when absent.
     #[arg(long, value_name = "BITS", value_parser = burst_bits, requires = "egress")]
-    pub egress_burst: Option<u64>,
+    egress_burst: Option<u64>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Write the numbers for the node exporter's textfile collector; FILE should end in .prom.
+    /// Write metrics for the node exporter's textfile collector; FILE should end in .prom, - is standard output.
     #[arg(long, value_name = "FILE")]
     pub prometheus: Option<PathBuf>,
-    /// Look again every so many seconds (1), and at once when an interface comes, goes or changes.
+    /// Show the limits again at this interval (1 second), and at once when an interface comes, goes or changes.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = watch)]
     watch: Option<Watch>,
 }
 
-/// The word after `--watch`: its value is optional, so the next word may be the target.
+/// The word after `--watch`. Its value is optional, so the word may be the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Watch {
     Every(Duration),
     Target(String),
 }
 
-/// A rate on the command line.
+/// The value of `--ingress` or `--egress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rate {
+enum Rate {
     /// No limit.
     None,
     /// Bits per second.
@@ -54,21 +53,21 @@ pub(crate) enum Rate {
 }
 
 impl Options {
-    /// Which pod is meant; none for every limited one.
+    /// Returns the target; none for all limited pods.
     ///
     /// # Errors
-    /// [`Error::TwoTargets`].
+    /// When two are named.
     pub fn target(&self) -> Result<Option<&str>, Error> {
         match (&self.watch, &self.target) {
-            (Some(Watch::Target(first)), Some(second)) => {
-                Err(Error::TwoTargets { first: first.clone(), second: second.clone() })
-            }
+            (Some(Watch::Target(first)), Some(second)) => Err(Error::Usage(format!(
+                "two pods are named, {first:?} and {second:?}; name one, and the seconds as --watch=SECONDS"
+            ))),
             (Some(Watch::Target(target)), None) => Ok(Some(target)),
             (_, target) => Ok(target.as_deref()),
         }
     }
 
-    /// How often to look again; none for a single look.
+    /// Returns the interval of `--watch`.
     pub fn watch(&self) -> Option<Duration> {
         self.watch.as_ref().map(|watch| match watch {
             Watch::Every(period) => *period,
@@ -76,20 +75,33 @@ impl Options {
         })
     }
 
-    /// Whether a limit is to be changed, not only shown.
+    /// Tells whether a limit is to be changed, not only shown.
     pub fn changes_something(&self) -> bool {
         self.ingress.is_some() || self.egress.is_some()
     }
 
-    /// What is to become of what goes to the pod, and of what comes from it.
-    pub fn changes(&self) -> [Change; 2] {
-        [(self.ingress, self.ingress_burst), (self.egress, self.egress_burst)].map(|(rate, burst_bits)| {
-            match rate {
-                None => Change::Keep,
-                Some(Rate::None) => Change::Remove,
-                Some(Rate::Bits(rate_bits_per_sec)) => Change::Set { rate_bits_per_sec, burst_bits },
-            }
-        })
+    /// Returns the changes of what the pod receives, and of what it sends.
+    ///
+    /// # Errors
+    /// When a burst is given for a limit that is removed.
+    pub fn changes(&self) -> Result<[Change; 2], Error> {
+        Ok([
+            change("--ingress", self.ingress, self.ingress_burst)?,
+            change("--egress", self.egress, self.egress_burst)?,
+        ])
+    }
+}
+
+fn change(option: &str, rate: Option<Rate>, burst_bits: Option<u64>) -> Result<Change, Error> {
+    match (rate, burst_bits) {
+        (None, _) => Ok(Change::Keep),
+        (Some(Rate::None), None) => Ok(Change::Remove),
+        (Some(Rate::None), Some(_)) => {
+            Err(Error::Usage(format!("{option}: none has no burst; leave {option}-burst out")))
+        }
+        (Some(Rate::Bits(rate_bits_per_sec)), burst_bits) => {
+            Ok(Change::Set { rate_bits_per_sec, burst_bits })
+        }
     }
 }
 
@@ -100,8 +112,7 @@ fn rate(text: &str) -> Result<Rate, String> {
     limits::rate(text).map(Rate::Bits).map_err(|error| format!("{error}, or none"))
 }
 
-/// A number of seconds, or else a target. A container ID that consists of digits only is too large for a number of
-/// seconds: eight digits are the fewest that name a container.
+/// A number of seconds, or else a target. Eight digits or more are a container ID: they are too many for seconds.
 fn watch(text: &str) -> Result<Watch, String> {
     const LONGEST: Duration = Duration::from_hours(24);
     const DIGITS_OF_AN_ID: usize = 8;
@@ -130,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_watch_is_a_period_or_the_target() {
+    fn the_word_after_watch_is_an_interval_or_the_target() {
         assert_eq!(watch("0.5"), Ok(Watch::Every(Duration::from_millis(500))));
         assert_eq!(watch("86400"), Ok(Watch::Every(Duration::from_secs(86_400))));
         for text in ["0", "-1", "nan", "0.01", "86401"] {

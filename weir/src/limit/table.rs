@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bandwidth::{NotInEffect, Pair, ShapedDirection};
+use node::{NotInEffect, Pair, ShapedDirection};
 
 use crate::human::decimal;
 use crate::table;
@@ -24,7 +24,7 @@ const HEADER: [&str; 12] = [
 /// The columns with numbers.
 const NUMBERS: Range<usize> = 6..11;
 
-/// The table.
+/// Renders the table.
 pub(crate) fn render(limited: &[Pair]) -> String {
     let mut rows = Vec::new();
     for each in limited {

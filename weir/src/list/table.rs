@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use bandwidth::ShapedDirection;
+use node::{AttachmentState, ShapedDirection};
 
 use crate::human::decimal;
 use crate::table;
-
-use super::listed::Listed;
 
 const HEADER: [&str; 12] = [
     "NETWORK",
@@ -26,13 +24,13 @@ const HEADER: [&str; 12] = [
 /// The columns with numbers.
 const NUMBERS: Range<usize> = 8..11;
 
-/// The table; `-` stands for what is not there or not known.
-pub(crate) fn render(listed: &[Listed]) -> String {
-    table::render(HEADER, NUMBERS, &listed.iter().map(row).collect::<Vec<_>>())
+/// Renders the table; `-` stands for what is absent or not known.
+pub(crate) fn render(attachments: &[AttachmentState]) -> String {
+    table::render(HEADER, NUMBERS, &attachments.iter().map(row).collect::<Vec<_>>())
 }
 
-fn row(listed: &Listed) -> [String; HEADER.len()] {
-    let (attachment, pod_end) = (listed.attachment(), listed.pod_end.as_ref());
+fn row(state: &AttachmentState) -> [String; HEADER.len()] {
+    let (attachment, pod_end) = (state.attachment(), state.pod_end.as_ref());
     let rate = |limit: &Option<ShapedDirection>| {
         let rate = limit.as_ref().map(|limit| decimal(limit.tbf.rate_bytes_per_sec.saturating_mul(8)));
         table::cell(rate.as_deref())
@@ -41,14 +39,14 @@ fn row(listed: &Listed) -> [String; HEADER.len()] {
         table::cell(attachment.map(|attachment| attachment.network.as_str())),
         table::cell(attachment.and_then(|attachment| attachment.pod.as_deref())),
         table::cell(attachment.map(|attachment| table::short_id(&attachment.container_id))),
-        table::cell(listed.interface()),
-        listed.pair.host_end.name.clone(),
-        table::cell(listed.bridge.as_deref()),
-        table::cell(listed.is_ours().then_some("weir")),
+        table::cell(state.interface()),
+        state.pair.host_end.name.clone(),
+        table::cell(state.bridge.as_deref()),
+        table::cell(state.is_ours().then_some("weir")),
         table::cell(pod_end.and_then(|end| end.link.mac).map(|mac| mac.to_string()).as_deref()),
         table::cell(pod_end.map(|end| end.link.mtu.to_string()).as_deref()),
-        rate(&listed.pair.ingress),
-        rate(&listed.pair.egress),
+        rate(&state.pair.ingress),
+        rate(&state.pair.egress),
         table::cell(pod_end.map(|end| table::items(&end.addresses)).as_deref()),
     ]
 }

@@ -5,11 +5,11 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use node::read_file;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::folder::{Access, Folder};
-use crate::read_file::read_file;
 
 use super::error::Error;
 use super::execute::Execution;

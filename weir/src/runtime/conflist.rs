@@ -1,10 +1,10 @@
 //! Network configuration lists (specification, section 1), and what each plugin gets of one (section 3).
 
+use std::io::{self, Read};
 use std::path::Path;
 
+use node::{MAX_BYTES, read_file};
 use serde_json::{Map, Value, json};
-
-use crate::read_file::{read_file, read_standard_input};
 
 use super::error::Error;
 
@@ -90,6 +90,15 @@ impl Conflist {
     /// libcni hands DEL the result since 0.4.0.
     pub fn has_prev_result_for_del(&self) -> bool {
         !matches!(self.version.as_str(), "" | "0.1.0" | "0.2.0" | "0.3.0" | "0.3.1")
+    }
+}
+
+fn read_standard_input() -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    io::stdin().lock().take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
+    match content.len() > MAX_BYTES {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {MAX_BYTES} bytes"))),
+        false => Ok(content),
     }
 }
 
