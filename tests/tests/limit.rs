@@ -366,7 +366,7 @@ fn a_watch_may_stand_before_the_pod_that_it_is_about() {
     }
     let refusal = shop.refusal("--watch shop/web-0 shop/web-1");
     assert!(refusal.contains("shop/web-0") && refusal.contains("shop/web-1"), "{refusal}");
-    assert!(shop.refusal("--watch --ingress 1M").contains("whose limit"));
+    assert!(shop.refusal("--watch --ingress 1M").contains("name the pod to limit"));
 }
 
 #[test]
@@ -387,12 +387,32 @@ fn a_watch_ends_with_its_reader_and_with_a_signal() {
     drop(lines);
     assert!(watch.wait().unwrap().success(), "nobody reads any more");
 
-    let mut watch = start();
-    let mut first = [0; 3];
-    watch.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"POD", "no control characters in a pipe");
-    tests::shell(&format!("kill -INT {}", watch.id()));
-    assert!(watch.wait().unwrap().success());
+    for signal in ["INT", "TERM"] {
+        let mut watch = start();
+        let mut first = [0; 3];
+        watch.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"POD", "no control characters in a pipe");
+        tests::shell(&format!("kill -{signal} {}", watch.id()));
+        assert!(watch.wait().unwrap().success(), "SIG{signal}");
+    }
+}
+
+#[test]
+fn a_watch_shows_a_change_of_an_interface_before_its_interval_ends() {
+    let shop = Shop::new();
+    let weir = shop.node.bin().join("weir");
+    // A watch that does not end fails the test instead of keeping it.
+    let mut watch = Command::new("timeout")
+        .args(["300", weir.to_str().unwrap(), "limit", "--watch=86400"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().take(3).any(|line| line.contains("from pod")));
+    shop.node.look(&format!("ip link set {} mtu 1400", shop.host_end(0)));
+    assert!(lines.any(|line| line.contains("from pod")), "it looks again");
+    tests::shell(&format!("kill {}", watch.id()));
+    watch.wait().unwrap();
 }
 
 /// The reference says nothing of whom an interface is for; libcni's results do.

@@ -95,6 +95,6 @@ mod tests {
         let all: Vec<_> = (0..4_000).map(|number| number.to_string()).collect();
         assert_eq!(items(&all[..4]), "0,1,2,3");
         assert_eq!(items(&all), "0,1,2,3,+3996");
-        assert_eq!(items(&[]), "");
+        assert_eq!(items::<String>(&[]), "");
     }
 }
