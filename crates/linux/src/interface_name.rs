@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 /// A name that a network interface can have: 1 to 15 bytes, not `.` or `..`, without `/`, `:`, `%` and white space
 /// (`dev_valid_name` and `dev_prep_valid_name` in net/core/dev.c; the kernel puts a number in the place of `%d`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct InterfaceName(String);
 
 /// A text that is not a name for an interface.
@@ -39,6 +39,13 @@ impl Deref for InterfaceName {
 
     fn deref(&self) -> &str {
         &self.0
+    }
+}
+
+/// As a text in quotes, for sentences.
+impl fmt::Debug for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
