@@ -75,7 +75,7 @@ impl Addresses {
 /// # Errors
 /// [`Error::Reservations`] with those that could not be removed; the others are released.
 pub fn release(network: &Network, reservations: &[Reserved]) -> Result<usize> {
-    Ok(network.release(reservations.iter()).map_err(failed(network))?.len())
+    Ok(network.release(reservations).map_err(failed(network))?.len())
 }
 
 fn failed(network: &Network) -> impl FnOnce(cni::Failure) -> Error {

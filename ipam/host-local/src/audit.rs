@@ -145,7 +145,7 @@ impl Network {
     ///
     /// # Errors
     /// What could not be removed; the rest is.
-    pub fn release<'a>(&self, reservations: impl IntoIterator<Item = &'a Reserved>) -> Result<Vec<IpAddr>> {
+    pub fn release(&self, reservations: &[Reserved]) -> Result<Vec<IpAddr>> {
         let Some(mut store) = Store::open(&self.directory, self.options)? else { return Ok(Vec::new()) };
         let seen = |reserved: &Reserved| Seen {
             address: reserved.address,
@@ -153,7 +153,7 @@ impl Network {
             identity: reserved.identity,
             holder: reserved.holder.clone(),
         };
-        let (released, errors) = store.release_unchanged(reservations.into_iter().map(seen));
+        let (released, errors) = store.release_unchanged(reservations.iter().map(seen));
         cni::collected(errors).map(|()| released)
     }
 }

@@ -111,8 +111,8 @@ fn only_what_is_still_the_same_is_released() {
     fs::remove_file(directory.path().join("198.51.100.3")).unwrap();
     directory.write("198.51.100.3", "another\r\neth0");
     fs::remove_file(directory.path().join("198.51.100.4")).unwrap();
-    let all: Vec<_> = audit.reservations.iter().collect();
-    assert_eq!(directory.network.release(&all).unwrap(), [IpAddr::from([198, 51, 100, 2])]);
+    let released = directory.network.release(&audit.reservations).unwrap();
+    assert_eq!(released, [IpAddr::from([198, 51, 100, 2])]);
     assert_eq!(directory.states().len(), 1);
     let mut store = Store::create(directory.path(), Options::default()).unwrap();
     let owner = |container_id| Owner { container_id, interface: "eth0" };
