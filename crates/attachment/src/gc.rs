@@ -55,19 +55,19 @@ impl<'a> Collection<'a> {
         })
     }
 
-    /// Deletes the pairs of attachments that are not valid.
-    ///
-    /// # Errors
-    /// When the pairs cannot be listed: without a look at them nothing else may be removed.
-    pub fn delete_pairs(&mut self) -> Result<()> {
+    /// Deletes the pairs of attachments that are not valid. When the pairs cannot be listed, nothing else is removed.
+    pub fn delete_pairs(&mut self) {
         if let Some(valid) = &self.valid {
-            self.kept = gc_pairs::delete_stale(self.request, valid)?;
+            self.kept = gc_pairs::delete_stale(self.request, valid).unwrap_or_else(|error| Kept {
+                is_unnamed: true,
+                errors: vec![error],
+                ..Kept::default()
+            });
             self.errors.extend(self.kept.errors.drain(..).map(Failure::from));
         }
         if !self.kept.is_complete() {
             self.nftables = None;
         }
-        Ok(())
     }
 
     /// Removes those of the listed `entries` that belong neither to a valid nor to a kept attachment.
@@ -104,8 +104,8 @@ impl<'a> Collection<'a> {
         if let Some(nftables) = &mut self.nftables {
             let mut valid = self.valid.unwrap_or_default();
             valid.extend(self.kept.attachments.iter().filter_map(cni::Attachment::as_valid));
-            let left = reference::collect(nftables, &self.request.network, &valid);
-            self.errors.extend(left.unwrap_or_else(|error| vec![error]).into_iter().map(Failure::from));
+            let errors = reference::collect(nftables, &self.request.network, &valid);
+            self.errors.extend(errors.into_iter().map(Failure::from));
         }
         self.errors.extend(collect_addresses(self.request, &self.kept).err().map(Failure::from));
         cni::collected(self.errors)

@@ -14,7 +14,7 @@ use nft::{Leftover, Nftables, Table, TableFamily};
 use sha2::{Digest, Sha512};
 
 use crate::config::Asked;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::host_end::{CANDIDATES, HostEnd};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -89,10 +89,16 @@ pub fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker, 
 
 /// Removes what pods of the network left that are not valid. The spoof check is not among it: it does not say
 /// which network it is of. Returns what could not be removed.
-pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]) -> Result<Vec<Error>> {
-    let mut left = Vec::new();
+pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]) -> Vec<Error> {
+    let (mut left, mut errors) = (Vec::new(), Vec::new());
+    let mut comments = |table, chain| {
+        nftables.comments(table, chain).unwrap_or_else(|error| {
+            errors.push(error.into());
+            Vec::new()
+        })
+    };
     for family in FAMILIES {
-        for comment in nftables.comments(iptables(family), POSTROUTING)? {
+        for comment in comments(iptables(family), POSTROUTING) {
             let is_valid = |id: &str| valid.iter().any(|valid| valid.container_id == id);
             let gone = container_of(&comment, network).filter(|id| !is_valid(id));
             left.extend(gone.map(|container_id| iptables_masquerade(family, network, container_id)));
@@ -104,12 +110,13 @@ pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]
             .any(|valid| comment.starts_with(&instance_hash(network, &valid.container_id, &valid.interface)))
     };
     let of_network = format!("{}-", hash(HASH_LEN, network));
-    for comment in nftables.comments(NFTABLES_BACKEND, MASQ_CHECKS)? {
+    for comment in comments(NFTABLES_BACKEND, MASQ_CHECKS) {
         if comment.starts_with(&of_network) && !is_valid(&comment) {
             left.push(backend_masquerade(comment));
         }
     }
-    Ok(left.iter().filter_map(|leftover| nftables.remove_leftover(leftover).err().map(Error::from)).collect())
+    errors.extend(left.iter().filter_map(|left| nftables.remove_leftover(left).err().map(Error::from)));
+    errors
 }
 
 fn masquerades(network: &str, container_id: &str, interface: &str) -> [Leftover<'static>; 3] {

@@ -30,16 +30,26 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let config: Config = request.config()?;
     let mut host = Rtnetlink::open()?;
-    let mut ifbs = Vec::new();
+    let (mut ifbs, mut errors) = (Vec::new(), Vec::new());
     for ifb in host.links_of_kind("ifb")? {
-        if is_stale(&host, &ifb, &request.network, &valid)? {
-            ifbs.push(ifb);
+        match is_stale(&mut host, &ifb, &request.network, &valid) {
+            Ok(true) => ifbs.push(ifb),
+            Ok(false) => {}
+            Err(error) => errors.push(error),
         }
     }
     let pairs = host.links_of_kind("veth")?;
     let mut kernel = Kernel::new(&mut host);
-    let mut leading = if ifbs.is_empty() { HashMap::new() } else { leading_pairs(&mut kernel, &pairs)? };
-    let mut errors = redirection::collect_chains(&mut kernel).unwrap_or_else(|error| vec![error]);
+    let mut leading = HashMap::new();
+    if !ifbs.is_empty() {
+        leading = leading_pairs(&mut kernel, &pairs).unwrap_or_else(|error| {
+            errors.push(error);
+            // What leads to them is not known.
+            ifbs.clear();
+            HashMap::new()
+        });
+    }
+    errors.extend(redirection::collect_chains(&mut kernel));
     let mut collection = Collection::new(kernel, config.gc_removes_running);
     for ifb in ifbs {
         let pairs = leading.remove(&ifb.index).unwrap_or_default();
@@ -58,12 +68,19 @@ fn names_stale(link: &Link, network: &str, valid: &[ValidAttachment]) -> Option<
     attachment::named(link).map(|owner| owner.is_in(network) && !owner.is_listed(network, valid))
 }
 
-/// Whether a device may go, as far as it tells itself.
-fn is_stale(host: &Rtnetlink, ifb: &Link, network: &str, valid: &[ValidAttachment]) -> Result<bool> {
-    if host.is_being_made(ifb)? {
+/// Whether a device may go, as far as it tells itself. One that was unfinished when it was listed, and is finished now,
+/// is of an ADD that ended since: the list of valid attachments is older.
+///
+/// Of a device of the reference's, the filter is asked for before the pairs are: an ADD of the reference's that is at work
+/// leads a pair there first.
+fn is_stale(host: &mut Rtnetlink, ifb: &Link, network: &str, valid: &[ValidAttachment]) -> Result<bool> {
+    if ifb.is_unfinished() && !host.is_abandoned(ifb)? {
         return Ok(false);
     }
-    Ok(names_stale(ifb, network, valid).unwrap_or_else(|| may_be_stale(ifb, network, valid)))
+    match names_stale(ifb, network, valid) {
+        Some(is_stale) => Ok(is_stale),
+        None => Ok(may_be_stale(ifb, network, valid) && (ifb.is_unfinished() || had_a_pair(host, ifb)?)),
+    }
 }
 
 /// Whether a device whose alias names no attachment is named as the reference names them, and not after a valid
@@ -106,7 +123,7 @@ impl<'k> Collection<'k> {
     fn collect(&mut self, ifb: &Link, pairs: &[&Link]) -> Result<Vec<Error>> {
         let owner = attachment::named(ifb);
         let is_references = owner.is_none() && !ifb.is_unfinished();
-        if is_references && (!pairs.is_empty() || !had_a_pair(self.kernel.host, ifb)?) {
+        if is_references && !pairs.is_empty() {
             return Ok(Vec::new());
         }
         for pair in pairs {

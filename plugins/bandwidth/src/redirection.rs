@@ -8,8 +8,8 @@
 
 use cni::Attachment;
 use limits::Direction;
-use linux::{Error, Link, Rule};
-use nft::{Forward, Owner};
+use linux::{Error, Link, Rtnetlink, Rule};
+use nft::{Forward, Nftables, Owner};
 
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -201,30 +201,47 @@ pub(crate) fn remove_chains(
     Ok(())
 }
 
-/// Removes the chains of links that are gone, which do nothing any more, also those that lost their rules. Returns what
-/// failed.
-///
-/// # Errors
-/// When the chains cannot be listed.
-pub(crate) fn collect_chains(kernel: &mut Kernel<'_>) -> Result<Vec<crate::Error>> {
-    let Some(nftables) = kernel.nftables()? else { return Ok(Vec::new()) };
-    let mut failures = Vec::new();
-    for chain in nftables.forwards()? {
-        if kernel.host.link_by_index(chain.link)?.is_none()
-            && let Some(nftables) = kernel.nftables()?
-        {
-            failures.extend(nftables.remove_forward(&chain).err().map(crate::Error::from));
+/// Removes the chains of links that are gone, which do nothing any more, also those that lost their rules. Returns every
+/// error.
+pub(crate) fn collect_chains(kernel: &mut Kernel<'_>) -> Vec<crate::Error> {
+    let mut errors = Vec::new();
+    collect(
+        kernel,
+        &mut errors,
+        Nftables::forwards,
+        |host, chain| host.link_by_index(chain.link),
+        |nftables, chain| nftables.remove_forward(chain).map(drop),
+    );
+    collect(
+        kernel,
+        &mut errors,
+        Nftables::idle_chains,
+        |host, chain| host.link_by_name(&chain.link_name),
+        Nftables::remove_idle_chain,
+    );
+    errors
+}
+
+fn collect<C>(
+    kernel: &mut Kernel<'_>,
+    errors: &mut Vec<crate::Error>,
+    list: impl FnOnce(&mut Nftables) -> linux::Result<Vec<C>>,
+    link: impl Fn(&mut Rtnetlink, &C) -> linux::Result<Option<Link>>,
+    remove: impl Fn(&mut Nftables, &C) -> linux::Result<()>,
+) {
+    let collect_all = || {
+        let Some(nftables) = kernel.nftables()? else { return Ok(()) };
+        for chain in list(nftables)? {
+            let removed = match link(kernel.host, &chain) {
+                Ok(None) => kernel.nftables()?.map_or(Ok(()), |nftables| remove(nftables, &chain)),
+                found => found.map(drop),
+            };
+            errors.extend(removed.err().map(crate::Error::from));
         }
-    }
-    let Some(nftables) = kernel.nftables()? else { return Ok(failures) };
-    for chain in nftables.idle_chains()? {
-        if kernel.host.link_by_name(&chain.link_name)?.is_none()
-            && let Some(nftables) = kernel.nftables()?
-        {
-            failures.extend(nftables.remove_idle_chain(&chain).err().map(crate::Error::from));
-        }
-    }
-    Ok(failures)
+        Ok(())
+    };
+    let outcome: Result<()> = collect_all();
+    errors.extend(outcome.err());
 }
 
 /// Whether these filters are those that an earlier weir made for the same traffic, before it matched frames with VLAN

@@ -9,7 +9,7 @@ use crate::spoof_check::failed;
 pub(crate) fn gc(request: &Request) -> Answer<()> {
     let mut collection = Collection::begin(request)?;
     let spoof_checks = collection.list(|nftables| nftables.spoof_checks().map_err(failed));
-    collection.delete_pairs()?;
+    collection.delete_pairs();
     collection.remove_stale(
         spoof_checks,
         |(attachment, _)| attachment,

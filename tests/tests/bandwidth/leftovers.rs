@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
 use serde_json::{Value, json};
-use tests::{Node, Pod, Process, with_prev_result};
+use tests::{Node, Pod, Process, Running, eventually, with_prev_result};
 
 use crate::pairs::{alias, calico};
 use crate::setting::{HOST, Setting, bandwidth_config, ifbs, requested, tbf};
@@ -52,6 +52,45 @@ fn a_device_without_an_alias_is_collected_when_its_maker_is_gone_and_not_before(
     drop(maker);
     gc(&setting, json!({"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}));
     assert!(ifbs().is_empty());
+}
+
+/// GC under `strace`, which does this to its second call of `call`: that asks whether the maker of a device is at work.
+fn disturbed_gc(setting: &Setting, disturbance: &str) -> Running {
+    let words = format!("strace -D -o /mnt/seen -e inject={disturbance}:when=2");
+    let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
+    let config = bandwidth_config(json!({"cni.dev/valid-attachments": []}));
+    setting.call().executed_by(&words).start("GC", &config)
+}
+
+#[test]
+fn a_device_that_an_add_finishes_while_gc_looks_at_it_stays() {
+    let setting = Setting::new();
+    let [name, _] = names();
+    unfinished(&name);
+    let maker = maker();
+    let mut gc = disturbed_gc(&setting, "socket:signal=SIGSTOP");
+    eventually("GC stands still", || {
+        std::fs::read_to_string("/mnt/seen").is_ok_and(|seen| seen.contains("--- stopped by SIGSTOP"))
+    });
+    let alias = "weir container=c1 interface=eth0 network=pods";
+    tests::shell(&format!("ip link set {name} group default alias '{alias}'"));
+    drop(maker);
+    eventually("GC goes on to its end", || gc.has_ended_after("CONT"));
+    gc.answer().unwrap();
+    assert_eq!(ifbs(), [name]);
+}
+
+#[test]
+fn gc_collects_the_others_when_it_cannot_tell_of_one_device_whether_it_is_unfinished() {
+    let setting = Setting::new();
+    let [first, other] = names();
+    unfinished(&first);
+    tests::shell(&format!(
+        "ip link add {other} type ifb; ip link set {other} alias 'weir container=c2 interface=eth0 network=pods'"
+    ));
+    let failure = disturbed_gc(&setting, "bind:error=ENOBUFS").answer().unwrap_err();
+    assert!(failure.message.contains(&first), "{failure:?}");
+    assert_eq!(ifbs(), [first]);
 }
 
 #[test]
