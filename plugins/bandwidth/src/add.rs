@@ -1,4 +1,4 @@
-//! ADD: shape both directions, or neither.
+//! ADD: shapes both directions, or neither.
 
 use cni::{AddResult, Attachment, Interface, Request};
 use limits::{Direction, Limit};
@@ -44,16 +44,16 @@ struct Adding<'a> {
 
 /// A change to undo, also when it is unknown whether it was made: the kernel's answer may be lost.
 enum Step {
-    /// A filter or classes at the root of the host's end, and what was there.
+    /// A filter or classes at the root of the host's end, and the qdisc before.
     Root(Root),
-    /// An ifb that a direction is sent through.
+    /// An ifb that a direction is redirected to.
     Ifb(Direction, Made),
     /// The alias of the host's end.
     Alias,
 }
 
 impl Adding<'_> {
-    /// The alias comes first: DEL and GC find by it what a killed ADD left at the pair of another plugin.
+    /// Writes the alias first: DEL and GC find by it what a killed ADD left at the pair of another plugin.
     fn shape(&mut self) -> Result<()> {
         self.identify()?;
         for direction in [Direction::Ingress, Direction::Egress] {
@@ -61,7 +61,7 @@ impl Adding<'_> {
                 self.limit(direction, &limit)?;
             }
         }
-        // From now on they are not taken for the devices of an ADD that was killed.
+        // An unfinished device is taken for that of an ADD that was killed.
         let finished: Vec<Change> = self.ifbs().map(|ifb| Change::finish(ifb.index)).collect();
         Ok(self.kernel.host.apply(&finished)?)
     }
@@ -97,7 +97,7 @@ impl Adding<'_> {
         }
     }
 
-    /// The devices, that for what the pod sends first.
+    /// Returns the devices, the one for what the pod sends first.
     fn ifbs(&self) -> impl Iterator<Item = &Link> {
         self.steps.iter().rev().filter_map(|step| match step {
             Step::Ifb(_, made) => Some(&made.ifb),

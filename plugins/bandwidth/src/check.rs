@@ -1,4 +1,4 @@
-//! CHECK: what the kernel shows is what ADD would program, or what a live change recorded.
+//! CHECK: compares what the kernel shows with what ADD would program, or with what a live change recorded.
 
 use cni::Request;
 use limits::{Direction, Limit};
@@ -42,7 +42,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The attachment's pair, also where the pod's end has another name by now, as in the pods of virtual machines.
+/// Finds the attachment's pair, also where the pod's end has another name by now, as in the pods of virtual machines.
 fn find_pair(request: &Request, host: &mut Rtnetlink, devices: &[Link]) -> Result<Pair> {
     match host_end::find(request, host) {
         Err(error @ Error::NoVeth(_)) => host_end::search(host, &request.attachment(), devices)?.ok_or(error),
@@ -54,9 +54,9 @@ fn find_pair(request: &Request, host: &mut Rtnetlink, devices: &[Link]) -> Resul
 struct Checked<'a, 'k> {
     kernel: &'a mut Kernel<'k>,
     host_end: &'a Link,
-    /// Of the packets that pass between the pair's ends.
+    /// The largest packets that pass between the pair's ends.
     mtu: u32,
-    /// The ifbs that the attachment's name gives.
+    /// The ifbs that are named after the attachment.
     devices: &'a [Link],
     direction: Direction,
 }
@@ -117,7 +117,7 @@ impl Checked<'_, '_> {
         }
     }
 
-    /// No filter limits the direction, and what rules still send through an open ifb gets there.
+    /// Fails when a filter limits the direction, or when packets that are still redirected to an open ifb are dropped.
     fn expect_none(self) -> Result<()> {
         let Self { direction, host_end, .. } = self;
         if let Some(shaper) = shaper::find(self.kernel, host_end, direction)?
@@ -144,7 +144,7 @@ impl Checked<'_, '_> {
         Ok(())
     }
 
-    /// There is a filter with the limit's numbers, and what is exempt from it is what `subnets` says.
+    /// Fails when no filter has the limit's parameters, or when other traffic is exempt than `subnets` says.
     fn compare(mut self, subnets: &Subnets, limit: &Limit, timing: &Timing) -> Result<()> {
         let shaper = self.shaper(subnets)?;
         if *subnets != Subnets::All {
@@ -153,12 +153,12 @@ impl Checked<'_, '_> {
         if let Some(fault) = effect::fault(self.kernel, self.host_end, self.direction, &shaper)? {
             return Err(self.not_in_effect(fault));
         }
-        self.compare_numbers(&shaper, limit, timing)
+        self.compare_params(&shaper, limit, timing)
     }
 
     fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
         let (hook, target) = match &shaper.place {
-            // Everything is limited, what is to be exempt too.
+            // Everything is limited, also the traffic that is to be exempt.
             Place::Root => return self.rules_differ(0, subnets.rules(self.direction, 0).len()),
             Place::Class => (Hook::Root, Rule::CLASS),
             Place::Ifb(Way::Rules) => (hook(self.direction), shaper.link.index),
@@ -177,7 +177,7 @@ impl Checked<'_, '_> {
         };
         let want = Subnets::from(subnets.traffic().normalised());
         match shown {
-            // The look at the chain says it better.
+            // `effect::fault` names the missing rules.
             None => Ok(()),
             Some(shown) if shown == want => Ok(()),
             Some(shown) => self.rules_differ(number(&shown), number(&want)),
@@ -192,10 +192,10 @@ impl Checked<'_, '_> {
         )))
     }
 
-    /// Of a filter that the reference plugin made, only the rate counts: its burst and queue overflow 32 bits
-    /// for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known
-    /// by the link layer, which the reference does not tell the kernel.
-    fn compare_numbers(&self, shaper: &Shaper, limit: &Limit, timing: &Timing) -> Result<()> {
+    /// Compares the filter's parameters. Of the reference plugin's filter only the rate counts: its burst and queue overflow
+    /// 32 bits for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known by
+    /// the link layer, which the reference does not tell the kernel.
+    fn compare_params(&self, shaper: &Shaper, limit: &Limit, timing: &Timing) -> Result<()> {
         let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
         let want = shaping::tbf_params(limit, self.host_end.mtu, timing);
         let differs = |what, unit, shown: u64, want: u64| {
@@ -233,8 +233,8 @@ impl Checked<'_, '_> {
     }
 }
 
-/// Whether the filter is one that was made when the link had another MTU, as before `tuning` later in the chain:
-/// burst and queue hold at least so many packets.
+/// Whether the filter was made when the link had another MTU, as before `tuning` later in the chain: burst and queue hold
+/// a number of full packets.
 fn had_another_mtu(shown: &Tbf, limit: &Limit, timing: &Timing) -> bool {
     MTUS.into_iter().any(|mtu| shaping::tbf_params(limit, mtu, timing).is_shown_as(shown))
 }

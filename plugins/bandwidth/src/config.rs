@@ -8,16 +8,16 @@ use crate::error::Result;
 use crate::subnets::Subnets;
 use crate::timing::Timing;
 
-/// What a call asks for.
+/// The limits of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Of what goes to the pod.
+    /// The limit of packets to the pod.
     pub ingress: Option<Limit>,
-    /// Of what comes from the pod.
+    /// The limit of packets from the pod.
     pub egress: Option<Limit>,
-    /// What becomes of a limit without a burst.
+    /// The bursts and queues that the limits do not set.
     pub timing: Timing,
-    /// Which traffic the limits are about.
+    /// The traffic that is limited.
     pub subnets: Subnets,
 }
 
@@ -46,8 +46,8 @@ impl Limits {
     /// Reads the limits of a call.
     ///
     /// # Errors
-    /// A key or an annotation whose value is not allowed, a rate without a burst and the other way round, a
-    /// pod that asks for what its namespace's limit range does not allow.
+    /// An invalid key or annotation, a rate without a burst or the other way round, and a rate that the limit range of the
+    /// pod's namespace refuses.
     pub fn of_call(request: &Request) -> Result<Self> {
         let namespace = request.environment.arguments.pod_namespace();
         Self::from_config(request.config()?, request.config()?, namespace)
@@ -70,7 +70,7 @@ impl Limits {
         Ok(Self { ingress: limit(Direction::Ingress)?, egress: limit(Direction::Egress)?, timing, subnets })
     }
 
-    /// The limit of one direction.
+    /// Returns the limit of one direction.
     pub fn of(&self, direction: Direction) -> Option<Limit> {
         match direction {
             Direction::Ingress => self.ingress,
@@ -86,7 +86,7 @@ impl Limits {
         Self::from_config(request.config()?, request.config()?, None).map(|_| ())
     }
 
-    /// Whether there is nothing to do.
+    /// Whether neither direction is limited.
     pub fn is_empty(&self) -> bool {
         self.ingress.is_none() && self.egress.is_none()
     }

@@ -1,4 +1,4 @@
-//! DEL: remove the attachment's ifbs, and with them the veth pair if that is weir's too.
+//! DEL: removes the attachment's ifbs, and with them the veth pair if weir created it.
 
 use cni::{Request, collected};
 use limits::Direction;
@@ -12,30 +12,30 @@ use crate::kernel::Kernel;
 use crate::redirection;
 use crate::release::{delete_filter, release};
 
-/// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device. Every step
-/// is tried, whatever became of the one before; a second DEL finds what is left.
+/// Reads nothing of the config but the network's name: a limit that cannot be read must not keep a device. Goes on after
+/// an error; a second DEL finds what is left.
 ///
 /// The kernel takes some 20 ms to delete a link, and hardly more for two at once. The pair is deleted by
-/// `bridge`, whose DEL comes next; so it goes with the ifb here, but only when its alias says that weir made
-/// it for this very attachment. What another main plugin made is left to that plugin. The masquerade entry goes
+/// `bridge`, whose DEL comes next; so it goes with the ifb here, but only when its alias says that weir created
+/// it for this very attachment. The pair of another main plugin is left to that plugin. The masquerade entry goes
 /// with the pair, for the same reason: the kernel's grace periods overlap.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let mut host = Rtnetlink::open()?;
     let attachment = request.attachment();
     let mut errors = Vec::new();
-    let mut doomed = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
-    let pair = find_pair(request, &mut host, &doomed).unwrap_or_else(|error| keep(&mut errors, error));
+    let mut to_delete = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
+    let pair = find_pair(request, &mut host, &to_delete).unwrap_or_else(|error| keep(&mut errors, error));
     let mut kernel = Kernel::new(&mut host);
     let is_ours = |link: &Link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
     if let Some(pair) = pair.as_ref().filter(|pair| !is_ours(pair)) {
         let made_live = devices_made_live(kernel.host, pair);
-        doomed.extend(made_live.unwrap_or_else(|error| keep(&mut errors, error)));
-        errors.extend(release(&mut kernel, pair, &doomed, Some(&attachment)));
+        to_delete.extend(made_live.unwrap_or_else(|error| keep(&mut errors, error)));
+        errors.extend(release(&mut kernel, pair, &to_delete, Some(&attachment)));
     }
-    if !doomed.is_empty() {
+    if !to_delete.is_empty() {
         // Packets must not go to a device that is gone. That chains are freed is waited for when `kernel` goes, last.
-        let names = doomed.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
-        let chains = redirection::chains(&mut kernel, names, &doomed);
+        let names = to_delete.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
+        let chains = redirection::chains(&mut kernel, names, &to_delete);
         let pair = pair.filter(is_ours);
         let owner = pair.as_ref().map(|_| owner(request));
         let removed =
@@ -45,8 +45,8 @@ pub(crate) fn del(request: &Request) -> Result<()> {
             errors.push(error);
             return collected(errors);
         }
-        doomed.extend(pair);
-        let mut indices: Vec<u32> = doomed.iter().map(|link| link.index).collect();
+        to_delete.extend(pair);
+        let mut indices: Vec<u32> = to_delete.iter().map(|link| link.index).collect();
         indices.sort_unstable();
         indices.dedup();
         errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
@@ -60,7 +60,7 @@ fn keep<T: Default>(errors: &mut Vec<Error>, error: Error) -> T {
     T::default()
 }
 
-/// The host's end of the attachment's pair, and never another one's. Without a namespace there is none, for the kernel
+/// Finds the host's end of the attachment's pair, and never another one's. Without a namespace there is none, for the kernel
 /// has deleted it, unless the namespace only lost its path; then an ifb is there.
 fn find_pair(request: &Request, host: &mut Rtnetlink, ifbs: &[Link]) -> Result<Option<Link>> {
     match host_end::find(request, host) {
@@ -94,12 +94,12 @@ pub(crate) fn undo_add(request: &Request) -> Result<()> {
     collected(errors)
 }
 
-/// The owner of the attachment's masquerade entry.
+/// Returns the owner of the attachment's masquerade entry.
 fn owner(request: &Request) -> Owner<'_> {
     Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
 }
 
-/// Those that a live change made without knowing whose pair it was: their names follow from the pair's.
+/// Finds the devices of a live change that did not know the attachment: they are named after the pair.
 fn devices_made_live(host: &mut Rtnetlink, pair: &Link) -> Result<Vec<Link>> {
     let mut found = Vec::new();
     for direction in [Direction::Ingress, Direction::Egress] {

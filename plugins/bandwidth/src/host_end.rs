@@ -1,7 +1,7 @@
-//! The veth pair of an attachment, made by any main plugin, under any name.
+//! The veth pair of an attachment, created by any main plugin, under any name.
 //!
 //! It is found from the pod's end, by `CNI_IFNAME` in `CNI_NETNS`. The path may lead to another container's namespace by
-//! the time of a late call, and the interface may have another name: then the host's ends are asked whose they are.
+//! the time of a late call, and the interface may have another name: then it is found by the aliases of the host's ends.
 
 use attachment::Owner;
 use cni::{Attachment, Request};
@@ -28,8 +28,8 @@ impl Pair {
         self.pod_end.as_ref().map_or(self.host_end.mtu, |end| end.mtu.min(self.host_end.mtu))
     }
 
-    /// Whether this cannot be the pair that ADD was called for: its alias does not tell, and prevResult has another
-    /// hardware address for the pod's end.
+    /// Whether this cannot be the pair that ADD was called for: its alias does not name the attachment, and prevResult has
+    /// another hardware address for the pod's end.
     pub fn contradicts(&self, request: &Request) -> bool {
         let attachment = request.attachment();
         if attachment::named(&self.host_end).is_some_and(|owner| owner.is_same(&attachment)) {
@@ -43,11 +43,10 @@ impl Pair {
     }
 }
 
-/// Looks `CNI_IFNAME` up in `CNI_NETNS` and follows it to its other end in this namespace.
+/// Looks `CNI_IFNAME` up in `CNI_NETNS` and follows it to its peer in this namespace.
 ///
 /// # Errors
-/// When there is no such interface, it is no veth, its other end is not in this namespace, or that says that it belongs
-/// to another attachment.
+/// [`Error::NoVeth`]; a peer that is not in this namespace, or that belongs to another attachment.
 pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
     let netns = request.netns().unwrap_or_default();
     let interface = request.interface();
@@ -78,11 +77,11 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
     }
 }
 
-/// Looks through the host's ends for the one whose alias names the attachment, or which sends packets to one of its
-/// `ifbs`. For calls that fail otherwise: this reads all of them.
+/// Finds the host's end by an alias that names the attachment, or by packets that are redirected to one of its `ifbs`. For
+/// calls that fail otherwise: this lists all pairs.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn search(host: &mut Rtnetlink, attachment: &Attachment, ifbs: &[Link]) -> Result<Option<Pair>> {
     let mut silent = Vec::new();
     for host_end in host.links_of_kind(VETH)? {

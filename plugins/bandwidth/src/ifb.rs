@@ -2,8 +2,8 @@
 //!
 //! The one that shapes what the pod sends is named by the reference after network and container only, so that a
 //! second interface of the same container in the same network finds the name taken. Ours takes another one then,
-//! which the interface's name is part of. What goes to the pod needs a device only when not all of it is shaped;
-//! that has a name of its own. The alias tells whose a device is; the reference's has none.
+//! which the interface's name is part of. Packets to the pod need a device only when not all of them are shaped;
+//! that has a name of its own. The alias names the attachment; the reference's devices have none.
 
 use std::fmt::Write;
 
@@ -18,13 +18,13 @@ use crate::record;
 /// The kernel's driver.
 pub(crate) const KIND: &str = "ifb";
 const PREFIX: &str = "bwp";
-/// No interface's name has a slash: the hash is nobody else's.
+/// No interface's name has a slash: no other attachment has the same hash.
 const INGRESS: &str = "/ingress";
 /// Notes of a device's alias.
 const TO_POD: &str = "direction=ingress";
 const HOST: &str = "host=";
 
-/// The names that an attachment's devices can have: two for what the pod sends, the reference's first, and one
+/// Returns the names that an attachment's devices can have: two for what the pod sends, the reference's first, and one
 /// for what it receives.
 pub(crate) fn names(attachment: &Attachment) -> [String; 3] {
     let Attachment { network, container_id, interface, .. } = attachment;
@@ -35,12 +35,12 @@ pub(crate) fn names(attachment: &Attachment) -> [String; 3] {
     ]
 }
 
-/// The name of a device for a pair of which nobody knows whose it is.
+/// Returns the name of a device for a pair of an unknown attachment.
 pub(crate) fn name_by_pair(pair: &Link, direction: Direction) -> String {
     name(&[&pair.name, "/", direction.as_str()])
 }
 
-/// `bwp` and as many hexadecimal digits of the SHA-512 of the parts as fit.
+/// Returns `bwp` and as many hexadecimal digits of the SHA-512 of the parts as fit.
 fn name(parts: &[&str]) -> String {
     let digest = Sha512::digest(parts.concat());
     let mut name = PREFIX.to_owned();
@@ -60,7 +60,7 @@ pub(crate) fn is_a_name(name: &str) -> bool {
             .is_some_and(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
-/// The hardware address of the device for a direction. It follows from the attachment, so that a device that has no alias
+/// Returns the hardware address of the device for a direction. It follows from the attachment, so that a device that has no alias
 /// yet is known by it.
 pub(crate) fn mac(attachment: &Attachment, direction: Direction) -> Mac {
     let mut hash = Sha512::new();
@@ -73,10 +73,10 @@ pub(crate) fn mac(attachment: &Attachment, direction: Direction) -> Mac {
     Mac::local([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5]])
 }
 
-/// The attachment's devices.
+/// Finds the attachment's devices.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<Link>> {
     let [first, second, ingress] = names(attachment);
     let mut found = Vec::new();
@@ -90,8 +90,8 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
             None if link.mac == Some(mac(attachment, direction)) => true,
             // Another interface of the container is being attached, or was when its ADD was killed.
             None if link.is_unfinished() => !host.is_being_made(&link)?,
-            // Where there is a device under the second name, one under the first that does not say whose it is
-            // belongs to another interface of the container.
+            // Where there is a device under the second name, one under the first without an alias belongs to another
+            // interface of the container.
             None => name != &first || !interface_has_its_own,
         };
         if is_its_own {
@@ -102,12 +102,12 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
     Ok(found)
 }
 
-/// A name for a new device. For what the pod sends: the reference's, unless another interface of the container
-/// has it. A device of this very attachment that is there is removed, as a killed ADD or a deleted filter leaves
-/// it: nothing leads to it. So is what the killed ADD of another interface left unfinished.
+/// Returns a free name for a new device. For what the pod sends: the reference's, unless another interface of the
+/// container has it. Deletes a device of this very attachment, as a killed ADD or a deleted filter leaves it: no packets
+/// are redirected to it. Deletes also one that the killed ADD of another interface left unfinished.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn claim_name(
     host: &mut Rtnetlink,
     host_end: &Link,
@@ -151,7 +151,7 @@ pub(crate) fn claim_name(
     Ok(free.or(candidates.into_iter().next_back()).unwrap_or_default())
 }
 
-/// The alias of a device for packets of the pair with this end.
+/// Returns the alias of a device for packets of the pair with this host's end.
 pub(crate) fn alias(attachment: &Attachment, host_end: &Link, direction: Direction) -> String {
     match note(host_end, direction).as_str() {
         "" => attachment.to_string(),
@@ -159,8 +159,8 @@ pub(crate) fn alias(attachment: &Attachment, host_end: &Link, direction: Directi
     }
 }
 
-/// What the alias of a device tells beside its attachment: for what the pod sends, the pair whose packets are led
-/// there, by which DEL finds the chain that leads them when the pair is gone.
+/// Returns the note in the alias of a device: for what the pod sends, the host's end whose packets are redirected there.
+/// DEL finds the chain that redirects them by it when the pair is gone.
 pub(crate) fn note(host_end: &Link, direction: Direction) -> String {
     match direction {
         Direction::Ingress => TO_POD.to_owned(),
@@ -169,12 +169,12 @@ pub(crate) fn note(host_end: &Link, direction: Direction) -> String {
     }
 }
 
-/// The host's end of the pair whose packets are led to a device, as its alias tells.
+/// Returns the host's end whose packets are redirected to a device, by its alias.
 pub(crate) fn host_end(ifb: &Link) -> Option<&str> {
     record::notes(ifb.alias.as_deref()?).split(' ').find_map(|note| note.strip_prefix(HOST))
 }
 
-/// The kernel allows an interface's name more than an alias may show.
+/// Whether an alias can show the name: the kernel allows other characters too.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -186,7 +186,7 @@ pub(crate) fn is_for(ifb: &Link, direction: Direction) -> bool {
     to_pod == (direction == Direction::Ingress)
 }
 
-/// The attachment that a device's alias names; the reference plugin sets none.
+/// Returns the attachment that a device's alias names; the reference plugin sets none.
 fn named(ifb: &Link) -> Option<Attachment> {
     ifb.alias.as_deref().and_then(Attachment::parse)
 }

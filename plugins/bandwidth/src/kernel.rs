@@ -25,7 +25,7 @@ impl<'a> Kernel<'a> {
         Self { host, nftables: Some(None), is_denied: false }
     }
 
-    /// None where the kernel has no nf_tables.
+    /// Returns the nf_tables socket; none where the kernel has no nf_tables.
     ///
     /// # Errors
     /// When the kernel gives no socket for another reason.

@@ -1,4 +1,4 @@
-//! Limits a direction that nothing limits yet: chooses where the filter sits, makes what it needs, and undoes that.
+//! Limits a direction that has no limit yet: chooses where the filter sits, creates what it needs, and undoes that.
 
 use cni::Attachment;
 use limits::Direction;
@@ -11,7 +11,7 @@ use crate::redirection;
 use crate::shaper::Root;
 use crate::subnets::Subnets;
 
-/// What [`Layout::make_ifb`] made.
+/// The result of [`Layout::make_ifb`].
 pub(crate) struct Made {
     /// The device.
     pub ifb: Link,
@@ -24,20 +24,20 @@ pub(crate) struct Made {
 pub(crate) struct Layout<'a> {
     /// The host's end of the pair.
     pub host_end: &'a Link,
-    /// The attachment that it belongs to; devices are named after it.
+    /// The attachment that the pair belongs to; devices are named after it.
     pub attachment: Option<&'a Attachment>,
     /// The direction.
     pub direction: Direction,
-    /// Which traffic is limited.
+    /// The traffic that is limited.
     pub subnets: &'a Subnets,
 }
 
 impl Layout<'_> {
-    /// Limits the direction by `tbf`. What a pod receives is limited at the root of the host's end, where no program
-    /// can pass by, unless that has another qdisc; then, and for what a pod sends, at an ifb, which is returned.
+    /// Limits the direction by `tbf`: packets to the pod at the root of the host's end, which no program can bypass, unless
+    /// that has another qdisc; then, and for packets from the pod, at an ifb, which is returned.
     ///
     /// # Errors
-    /// What the kernel says; then nothing of it is left.
+    /// The kernel's refusal; then nothing of it is left.
     pub fn make(self, kernel: &mut Kernel<'_>, tbf: &Tbf) -> Result<Option<Made>> {
         if self.direction == Direction::Ingress {
             let root = Root::of(kernel.host, self.host_end)?;
@@ -48,17 +48,17 @@ impl Layout<'_> {
         self.make_ifb(kernel, tbf).map(Some)
     }
 
-    /// Limits what a pod receives at the root of the host's end, where `root` is. False where that is another
+    /// Limits packets to the pod at the root of the host's end, where `root` is. Returns false where that is another
     /// qdisc, or where the kernel has no classes.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's refusal.
     pub fn make_at_root(self, kernel: &mut Kernel<'_>, root: &Root, tbf: &Tbf) -> Result<bool> {
         let (host, link) = (&mut *kernel.host, self.host_end.index);
         let limits_everything = *self.subnets == Subnets::All;
         match root {
             Root::Other => return Ok(false),
-            // One kind of root does not become another.
+            // The kernel does not change the kind of a qdisc.
             Root::Filter(_) if !limits_everything => host.delete_root_qdisc(link)?,
             Root::Classes(_) if limits_everything => host.delete_root_qdisc(link)?,
             _ => {}
@@ -67,7 +67,7 @@ impl Layout<'_> {
             host.set_root_tbf(link, tbf)?;
             return Ok(true);
         }
-        // No device: rules in a class lead to the class.
+        // No device: the rules redirect to the class.
         match host.set_root_classes(link, tbf, &self.subnets.rules(self.direction, linux::Rule::CLASS)) {
             Ok(()) => Ok(true),
             Err(Error::MissingFeature { .. }) => Ok(false),
@@ -75,11 +75,11 @@ impl Layout<'_> {
         }
     }
 
-    /// Makes an ifb, shapes it, and only then leads packets of the direction through it: none of them is lost. The
-    /// device is unfinished until the caller says [`Change::finish`].
+    /// Creates an ifb, shapes it, and only then redirects packets of the direction to it: none of them is lost. The
+    /// device is unfinished until the caller applies [`Change::finish`].
     ///
     /// # Errors
-    /// What the kernel says; then nothing of it is left.
+    /// The kernel's refusal; then nothing of it is left.
     pub fn make_ifb(self, kernel: &mut Kernel<'_>, tbf: &Tbf) -> Result<Made> {
         let Self { host_end, attachment, direction, subnets } = self;
         let host = &mut *kernel.host;
@@ -116,7 +116,7 @@ impl Layout<'_> {
     }
 }
 
-/// Removes the device that this process makes, if there is one: the kernel may have created it although its answer was
+/// Deletes the device that this process creates, if there is one: the kernel may have created it although its answer was
 /// lost.
 fn delete_unfinished(host: &mut Rtnetlink, name: &str) -> linux::Result<()> {
     match host.link_by_name(name)? {
@@ -125,7 +125,7 @@ fn delete_unfinished(host: &mut Rtnetlink, name: &str) -> linux::Result<()> {
     }
 }
 
-/// Removes what [`Layout::make_ifb`] made.
+/// Undoes [`Layout::make_ifb`].
 pub(crate) fn undo_ifb(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction, made: &Made) {
     undo(redirection::stop(kernel, host_end, direction));
     if made.made_hook {
@@ -134,9 +134,9 @@ pub(crate) fn undo_ifb(kernel: &mut Kernel<'_>, host_end: &Link, direction: Dire
     undo(kernel.host.delete_link(made.ifb.index));
 }
 
-/// The first error is the one that a runtime is told; what cannot be undone is for the log.
+/// Logs a failed undo: the runtime gets the first error.
 pub(crate) fn undo<E: std::fmt::Display>(outcome: std::result::Result<(), E>) {
     if let Err(error) = outcome {
-        cni::note(format_args!("bandwidth: undoing what failed: {error}"));
+        cni::note(format_args!("bandwidth: cannot undo a failed call: {error}"));
     }
 }

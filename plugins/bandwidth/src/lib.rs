@@ -1,12 +1,12 @@
-//! `bandwidth`: limits what a pod receives and what it sends, behind any main plugin that gives the pod one
+//! `bandwidth`: limits what a pod receives and what it sends, after any main plugin that gives the pod one
 //! end of a veth pair.
 //!
-//! What goes *to* the pod (`ingressRate`) is shaped where it leaves the host's end of the pair. What comes
-//! *from* the pod (`egressRate`) arrives there and is led through an ifb device, where it is shaped.
+//! Packets *to* the pod (`ingressRate`) are shaped where they leave the host's end of the pair. Packets *from* the pod
+//! (`egressRate`) arrive there and are redirected through an ifb device, where they are shaped.
 //! `shaping` turns rate and burst into the kernel's numbers, and the crate `limits` decides
 //! which limit counts.
 //!
-//! Names in the kernel are the reference plugin's, so that either can check and remove what the other made.
+//! Names in the kernel are the reference plugin's, so that either can check and remove what the other created.
 
 mod add;
 mod check;

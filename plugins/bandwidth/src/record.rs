@@ -85,7 +85,7 @@ pub(crate) fn alias(
         let direction = ifb.ok_or_else(|| {
             let (name, alias) = (&host_end.name, host_end.alias.as_deref().unwrap_or_default());
             Error::internal(format!(
-                "cannot record a change of {name}: its alias is {alias:?}, where there is no room for it, and there is no \
+                "cannot record a change of {name}: its alias is {alias:?}, which has no room for it, and there is no \
                  ifb device; remove that alias first"
             ))
         })?;
@@ -114,7 +114,7 @@ fn text(signature: &str, attachment: Option<&Attachment>, notes: &str) -> String
     fitted(format!("{signature}{}", rest.strip_prefix(CREATED).unwrap_or(&rest)))
 }
 
-/// Shortens a pod's name for which there is no room.
+/// Shortens a pod's name that has no room.
 fn fitted(mut alias: String) -> String {
     if let Some(at) = alias.find(POD).filter(|_| alias.len() > Attachment::ALIAS_MAX) {
         let end = alias.floor_char_boundary(Attachment::ALIAS_MAX - Attachment::CUT.len_utf8());
@@ -135,7 +135,7 @@ fn fitted(mut alias: String) -> String {
 /// attachment is deleted.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn identify(host: &mut Rtnetlink, host_end: &Link, attachment: &Attachment) -> Result<()> {
     let is_fresh = host_end.alias.as_deref().is_none_or(str::is_empty);
     if is_fresh || read(host_end, &[]) != Record::default() {

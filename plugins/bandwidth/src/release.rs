@@ -1,4 +1,4 @@
-//! A pair that another plugin made is left as it was before.
+//! Leaves the pair of another plugin as it was before.
 
 use cni::Attachment;
 use limits::Direction;
@@ -11,11 +11,11 @@ use crate::redirection;
 use crate::shaper::Root;
 use crate::subnets::hook;
 
-/// Takes from `pair` what leads to `ifbs`, which are about to go, and to devices that are gone: packets that are sent
-/// there are lost. What an earlier ADD for `attachment` put at the pair itself goes too.
+/// Removes from `pair` the redirections to `ifbs`, which are about to go, and to devices that are gone: packets would be
+/// lost there. Removes also what an earlier ADD for `attachment` put at the pair itself.
 ///
-/// Every step is tried. The alias goes last, and only when nothing is left that it has to find. Returns what the kernel
-/// refused.
+/// Goes on after an error, and returns all of them. The alias goes last, and only when nothing is left that is found by
+/// it.
 pub(crate) fn release(
     kernel: &mut Kernel<'_>,
     pair: &Link,
@@ -23,16 +23,16 @@ pub(crate) fn release(
     attachment: Option<&Attachment>,
 ) -> Vec<Error> {
     let mut errors = Vec::new();
-    let mut was_led = false;
+    let mut was_redirected = false;
     for direction in [Direction::Ingress, Direction::Egress] {
-        match lead_nowhere(kernel, pair, ifbs, direction) {
-            Ok(led) => was_led |= led,
+        match stop_redirection(kernel, pair, ifbs, direction) {
+            Ok(stopped) => was_redirected |= stopped,
             Err(error) => errors.push(error),
         }
     }
-    // Also where a chain led: a live change leaves the hook of the filters that it replaces, for the kernel stops the link
-    // for a moment when that goes. One that others use stays.
-    if was_led {
+    // Also where a chain redirected: a live change leaves the hook of the filters that it replaces, as the kernel stops the link
+    // for a moment when that goes. A hook that others use stays.
+    if was_redirected {
         errors.extend(kernel.host.delete_unused_hook(pair.index).err().map(Error::from));
     }
     let owner = attachment::named(pair);
@@ -46,29 +46,29 @@ pub(crate) fn release(
     errors
 }
 
-/// Tells whether anything led there.
-fn lead_nowhere(
+/// Stops the redirection to devices that go or are gone. Returns whether there was any.
+fn stop_redirection(
     kernel: &mut Kernel<'_>,
     pair: &Link,
     ifbs: &[Link],
     direction: Direction,
 ) -> Result<bool, Error> {
     let targets = redirection::targets(kernel, pair, direction)?;
-    let mut leads_there = false;
+    let mut is_dead = false;
     for (to, _) in &targets {
-        leads_there |= ifbs.iter().any(|ifb| ifb.index == *to) || kernel.host.link_by_index(*to)?.is_none();
+        is_dead |= ifbs.iter().any(|ifb| ifb.index == *to) || kernel.host.link_by_index(*to)?.is_none();
     }
-    // An ADD that was killed may have left filters that only exempt something.
+    // A killed ADD may have left filters that only exempt subnets.
     let rules = kernel.host.rules(pair.index, hook(direction))?;
     let only_exempts = !rules.is_empty() && rules.iter().all(|rule| rule.target().is_none());
-    if !leads_there && !only_exempts {
+    if !is_dead && !only_exempts {
         return Ok(false);
     }
     redirection::stop(kernel, pair, direction)?;
     Ok(true)
 }
 
-/// Takes the token bucket filter from the host's end, if there is one, with its classes.
+/// Deletes the token bucket filter at the host's end, if there is one, with its classes.
 pub(crate) fn delete_filter(host: &mut Rtnetlink, pair: &Link) -> Result<(), Error> {
     if matches!(Root::of(host, pair)?, Root::Filter(_) | Root::Classes(_)) {
         host.delete_root_qdisc(pair.index)?;

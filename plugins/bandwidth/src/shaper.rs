@@ -1,5 +1,5 @@
 //! Where the filter of a direction sits: at the root of the host's end, in a class of its root, or at the root of an
-//! ifb that packets are led to.
+//! ifb that packets are redirected to.
 
 use limits::Direction;
 use linux::{Link, Qdisc, Rtnetlink, Tbf};
@@ -42,7 +42,7 @@ impl Shaper {
     /// Returns the filter of an ifb, however packets come there, unless it is open.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's refusal.
     pub fn at_ifb_of(host: &mut Rtnetlink, ifb: Link) -> Result<Option<Self>> {
         let qdisc = host.root_qdisc(ifb.index)?;
         let shaper = Self::of(ifb, qdisc, Place::Ifb(Way::Rules));
@@ -57,7 +57,7 @@ impl Shaper {
     /// Returns the qdisc as the kernel shows it now.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's refusal.
     pub fn now(&self, host: &mut Rtnetlink) -> Result<Option<Qdisc>> {
         Ok(match self.place {
             Place::Class => host.class_qdisc(self.link.index)?,
@@ -69,7 +69,7 @@ impl Shaper {
 /// Finds the filter of a direction, made by any program; an open one counts only when there is no other.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn find(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction) -> Result<Option<Shaper>> {
     let at_host_end = match direction {
         Direction::Ingress => at_host_end(kernel.host, host_end)?,
@@ -123,7 +123,7 @@ impl Root {
     /// Returns the root qdisc of a link. The kernel's own has no handle.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's refusal.
     pub fn of(host: &mut Rtnetlink, link: &Link) -> Result<Self> {
         let Some(qdisc) = host.root_qdisc(link.index)?.filter(|qdisc| qdisc.handle != 0) else {
             return Ok(Self::Free);

@@ -1,4 +1,4 @@
-//! STATUS: whether the kernel can shape, and whether the config's keys are ones that ADD takes.
+//! STATUS: whether the kernel can shape, and whether ADD accepts the config's keys.
 
 use cni::{Failure, Request};
 

@@ -1,4 +1,4 @@
-//! `shapedSubnets` and `unshapedSubnets`: which traffic is sent to the shaper at all.
+//! `shapedSubnets` and `unshapedSubnets`: the traffic that is limited.
 
 use std::net::IpAddr;
 
@@ -15,12 +15,12 @@ use crate::error::Result;
 /// Matched on the peer's address. Exempt traffic never waits in a queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Subnets {
-    /// Everything is shaped, whatever it is.
+    /// Everything is limited.
     #[default]
     All,
-    /// Only what goes to these and comes from these.
+    /// Only traffic to and from these.
     Only(Vec<IpNetwork>),
-    /// Everything but what goes to these and comes from these, ARP and neighbour discovery.
+    /// Everything but traffic to and from these, ARP and neighbour discovery.
     AllBut(Vec<IpNetwork>),
 }
 
@@ -35,7 +35,7 @@ impl Subnets {
     /// Reads the two keys of a plugin's config.
     ///
     /// # Errors
-    /// A key whose value is not allowed.
+    /// An invalid subnet; both lists.
     pub fn of_config(config: &Value) -> Result<Self> {
         let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
         Self::from_keys(&keys.shaped_subnets, &keys.unshaped_subnets)
@@ -59,8 +59,8 @@ impl Subnets {
         }
     }
 
-    /// The rules that send what is to be shaped to the device `ifb`, whether or not a frame has a VLAN tag; one with
-    /// several is shaped. At the root of the host's end, to [`Rule::CLASS`].
+    /// Returns the rules that redirect limited traffic to the device `ifb`, with and without a VLAN tag; frames with several
+    /// are limited. At the root of the host's end, to [`Rule::CLASS`].
     pub(crate) fn rules(&self, direction: Direction, ifb: u32) -> Vec<Rule> {
         let end = match direction {
             Direction::Ingress => End::Source,
@@ -83,7 +83,7 @@ impl Subnets {
         rules
     }
 
-    /// What [`Subnets::rules`] were made of, by an earlier weir too; none when there are none that lead anywhere.
+    /// Reads the subnets back from [`Subnets::rules`], also an earlier weir's; none when no rule redirects.
     pub(crate) fn of_rules(rules: &[Rule]) -> Option<Self> {
         let subnets = |limited: bool| -> Vec<IpNetwork> {
             let chosen = rules.iter().filter(|rule| rule.target().is_some() == limited);
@@ -116,7 +116,7 @@ impl From<Traffic> for Subnets {
     }
 }
 
-/// Where packets of a direction pass at the host's end.
+/// Returns the hook of the host's end where packets of a direction pass.
 pub(crate) fn hook(direction: Direction) -> Hook {
     match direction {
         Direction::Ingress => Hook::Egress,
@@ -131,7 +131,7 @@ fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
         let subnet = given.and_then(normal).map_err(|_| {
             Failure::invalid_value(key, format_args!("{text:?}"), "a subnet, such as 10.0.0.0/8 or fd00::/8")
         })?;
-        // Twice the same would be one rule that cannot be told from the other.
+        // A rule must not be there twice: the two could not be told apart.
         if !parsed.contains(&subnet) {
             parsed.push(subnet);
         }
@@ -139,7 +139,7 @@ fn parse(key: &str, subnets: &[String]) -> Result<Vec<IpNetwork>> {
     Ok(parsed)
 }
 
-/// The subnet without the bits beyond its prefix: 10.1.2.3/8 is 10.0.0.0/8. No packet on the wire has an IPv4-mapped
+/// Returns the subnet without the bits beyond its prefix: 10.1.2.3/8 is 10.0.0.0/8. No packet on the wire has an IPv4-mapped
 /// address (RFC 4291, section 2.5.5.2), so ::ffff:10.0.0.0/104 is 10.0.0.0/8 too.
 fn normal(given: IpNetwork) -> std::result::Result<IpNetwork, IpNetworkError> {
     const MAPPED: u8 = 96;

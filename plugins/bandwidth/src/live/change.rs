@@ -1,9 +1,9 @@
-//! A limit is changed while traffic flows, and nothing is lost through the change itself.
+//! Changes a limit while traffic flows. No packet is lost through the change itself.
 //!
 //! The kernel stops a link for a moment when its root qdisc comes or goes, and when its first hook comes: some
-//! tenths of a millisecond up to milliseconds, in which what is sent to the pod is lost. So a filter that is there
-//! is changed in place, and opened instead of removed. Only the first limit of what a pod receives makes it stand that
-//! moment; what leads packets that it sends to an ifb comes and goes without.
+//! tenths of a millisecond up to milliseconds, in which packets to the pod are lost. So a filter is changed in place, and
+//! opened instead of removed. Only the first limit of what a pod receives stops the link; the redirection of what it sends
+//! comes and goes without.
 
 use cni::Attachment;
 use limits::{Burst, Direction, Limit, RATES};
@@ -19,40 +19,40 @@ use crate::shaping;
 use crate::subnets::Subnets;
 use crate::timing::Timing;
 
-/// What becomes of the limit of one direction.
+/// A change of the limit of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It stays as it is.
+    /// None.
     Keep,
-    /// It goes.
+    /// The limit goes.
     Remove,
-    /// It is this one from now on.
+    /// The limit becomes this one.
     Set {
-        /// Bits per second, 1 to 1P; what is outside becomes the nearest of these.
+        /// 1 to 1P; a rate outside becomes the nearest of these.
         rate_bits_per_sec: u64,
-        /// What may pass at once, in bits; when absent, as much as ADD would choose.
+        /// The burst; when absent, the one that ADD would choose.
         burst_bits: Option<u64>,
     },
 }
 
-/// What is known of a pod whose limits are to be changed.
+/// A pod that gets other limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The host's end of its pair.
     pub host_end: &'a Link,
-    /// Whose it is: new devices are named after it, so that DEL finds them.
+    /// The attachment that the pair belongs to: new devices are named after it, so that DEL finds them.
     pub attachment: Option<&'a Attachment>,
-    /// What its config exempts; `None` when nobody knows the config.
+    /// The traffic that its config limits; `None` when the config is unknown.
     pub subnets: Option<&'a Subnets>,
 }
 
-/// Changes the limits of a pod, and records it at the host's end of its pair. The exempt subnets stay what they
-/// are; where they were lost, and nobody knows them, everything is limited and that is said on standard error.
-/// Returns whether anything had to be changed.
+/// Changes the limits of a pod, and records them at the host's end of its pair. Exempt subnets stay exempt; where they
+/// were lost and the config is unknown, everything is limited, and a note on standard error says so. Returns whether
+/// anything had to be changed.
 ///
 /// # Errors
-/// A change that cannot be recorded, before anything is changed; otherwise what the kernel says. The steps done until
-/// then are recorded.
+/// A change that cannot be recorded, before anything is changed; the kernel's refusal. The steps done until then are
+/// recorded.
 pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
     change_by(&mut Kernel::new(host), pod, ingress, egress)
 }
@@ -86,12 +86,12 @@ pub(super) struct Changing<'a, 'k> {
     pub direction: Direction,
 }
 
-/// What is led to an ifb since a change led it anew.
+/// The traffic that is redirected since a change renewed the redirection.
 #[derive(PartialEq, Eq)]
-enum Led {
-    /// What the config says, or was led before.
+enum Renewed {
+    /// As the config says, or as before.
     AsBefore,
-    /// Everything, for it is not known what the config exempts.
+    /// Everything, as it is not known what the config exempts.
     Everything,
 }
 
@@ -100,15 +100,15 @@ impl Changing<'_, '_> {
         let want = shaping::tbf_params(&limit, self.host_end.mtu, &Timing::default());
         shaping::note_bounds(self.direction, &limit, &want);
         let found = shaper::find(self.kernel, self.host_end, self.direction)?;
-        let led_anew = found.as_ref().map_or(Ok(None), |found| self.lead_better(found))?;
+        let renewed = found.as_ref().map_or(Ok(None), |found| self.renew_redirection(found))?;
         if found.as_ref().is_some_and(|found| want.is_shown_as(&found.tbf)) && self.record_allows(&want)? {
-            return Ok(led_anew.is_some());
+            return Ok(renewed.is_some());
         }
         let before = self.read_record()?.of(self.direction);
         let mut everything =
-            before.is_some_and(|before| before.everything) || led_anew == Some(Led::Everything);
+            before.is_some_and(|before| before.everything) || renewed == Some(Renewed::Everything);
         let will_have_ifb = self.has_ifb()? || (found.is_none() && self.will_make_ifb()?);
-        self.needs_place(Recorded { limit: Some(limit), everything: true }, will_have_ifb)?;
+        self.check_room(Recorded { limit: Some(limit), everything: true }, will_have_ifb)?;
         match found {
             Some(found) => self.retune(&found, &want)?,
             None => everything = self.make(&want, everything)?,
@@ -124,23 +124,24 @@ impl Changing<'_, '_> {
         let everything = before.is_some_and(|before| before.everything);
         let unlimited = Recorded { limit: None, everything };
         let Some(found) = found else {
-            // Removed behind our back: from now on that is as it should be.
+            // Another program removed the limit: from now on there is to be none.
             let stale = before.is_some_and(|before| before.limit.is_some());
-            let unblocked = self.delete_dead_ends()?;
+            let unblocked = self.stop_dead_redirection()?;
             if stale {
                 self.record(unlimited)?;
             }
             return Ok(stale || unblocked);
         };
-        let exempts = found.place == Place::Class || self.led()?.is_some_and(|led| led != Subnets::All);
+        let exempts =
+            found.place == Place::Class || self.redirected()?.is_some_and(|subnets| subnets != Subnets::All);
         let other_ifb = shaper::find(self.kernel, self.host_end, self.direction.other())?
             .is_some_and(|other| other.at_ifb());
-        // Where the pair's alias is somebody else's, a device must stay for the record.
+        // Where the pair's alias is another program's, a device must stay for the record.
         let holds_record = !other_ifb && !record::has_room(self.host_end);
         let stays = !found.at_ifb() || exempts || holds_record;
         let unlimited = Recorded { everything: everything && stays, ..unlimited };
-        self.needs_place(unlimited, other_ifb || (stays && found.at_ifb()))?;
-        // What waits goes its way in order; what comes does not wait any more.
+        self.check_room(unlimited, other_ifb || (stays && found.at_ifb()))?;
+        // Waiting packets leave in order; new ones do not wait any more.
         self.kernel.host.change_tbf(found.link.index, &found.qdisc, &Tbf::OPEN, None)?;
         if !stays {
             self.delete_ifb(&found)?;
@@ -149,8 +150,8 @@ impl Changing<'_, '_> {
         Ok(true)
     }
 
-    /// Leads packets nowhere any more when the device that they are led to is gone; tells whether it was.
-    fn delete_dead_ends(&mut self) -> Result<bool> {
+    /// Stops the redirection to a device that is gone. Returns whether there was one.
+    fn stop_dead_redirection(&mut self) -> Result<bool> {
         for (to, _) in redirection::targets(self.kernel, self.host_end, self.direction)? {
             if self.kernel.host.link_by_index(to)?.is_none() {
                 redirection::stop(self.kernel, self.host_end, self.direction)?;
@@ -160,25 +161,26 @@ impl Changing<'_, '_> {
         Ok(false)
     }
 
-    /// Which traffic is led to an ifb now.
-    pub(super) fn led(&mut self) -> Result<Option<Subnets>> {
+    /// Returns the traffic that is redirected to an ifb now.
+    pub(super) fn redirected(&mut self) -> Result<Option<Subnets>> {
         redirection::subnets(self.kernel, self.host_end, self.direction)
     }
 
-    /// What a pod sends and filters lead to an ifb, as of an earlier weir or of the reference, is led by a chain from
-    /// now on, which no program comes before, where the kernel can do that. A chain that lost rules is made anew. Tells
-    /// what is led since then.
-    fn lead_better(&mut self, found: &Shaper) -> Result<Option<Led>> {
-        let led = self.led()?;
-        let subnets = match (&found.place, led) {
-            (Place::Ifb(Way::Rules), led) if self.direction == Direction::Egress => led.unwrap_or_default(),
+    /// Replaces filters of an earlier weir or of the reference that redirect what a pod sends by a chain, which no program
+    /// comes before, where the kernel can do that. Creates a chain again that lost rules.
+    fn renew_redirection(&mut self, found: &Shaper) -> Result<Option<Renewed>> {
+        let redirected = self.redirected()?;
+        let subnets = match (&found.place, redirected) {
+            (Place::Ifb(Way::Rules), subnets) if self.direction == Direction::Egress => {
+                subnets.unwrap_or_default()
+            }
             (Place::Ifb(Way::Chain(_)), None) => self.pod.subnets.cloned().unwrap_or_default(),
             _ => return Ok(None),
         };
         let is_unknown = found.place != Place::Ifb(Way::Rules) && self.pod.subnets.is_none();
         let Known { host_end, attachment, .. } = *self.pod;
         let led = redirection::lead_by_chain(self.kernel, host_end, attachment, &subnets, found.link.index)?;
-        Ok(led.then_some(if is_unknown { Led::Everything } else { Led::AsBefore }))
+        Ok(led.then_some(if is_unknown { Renewed::Everything } else { Renewed::AsBefore }))
     }
 
     fn record_allows(&mut self, want: &Tbf) -> Result<bool> {

@@ -1,4 +1,4 @@
-//! A limit for a direction that nothing shapes.
+//! Limits a direction that no filter shapes.
 
 use limits::Direction;
 use linux::{Change, Tbf};
@@ -11,9 +11,9 @@ use crate::subnets::Subnets;
 use crate::{ifb, record, redirection};
 
 impl Changing<'_, '_> {
-    /// Shapes a direction that nothing shapes; returns whether it is everything, for want of knowledge. What is
-    /// exempt is said by what leads packets to a device that only lost its filter, else by the config, else by what
-    /// leads packets to a device that is gone.
+    /// Limits the direction. Returns whether everything is limited, as it is not known what the config exempts. The exempt
+    /// subnets are those of the redirection to a device that only lost its filter, else those of the config, else those of
+    /// the redirection to a device that is gone.
     pub(super) fn make(&mut self, want: &Tbf, was_everything: bool) -> Result<bool> {
         for (to, _) in redirection::targets(self.kernel, self.host_end, self.direction)? {
             let device = self.kernel.host.link_by_index(to)?.filter(|device| device.is(ifb::KIND));
@@ -23,18 +23,18 @@ impl Changing<'_, '_> {
                 return Ok(was_everything);
             }
         }
-        let led = self.led()?;
+        let redirected = self.redirected()?;
         if let Some(subnets) = self.pod.subnets {
             self.limit(want, subnets)?;
             return Ok(false);
         }
-        if let Some(led) = led.filter(|led| *led != Subnets::All) {
-            self.limit(want, &led)?;
+        if let Some(subnets) = redirected.filter(|subnets| *subnets != Subnets::All) {
+            self.limit(want, &subnets)?;
             return Ok(was_everything);
         }
         if !was_everything && self.has_idle_ifb()? {
             cni::note(format_args!(
-                "bandwidth: {} of {}: what led packets to its ifb device is gone, and the pod's config is unknown. \
+                "bandwidth: {} of {}: the redirection to its ifb device is gone, and the pod's config is unknown. \
                  Everything is limited now, also what shapedSubnets or unshapedSubnets exempted",
                 self.direction, self.host_end.name
             ));
@@ -55,7 +55,7 @@ impl Changing<'_, '_> {
         self.kernel.host.apply(&[Change::finish(ifb.index)])?;
         if attachment.is_none() {
             cni::note(format_args!(
-                "bandwidth: it is not known which attachment {} belongs to. DEL removes its ifb device {} only while \
+                "bandwidth: the attachment of {} is unknown. DEL removes its ifb device {} only while \
                  the pod's network namespace is there; after that, remove it by hand",
                 self.host_end.name, ifb.name
             ));
@@ -63,7 +63,7 @@ impl Changing<'_, '_> {
         Ok(())
     }
 
-    /// Whether there is a device for the direction to which nothing leads.
+    /// Whether there is a device for the direction, which no packets are redirected to.
     fn has_idle_ifb(&mut self) -> Result<bool> {
         let Some(attachment) = self.pod.attachment else {
             let name = ifb::name_by_pair(self.host_end, self.direction);
@@ -73,8 +73,8 @@ impl Changing<'_, '_> {
         Ok(devices.iter().any(|ifb| ifb::is_for(ifb, self.direction)))
     }
 
-    /// Whether a limit for a direction that nothing shapes sits at an ifb: always for what the pod sends; for what it
-    /// receives where the root is another qdisc, or where the record has no other place.
+    /// Whether the limit will sit at an ifb: always for what the pod sends; for what it receives where the root is another
+    /// qdisc, or where the record has no other place.
     pub(super) fn will_make_ifb(&mut self) -> Result<bool> {
         if self.direction == Direction::Egress {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! What is shaped now, and changing it while traffic flows: for an operator's tool, without any config.
+//! Lists the limits of a namespace and changes them while traffic flows: for an operator's tool, without any config.
 
 mod change;
 mod make;

@@ -1,4 +1,4 @@
-//! The veth pairs of a namespace, and what limits their traffic.
+//! The veth pairs of a namespace and their limits.
 
 use cni::Attachment;
 use limits::Direction;
@@ -10,18 +10,18 @@ use crate::kernel::Kernel;
 use crate::shaper::Shaper;
 use crate::{ifb, record};
 
-/// A veth pair, whoever made it, with its limits, whoever set them.
+/// A veth pair and its limits, both of any program.
 #[derive(Debug, Clone)]
 pub struct Pair {
     /// The host's end.
     pub host_end: Link,
-    /// Whose it is, where it or its ifb says so. The reference plugins leave no such text.
+    /// The attachment that it belongs to, where it or its ifb says so. The reference plugins leave no such text.
     pub attachment: Option<Attachment>,
     /// The limit of what the pod receives.
     pub ingress: Option<ShapedDirection>,
     /// The limit of what the pod sends.
     pub egress: Option<ShapedDirection>,
-    /// Why the limit of what the pod receives is not in effect; also of one of which only traces are left.
+    /// Why the limit of what the pod receives is not in effect, also where only traces of a limit are left.
     pub ingress_fault: Option<NotInEffect>,
     /// The same of what the pod sends.
     pub egress_fault: Option<NotInEffect>,
@@ -34,7 +34,7 @@ pub struct ShapedDirection {
     pub device: String,
     /// The filter.
     pub tbf: Tbf,
-    /// What went through it.
+    /// The packets that went through it.
     pub statistics: QdiscStatistics,
 }
 
@@ -45,11 +45,11 @@ impl From<Shaper> for ShapedDirection {
 }
 
 impl Pair {
-    /// Looks for the limits of the pair that has this end on the host, wherever they sit, and whether they are in
-    /// effect. None when it has gone meanwhile.
+    /// Finds the limits of the pair with this host's end, wherever they sit, and whether they are in effect. None when the
+    /// pair has gone meanwhile.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's refusal.
     pub fn of(host: &mut Rtnetlink, host_end: Link) -> Result<Option<Self>> {
         let ifbs = host.links_of_kind("ifb")?;
         Self::among(&mut Kernel::new(host), host_end, &ifbs)
@@ -81,14 +81,13 @@ impl Pair {
         self.ingress.is_some() || self.egress.is_some() || !self.is_in_effect()
     }
 
-    /// Whether the limits that there are are in effect.
+    /// Whether all limits are in effect.
     pub fn is_in_effect(&self) -> bool {
         self.ingress_fault.is_none() && self.egress_fault.is_none()
     }
 }
 
-/// Whether an ifb is for packets of this pair: their aliases name the same attachment, or that of the ifb names the
-/// pair.
+/// Whether an ifb is for packets of this pair: both aliases name the same attachment, or the ifb's names the pair.
 fn is_of(ifb: &Link, host_end: &Link) -> bool {
     match (attachment::named(ifb), attachment::named(host_end)) {
         (Some(one), Some(other)) => one.is_same(&other),
@@ -97,11 +96,11 @@ fn is_of(ifb: &Link, host_end: &Link) -> bool {
     }
 }
 
-/// Lists the veth pairs in the namespace of `host`, ours and others', by the names of the host's ends. Those of
-/// which both ends are in this namespace are there twice.
+/// Lists the veth pairs in the namespace of `host`, of any program, by the names of the host's ends. A pair with both ends
+/// in this namespace is listed twice.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub fn pairs(host: &mut Rtnetlink) -> Result<Vec<Pair>> {
     let mut found = Vec::new();
     let (veths, ifbs) = (host.links_of_kind("veth")?, host.links_of_kind("ifb")?);

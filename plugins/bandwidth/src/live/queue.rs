@@ -1,4 +1,4 @@
-//! Changes to a filter in whose queue packets wait: none of them is lost.
+//! Changes a filter while packets wait in its queue. None of them is lost.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,18 +10,17 @@ use crate::error::Result;
 use crate::redirection;
 use crate::shaper::Shaper;
 
-/// No packet is larger (`GSO_MAX_SIZE` in linux/netdevice.h).
+/// The largest packet (`GSO_MAX_SIZE` in linux/netdevice.h).
 const LARGEST_PACKET: u32 = 8 * 65_536;
-/// A queue is let out within 20 ms.
+/// A queue is drained within 20 ms.
 const DRAINS_PER_SECOND: u64 = 50;
-/// How long a queue may take that no traffic pushes.
+/// The longest wait for a queue to drain.
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(1);
 
 impl Changing<'_, '_> {
-    /// The packets go past the device first, then it goes, when those that were on their way to it have come and
-    /// nothing waits in it any more. Filters of the reference plugin are not ours to remove: with those the device
-    /// stays, open.
+    /// Stops the redirection, waits until the packets on their way to the device have come and none waits in it, and deletes
+    /// it. Filters of the reference plugin are not weir's to remove: with those the device stays, open.
     pub(super) fn delete_ifb(&mut self, found: &Shaper) -> Result<()> {
         redirection::stop(self.kernel, self.host_end, self.direction)?;
         let targets = redirection::targets(self.kernel, self.host_end, self.direction)?;
@@ -39,8 +38,8 @@ impl Changing<'_, '_> {
         Ok(self.kernel.host.delete_link(found.link.index)?)
     }
 
-    /// Changes a filter in place. Packets that wait may be larger than the new burst, and would wait forever
-    /// then: no new ones of that size are let in, and those that are there are let out first.
+    /// Changes a filter in place. A waiting packet that is larger than the new burst would wait forever: no new one of that
+    /// size is let in, and the queue is drained first.
     pub(super) fn retune(&mut self, found: &Shaper, want: &Tbf) -> Result<()> {
         let (link, qdisc) = (found.link.index, &found.qdisc);
         // Nothing ever waits in an open filter.
@@ -65,7 +64,7 @@ impl Changing<'_, '_> {
         Ok(self.kernel.host.change_tbf(link, qdisc, want, None)?)
     }
 
-    /// Until so many bytes have passed.
+    /// Waits until this many bytes have passed.
     fn wait_for(&mut self, found: &Shaper, bytes: u64) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! What a change leaves in an alias, and whether it can.
+//! Records a change in an alias.
 
 use cni::Attachment;
 use limits::Direction;
@@ -10,12 +10,12 @@ use crate::record;
 use crate::recorded::{Record, Recorded};
 use crate::shaper::{self, Shaper};
 
-/// What is to be written, and where it can stand.
+/// The record of a change, and the links that may hold it.
 struct Recording {
     host_end: Link,
     /// The ifbs that packets go through now.
     devices: Vec<(Link, Direction)>,
-    /// Whose pair it is.
+    /// The attachment that the pair belongs to.
     attachment: Option<Attachment>,
     record: Record,
 }
@@ -40,10 +40,10 @@ impl Changing<'_, '_> {
         })
     }
 
-    /// Before anything is changed: whether the change can be recorded after it.
-    pub(super) fn needs_place(&mut self, recorded: Recorded, will_have_ifb: bool) -> Result<()> {
+    /// Fails before anything is changed when the change could not be recorded.
+    pub(super) fn check_room(&mut self, recorded: Recorded, will_have_ifb: bool) -> Result<()> {
         let Recording { host_end, attachment, record, .. } = self.recording(recorded)?;
-        // The device with the longer alias, whichever there are.
+        // The direction with the longer note.
         let ifb = will_have_ifb.then_some(Direction::Ingress);
         record::alias(&host_end, ifb, attachment.as_ref(), &record).map(|_| ())
     }
@@ -58,12 +58,12 @@ impl Changing<'_, '_> {
         Ok(Recording { host_end, devices, attachment, record })
     }
 
-    /// The direction before may have changed the alias.
+    /// Returns the host's end as it is now: a change of the other direction may have changed the alias.
     pub(super) fn current_host_end(&mut self) -> Result<Link> {
         Ok(self.kernel.host.link_by_index(self.host_end.index)?.unwrap_or_else(|| self.host_end.clone()))
     }
 
-    /// The ifbs that packets go through now.
+    /// Returns the ifbs that packets go through now.
     fn devices(&mut self) -> Result<Vec<(Link, Direction)>> {
         let mut devices = Vec::new();
         for direction in [Direction::Egress, Direction::Ingress] {
