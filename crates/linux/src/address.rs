@@ -22,7 +22,7 @@ use crate::rtnetlink::Rtnetlink;
 pub enum DuplicateDetection {
     /// Usable at once (`nodad`).
     Skip,
-    /// Tentative until the kernel's probes went unanswered.
+    /// Tentative until no probe was answered.
     Run,
 }
 
@@ -38,7 +38,7 @@ pub struct LinkAddress {
 }
 
 impl LinkAddress {
-    /// The index of the link, and the address.
+    /// Reads a reply; returns the index of the link, and the address.
     fn parse(reply: &Reply<'_>) -> Option<(u32, Self)> {
         if reply.kind != RTM_NEWADDR {
             return None;
@@ -72,7 +72,9 @@ pub(crate) fn ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 impl Change {
-    /// As [`Rtnetlink::add_address`].
+    /// Adds an address to a link; one that the link has already is not an error.
+    ///
+    /// As `ip address add ADDRESS/PREFIX broadcast + dev NAME [nodad]`.
     pub fn add_address(link: u32, address: IpNetwork, dad: DuplicateDetection) -> Self {
         let mut message = address_message(link, address);
         match address {
@@ -111,7 +113,7 @@ impl Rtnetlink {
         }
     }
 
-    /// Removes an address from a link; one that is gone already is fine. As `ip address delete`.
+    /// Removes an address from a link. An absent address is not an error. As `ip address delete`.
     ///
     /// # Errors
     /// Any refusal but "no such address" and "no such device".
@@ -125,10 +127,10 @@ impl Rtnetlink {
         }
     }
 
-    /// The addresses of one link, of both families; of a link that is gone, none. As `ip address show dev NAME`.
+    /// Returns the addresses of one link, of both families; none of an absent link. As `ip address show dev NAME`.
     ///
-    /// The kernel filters by the link (strict checking, Linux 4.20); older ones send every address and
-    /// the filter here applies.
+    /// The kernel filters by the link (strict checking, Linux 4.20). Older kernels send every address, so the reply
+    /// is filtered here too.
     ///
     /// # Errors
     /// Any refusal but "no such device".
@@ -139,7 +141,7 @@ impl Rtnetlink {
         }
     }
 
-    /// The addresses of one link, in the namespace that `message` names.
+    /// Returns the addresses of one link, in the namespace that `message` names.
     pub(crate) fn list_addresses(
         &mut self,
         link: u32,
@@ -152,7 +154,7 @@ impl Rtnetlink {
         })
     }
 
-    /// The addresses of every link with the link's index. As `ip address show`.
+    /// Returns the addresses of every link with the link's index. As `ip address show`.
     ///
     /// # Errors
     /// The kernel's refusal.

@@ -27,8 +27,8 @@ use crate::rtnetlink::Rtnetlink;
 pub struct BridgeVlans {
     /// A frame passes only between ports that carry its VLAN (`vlan_filtering`).
     pub filtering: bool,
-    /// The VLAN that every new port carries untagged (`vlan_default_pvid`, 1 unless somebody changed it);
-    /// none when it is switched off, or when the kernel has no bridge VLANs.
+    /// The VLAN that every new port carries untagged (`vlan_default_pvid`, by default 1); none when it is switched
+    /// off, or when the kernel has no bridge VLANs.
     pub default: Option<u16>,
 }
 
@@ -47,7 +47,7 @@ impl BridgeVlans {
     }
 }
 
-/// VLANs, 1 to 4094 with both ends, that a bridge's port carries in the same way.
+/// A range of VLANs (1 to 4094, inclusive) that a port carries in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortVlans {
     /// Their numbers.
@@ -59,17 +59,17 @@ pub struct PortVlans {
 }
 
 impl PortVlans {
-    /// The VLAN of all frames without a tag.
+    /// Returns the VLAN of all frames without a tag.
     pub fn native(vid: u16) -> Self {
         Self { vids: vid..=vid, pvid: true, untagged: true }
     }
 
-    /// VLANs whose frames have a tag.
+    /// Returns VLANs of tagged frames.
     pub fn tagged(vids: RangeInclusive<u16>) -> Self {
         Self { vids, pvid: false, untagged: false }
     }
 
-    /// `IFLA_BRIDGE_VLAN_INFO`: one for a single VLAN, two for a range.
+    /// Returns `IFLA_BRIDGE_VLAN_INFO` attributes: one for a single VLAN, two for a range.
     fn infos(&self) -> impl Iterator<Item = AfSpecBridge> {
         let mut flags = BridgeVlanInfoFlags::empty();
         flags.set(BridgeVlanInfoFlags::Pvid, self.pvid);
@@ -124,9 +124,8 @@ impl Rtnetlink {
         self.apply(&[change]).map_err(lacks_filtering)
     }
 
-    /// Lets a bridge's port carry `vlans` beside what it carries already, in one request. A VLAN that it
-    /// carries in another way is changed; the former VLAN of frames without a tag loses that role to a new
-    /// one.
+    /// Adds `vlans` to those that a bridge's port carries, in one request. A VLAN that the port carries in another
+    /// way is changed; a new VLAN for frames without a tag replaces the former one.
     ///
     /// As `bridge vlan add dev NAME vid N pvid untagged` and `bridge vlan add dev NAME vid M-N`.
     ///
@@ -142,9 +141,9 @@ impl Rtnetlink {
             .map_err(lacks_filtering)
     }
 
-    /// Takes `vlans` away from a bridge's port; those that it does not carry are fine.
+    /// Removes `vlans` from a bridge's port. Those that it does not carry are not an error.
     ///
-    /// As `bridge vlan del dev NAME vid N`. A kernel without bridge VLANs says that it did so.
+    /// As `bridge vlan del dev NAME vid N`. A kernel without bridge VLANs reports success.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -156,11 +155,11 @@ impl Rtnetlink {
         })
     }
 
-    /// What a bridge's port carries. As `bridge vlan show dev NAME`, which asks for all ports: only
-    /// `RTM_GETVLAN` (Linux 5.6) is answered for one.
+    /// Returns the VLANs of a bridge's port. As `bridge vlan show dev NAME`, which asks for all ports: only
+    /// `RTM_GETVLAN` (Linux 5.6) answers for one.
     ///
     /// # Errors
-    /// [`Error::MissingFeature`] when the kernel does not know the question; otherwise its refusal.
+    /// [`Error::MissingFeature`] when the kernel does not know the request; otherwise the kernel's refusal.
     pub fn port_vlans(&mut self, port: u32) -> Result<Vec<PortVlans>> {
         let mut vlans = Vec::new();
         let outcome = self.attempt_raw(RTM_GETVLAN, NLM_F_DUMP, &list_payload(port), |reply| {
@@ -174,14 +173,13 @@ impl Rtnetlink {
         }
     }
 
-    /// Whether the kernel's bridges filter by VLANs; nothing is made.
+    /// Checks that the kernel's bridges can filter by VLANs; nothing is created.
     ///
-    /// It is asked for a bridge with a VLAN protocol that there is not (`br_validate` in
-    /// net/bridge/br_netlink.c), and with a name that no link can have: what does not filter by VLANs does
-    /// not look at the protocol, and refuses the name.
+    /// The request is for a bridge with an invalid VLAN protocol and an invalid name. A kernel with VLAN filtering
+    /// refuses the protocol (`br_validate` in net/bridge/br_netlink.c); one without ignores it and refuses the name.
     ///
     /// # Errors
-    /// [`Error::MissingFeature`] if they do not; otherwise the kernel's refusal.
+    /// [`Error::MissingFeature`] if they cannot; otherwise the kernel's refusal.
     pub fn probe_vlan_filtering(&mut self) -> Result<()> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(IMPOSSIBLE_NAME.to_owned()));
@@ -215,7 +213,7 @@ fn filtering_message(bridge: u32) -> LinkMessage {
     message
 }
 
-/// What to do to a port is told by the request: `RTM_SETLINK` adds, `RTM_DELLINK` deletes.
+/// Returns a message about a port's VLANs. The request says what to do: `RTM_SETLINK` adds, `RTM_DELLINK` deletes.
 fn port_message(port: u32, vlans: &[PortVlans]) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
@@ -225,7 +223,7 @@ fn port_message(port: u32, vlans: &[PortVlans]) -> LinkMessage {
     message
 }
 
-/// `struct br_vlan_msg`.
+/// Returns a `struct br_vlan_msg` for one port.
 fn list_payload(port: u32) -> Vec<u8> {
     let mut payload = [u8::from(AddressFamily::Bridge), 0, 0, 0].to_vec();
     payload.extend(port.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! Waiting until a link carries packets, by the kernel's word.
+//! Waiting for a link's carrier.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// Whether a link carries packets (`operstate` is `UP`).
+    /// Returns whether a link carries packets (`operstate` is `UP`).
     ///
-    /// When both ends of a pair are up, a work queue of the kernel's gives them their carrier a moment later, on a busy
-    /// node many moments. Until then the end that went up first drops what it is to send, and a bridge forwards nothing
-    /// to it. Since Linux 6.8 the kernel does that work before it answers.
+    /// When both ends of a pair are up, a kernel work queue sets their carrier a moment later; on a busy node, much
+    /// later. Until then the end that went up first drops packets, and a bridge does not forward to it. Since Linux
+    /// 6.8 the kernel does this before it answers.
     ///
     /// As `ip link show dev NAME`.
     ///
@@ -38,11 +38,11 @@ impl Rtnetlink {
         Ok(state == Some(IF_OPER_UP))
     }
 
-    /// Waits until a link [carries packets](Rtnetlink::is_operational), for at most `patience`. `namespace` is this
-    /// socket's, none the thread's. As `ip monitor link`.
+    /// Waits until a link carries packets, for at most `patience`. `namespace` is this socket's; the thread's when
+    /// absent. As `ip monitor link`.
     ///
     /// # Errors
-    /// When the time is up; otherwise as [`Rtnetlink::is_operational`].
+    /// When the time is up; otherwise the kernel's refusal.
     pub fn wait_until_operational(
         &mut self,
         namespace: Option<&Namespace>,
@@ -55,7 +55,7 @@ impl Rtnetlink {
         match pending {
             None => Ok(()),
             Some(()) => Err(Error::Other(format!(
-                "{} has no carrier after {} s: its other end is not up, or the kernel's work queue is stuck",
+                "{} has no carrier after {} s: its peer is not up, or the kernel's work queue is stuck",
                 self.name_of(link),
                 patience.as_secs()
             ))),

@@ -1,8 +1,7 @@
 //! Changes that need no answer of their own: several go to the kernel in one datagram.
 //!
-//! Each request takes the kernel's RTNL lock by itself. A plugin that waits for every acknowledgement queues for
-//! that lock anew each time, behind all the others that attach pods at this moment; the requests of one datagram
-//! follow each other.
+//! Each request takes the kernel's RTNL lock. A plugin that waits for every acknowledgement queues for that lock each
+//! time, behind every other ADD on the node; the requests of one datagram follow each other.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -12,7 +11,7 @@ use crate::feature::Feature;
 use crate::netlink::Failure;
 use crate::rtnetlink::Rtnetlink;
 
-/// So many go in one datagram: if all of them are refused, the socket still has room for what the kernel says.
+/// Changes in one datagram: if all of them are refused, the socket still has room for the refusals.
 const TOGETHER: usize = 64;
 
 /// A request that changes something at one link.
@@ -23,9 +22,9 @@ pub struct Change {
     pub(crate) link: u32,
     /// Gets the link's name and completes "cannot …".
     pub(crate) operation: Box<dyn Fn(&str) -> String>,
-    /// Refusals after which everything is as wanted.
+    /// Refusals that mean that nothing is left to do.
     pub(crate) ignored: &'static [Errno],
-    /// What the kernel lacks when it refuses with one of these.
+    /// The feature that the kernel lacks when it refuses with one of these.
     pub(crate) missing: Option<(Feature, &'static [Errno])>,
 }
 
@@ -40,8 +39,7 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// Applies all changes, in their order. One that is refused does not keep those after it, as far as they are in
-    /// one datagram.
+    /// Applies all changes in order. A refused change does not stop those after it in the same datagram.
     ///
     /// # Errors
     /// The first refusal.

@@ -1,16 +1,15 @@
-//! How long something is tried again that others change at the same time.
+//! Retries of operations that other processes interfere with.
 
 use std::time::{Duration, Instant};
 
-/// A machine with more to do than it can may leave a process alone for a second or two, while others change the same
-/// object again and again.
+/// An overloaded machine may not schedule a process for a second or two, while others change the same object.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Where hundreds wait for the same lock of the kernel, one attempt may take seconds.
+/// One attempt may take seconds where hundreds of processes wait for the same kernel lock.
 const AT_LEAST: u32 = 16;
 
-/// Attempts at something that others may get in the way of: for five seconds, and 16 in any case.
+/// Attempts at an operation that other processes interfere with: for five seconds, and at least 16.
 ///
-/// Their number alone is no bound: a busy machine fails many in no time.
+/// A number alone does not do: on a busy machine many attempts fail within milliseconds.
 #[derive(Debug)]
 pub struct Attempts {
     patience: Duration,

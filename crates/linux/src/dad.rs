@@ -1,4 +1,4 @@
-//! Waiting until IPv6 addresses are usable, by the kernel's events.
+//! Waiting until IPv6 addresses are usable.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -13,12 +13,13 @@ use crate::namespace::Namespace;
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// Waits until the IPv6 addresses of a link are usable, for at most `patience`. `namespace` is this socket's, none
-    /// the thread's. As `ip -6 monitor address`.
+    /// Waits until the IPv6 addresses of a link are usable, for at most `patience`. `namespace` is this socket's; the
+    /// thread's when absent. As `ip -6 monitor address`.
     ///
-    /// Of addresses that are [probed](DuplicateDetection::Run), all of the link must have passed, the link-local one
-    /// too. Otherwise the link must have joined the groups at which neighbours look for `addresses`, which a work queue
-    /// of the kernel's does a moment after they are added; its own link-local address is not waited for.
+    /// With [`DuplicateDetection::Run`], all addresses of the link must have passed, including the link-local one.
+    /// With [`DuplicateDetection::Skip`], the link must have joined the solicited-node multicast groups of
+    /// `addresses`, which a kernel work queue does a moment after they are added; its link-local address is not
+    /// waited for.
     ///
     /// # Errors
     /// When another node answered, and when the time is up.
@@ -36,14 +37,14 @@ impl Rtnetlink {
         match pending {
             None => Ok(()),
             Some(address) => Err(Error::Other(format!(
-                "IPv6 address {address} on {} is still tentative after {} s: duplicate address detection did not end",
+                "IPv6 address {address} on {} is still tentative after {} s: duplicate address detection has not ended",
                 self.name_of(link),
                 patience.as_secs()
             ))),
         }
     }
 
-    /// One of the addresses that cannot be used yet.
+    /// Returns one of the addresses that cannot be used yet.
     fn unusable(
         &mut self,
         link: u32,
@@ -61,7 +62,7 @@ impl Rtnetlink {
 
     fn tentative(&mut self, link: u32) -> Result<Option<Ipv6Addr>> {
         let mut tentative = None;
-        // Of a link that is gone, nothing has passed: that is an error here.
+        // An absent link is an error here.
         for address in self.list_addresses(link, AddressMessage::default())? {
             let IpAddr::V6(ip) = address.network.ip() else { continue };
             if address.duplicate {

@@ -16,7 +16,7 @@ pub enum Error {
     /// The netlink transport itself failed.
     #[error("cannot {operation}: {source}")]
     Netlink {
-        /// What was to be done, as "verb object".
+        /// The operation, as "verb object".
         operation: String,
         /// The system's error.
         source: io::Error,
@@ -24,7 +24,7 @@ pub enum Error {
     /// The kernel refused a request.
     #[error("cannot {operation}: {}{}", errno.desc(), message.as_ref().map(|text| format!(" (kernel: {text})")).unwrap_or_default())]
     Refused {
-        /// What was to be done, as "verb object".
+        /// The operation, as "verb object".
         operation: String,
         /// The kernel's error number.
         errno: Errno,
@@ -34,7 +34,7 @@ pub enum Error {
     /// The running kernel lacks a feature.
     #[error("cannot {operation}: this kernel has no {feature}")]
     MissingFeature {
-        /// What was to be done, as "verb object".
+        /// The operation, as "verb object".
         operation: String,
         /// The feature, with its config option and module.
         feature: Feature,
@@ -47,7 +47,7 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// A path exists but is no network namespace.
+    /// A path exists but is not a network namespace.
     #[error("{} is not a network namespace", path.display())]
     NotANamespace {
         /// The path that was given.
@@ -71,37 +71,37 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// What was read changed again before it could be acted on, time after time.
+    /// The object changed again before it could be acted on, time after time.
     #[error("cannot {operation}: {object} is incomplete, or others changed it again and again for seconds")]
     Unsettled {
-        /// What was to be done, as "verb object".
+        /// The operation, as "verb object".
         operation: String,
-        /// What kept changing.
+        /// The object that kept changing.
         object: String,
     },
     /// An attachment has more addresses than can be recorded with it.
     #[error("cannot {operation}: too many addresses")]
     TooManyAddresses {
-        /// What was to be done, as "verb object".
+        /// The operation, as "verb object".
         operation: String,
     },
-    /// A failure that no caller tells apart from others, as a whole sentence.
+    /// A failure that no caller distinguishes from others, as a whole sentence.
     #[error("{0}")]
     Other(String),
 }
 
 impl Error {
-    /// An answer of the kernel that is not what its interface promises: `lacks` is missing.
+    /// Returns the error for an answer of the kernel that lacks `lacks`.
     pub(crate) fn incomplete(operation: &str, lacks: &str) -> Self {
         Self::Other(format!("cannot {operation}: the kernel's answer lacks {lacks}"))
     }
 
-    /// A refusal with this number and, where the kernel gave one, its sentence.
+    /// Returns a refusal with this number and, where the kernel gave one, its sentence.
     pub fn refused(operation: String, errno: Errno, message: Option<String>) -> Self {
         Self::Refused { operation, errno, message }
     }
 
-    /// The kernel's error number, if it was the kernel that refused.
+    /// Returns the kernel's error number if the kernel refused.
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
@@ -109,23 +109,23 @@ impl Error {
         }
     }
 
-    /// Whether a name is in use already (`EEXIST`).
+    /// Returns whether a name is in use already (`EEXIST`).
     pub fn is_taken(&self) -> bool {
         self.errno() == Some(Errno::EEXIST)
     }
 
-    /// Whether the kernel wants a privilege that this process has not (`EACCES`, `EPERM`).
+    /// Returns whether the process lacks a privilege (`EACCES`, `EPERM`).
     pub fn is_denied(&self) -> bool {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
-    /// Whether a next hop is out of reach (`ENETUNREACH`, `EHOSTUNREACH`).
+    /// Returns whether a next hop is unreachable (`ENETUNREACH`, `EHOSTUNREACH`).
     pub fn is_unreachable(&self) -> bool {
         matches!(self.errno(), Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH))
     }
 
-    /// Whether the path that was given for a namespace is to blame: not a limit or a privilege of this process, and not
-    /// the kernel.
+    /// Returns whether the namespace's path is to blame: not a limit or a privilege of this process, and not the
+    /// kernel.
     pub fn is_bad_namespace(&self) -> bool {
         match self {
             Self::NotANamespace { .. } => true,
@@ -137,14 +137,14 @@ impl Error {
         }
     }
 
-    /// Whether the bridge has no free port (`EXFULL`).
+    /// Returns whether the bridge has no free port (`EXFULL`).
     pub fn is_full(&self) -> bool {
         self.errno() == Some(Errno::EXFULL)
     }
 
     /// Turns a refusal with one of `errnos` into [`Error::MissingFeature`]; every other error stays.
     ///
-    /// Which numbers mean "not there" depends on the request: `RTM_NEWLINK` of an unknown kind answers
+    /// The numbers that mean "not there" depend on the request: `RTM_NEWLINK` of an unknown kind answers
     /// `EOPNOTSUPP`, `RTM_NEWQDISC` of one answers `ENOENT`.
     pub fn or_missing(self, feature: Feature, errnos: &[Errno]) -> Self {
         match self {

@@ -1,4 +1,4 @@
-//! Waiting for what the kernel does by itself: it says so by an event, and is asked how things are.
+//! Waiting for work that the kernel does in the background.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use crate::netlink::Socket;
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// Waits until `pending` finds nothing any more, for at most `patience`; what it found last is returned when the
-    /// time is up. It is asked at once, and again after each event of `group` in the socket's `namespace`: none is that
-    /// of this thread.
+    /// Waits until `pending` returns `None`, for at most `patience`; returns its last value when the time is up. It
+    /// is called at once, and again after each event of `group` in `namespace` (the thread's when absent), which must
+    /// be the socket's.
     ///
-    /// Most often nothing is pending at once. So the events are subscribed only then, and `pending` is asked after that
-    /// before the first one is waited for: no event is missed.
+    /// Most often nothing is pending at once, so the subscription is made only if something is. `pending` is called
+    /// again between subscription and the first wait: no event is missed.
     pub(crate) fn wait_while<T>(
         &mut self,
         namespace: Option<&Namespace>,

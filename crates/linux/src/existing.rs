@@ -1,4 +1,4 @@
-//! The network namespaces that exist, as far as a process can find them.
+//! Search for the network namespaces of a node.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -9,28 +9,29 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::namespace::Namespace;
 
-/// Where tools and runtimes mount namespaces, so that they stay without a process.
+/// Directories in which tools and runtimes mount namespaces, so that they stay without a process.
 const FOLDERS: [&str; 3] = ["/run/netns", "/var/run/netns", "/run/docker/netns"];
 const OWN: &str = "/proc/self/ns/net";
-/// A namespace is opened by the first of its paths that still leads to it: a process may have ended meanwhile.
+/// Paths kept for each namespace. It is opened by the first path that still leads to it: a process may have ended
+/// meanwhile.
 const PATHS: usize = 8;
 
 impl Namespace {
-    /// Calls `visit` with every network namespace that is mounted in `/run/netns` or `/run/docker/netns`, that a
-    /// thread is in, or that a process has open, each once, this process's own among them. The other argument tells
-    /// whether a process is in it. As `lsns --type net` and more; one namespace is open at a time.
+    /// Calls `visit` once for each network namespace that is mounted in `/run/netns` or `/run/docker/netns`, that a
+    /// thread is in, or that a process has open, including this process's own. The second argument says whether a
+    /// process is in it. One namespace is open at a time. As `lsns --type net` and more.
     ///
-    /// One that is only mounted elsewhere, or in a mount namespace of its own, is not found; neither is one that
-    /// only a process has open which this one may not look into (`ptrace(2)`, "access mode checking"). A thread
-    /// of such a process is no failure when it is in a namespace that was found otherwise.
+    /// A namespace that is only mounted elsewhere, or in another mount namespace, is not found. Neither is one that
+    /// is only held open by a process that this one may not inspect (`ptrace(2)`, "access mode checking"). A thread
+    /// of such a process is not an error if its namespace was found otherwise.
     ///
-    /// Returns what could not be looked at.
+    /// Returns the errors of everything that could not be inspected.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
     pub fn visit_existing(mut visit: impl FnMut(&Self, bool)) -> Result<Vec<Error>> {
         let failed = |source| Error::OpenNamespace { path: OWN.into(), source };
-        // Every namespace is a file of one file system of the kernel's.
+        // All namespaces are files of one kernel file system.
         let mut search = Search::new(fs::metadata(OWN).map_err(failed)?.dev());
         for path in FOLDERS.iter().flat_map(|folder| names(Path::new(folder))) {
             search.note(path);
@@ -62,9 +63,9 @@ struct Search {
     /// By inode, in the order in which they were found.
     found: Vec<Found>,
     places: HashMap<u64, usize>,
-    /// What [`identity`] says of the namespaces that threads are in.
+    /// The [`identity`] of each namespace that a thread is in.
     identities: HashSet<u64>,
-    /// Threads that may not be looked into.
+    /// Threads that this process may not inspect.
     denied: Vec<(u64, Error)>,
     failures: Vec<Error>,
 }
@@ -140,11 +141,11 @@ impl Search {
 }
 
 impl Found {
-    /// `None` when it is gone.
+    /// Opens the namespace; `None` when it is gone.
     fn open(&self, device: u64) -> Result<Option<Namespace>> {
         for path in &self.paths {
             match Namespace::open(path) {
-                // The path may lead to another one by now.
+                // The path may lead to another namespace by now.
                 Ok(namespace) if inode(path, device).is_ok_and(|inode| inode == Some(self.inode)) => {
                     return Ok(Some(namespace));
                 }
@@ -157,7 +158,8 @@ impl Found {
     }
 }
 
-/// The number of the namespace that `path` leads to; `None` when it is gone, or nothing is mounted on the file.
+/// Returns the inode of the namespace that `path` leads to; `None` when it is gone, or nothing is mounted on the
+/// file.
 fn inode(path: &Path, device: u64) -> io::Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok((metadata.dev() == device).then(|| metadata.ino())),
@@ -166,13 +168,13 @@ fn inode(path: &Path, device: u64) -> io::Result<Option<u64>> {
     }
 }
 
-/// A number that threads of one namespace have in common, and which needs no permission: the inode of a file that
-/// the kernel shows to each namespace.
+/// Returns a number that all threads of a namespace share and that needs no permission to read: the inode of a file
+/// that the kernel shows to each namespace.
 fn identity(thread: &Path) -> Option<u64> {
     fs::metadata(thread.join("net/dev")).ok().map(|metadata| metadata.ino())
 }
 
-/// A process that ended meanwhile is `ESRCH` in some of its files.
+/// Returns whether the error says that a process has ended: some of its files then give `ESRCH`.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
 }

@@ -14,12 +14,12 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of an address.
     pub fn of_address(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// Length of an address in bytes.
+    /// Returns the length of an address in bytes.
     pub fn address_len(self) -> u32 {
         match self {
             Self::V4 => 4,
@@ -27,7 +27,7 @@ impl Family {
         }
     }
 
-    /// 0.0.0.0 or ::.
+    /// Returns 0.0.0.0 or `::`.
     pub fn unspecified(self) -> IpAddr {
         match self {
             Self::V4 => Ipv4Addr::UNSPECIFIED.into(),

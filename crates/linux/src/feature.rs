@@ -1,6 +1,6 @@
 //! Parts of the kernel that can be absent.
 
-/// A part of the kernel that can be absent: built without it, or a module that is not installed.
+/// A part of the kernel that can be absent: not built, or a module that is not installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
     /// Bridge devices.
@@ -11,7 +11,7 @@ pub enum Feature {
     BridgeVlanList,
     /// Virtual Ethernet pairs.
     Veth,
-    /// Links that share another one's frames by hardware address.
+    /// Macvlan devices.
     Macvlan,
     /// Intermediate functional block devices, which shape what a pod sends.
     Ifb,
@@ -27,7 +27,7 @@ pub enum Feature {
     NftablesNat,
     /// nf_tables for frames that bridges forward.
     NftablesBridge,
-    /// nf_tables that sends what arrives at a link out of another one.
+    /// nf_tables at a link's ingress, with `fwd`.
     NftablesForward,
     /// The hierarchical token bucket, as a classifier before a token bucket filter.
     Htb,

@@ -1,4 +1,4 @@
-//! Whether a namespace forwards packets.
+//! Packet forwarding of a namespace.
 
 use netlink_packet_route::AddressFamily;
 use nix::libc::{RTM_GETNETCONF, RTM_NEWNETCONF};
@@ -9,11 +9,11 @@ use crate::netlink::{attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// Whether the socket's namespace forwards packets of `family`. `false` also where the kernel does not say
-    /// (before Linux 3.8).
+    /// Returns whether the socket's namespace forwards packets of `family`; `false` also where the kernel does not
+    /// say (before Linux 3.8).
     ///
-    /// As `ip [-6] netconf show dev all`, or `sysctl net.ipv6.conf.all.forwarding`, which costs more the more namespaces
-    /// there are: the kernel looks through all of their parameters of that name.
+    /// As `ip [-6] netconf show dev all`. Reading `net.ipv6.conf.all.forwarding` costs more the more namespaces there
+    /// are: the kernel searches all of their parameters of that name.
     pub fn forwards(&mut self, family: Family) -> bool {
         // struct netconfmsg, padded, and an attribute
         let mut request = [u8::from(AddressFamily::from(family)), 0, 0, 0].to_vec();

@@ -1,14 +1,14 @@
-//! Waiting until every packet that was under way has arrived.
+//! Waiting for an RCU grace period.
 
 use nix::errno::Errno;
 use nix::libc;
 
 use crate::error::{Error, Result};
 
-/// Waits for an RCU grace period, some ten milliseconds: what the kernel did with rules or devices that are gone
-/// by now has ended on every CPU afterwards. Packets are classified, redirected and queued within such a section.
+/// Waits for an RCU grace period, some ten milliseconds. The kernel classifies, redirects and queues each packet
+/// within one read-side section, so afterwards no CPU still uses rules or devices that were removed before.
 ///
-/// With `nohz_full` CPUs the kernel offers no such wait; then this returns at once. As `membarrier(2)` with
+/// Returns at once on a kernel with `nohz_full` CPUs, which offers no such wait. As `membarrier(2)` with
 /// `MEMBARRIER_CMD_GLOBAL`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! In which network namespaces processes live.
+//! Network namespaces that processes are in.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,8 +14,8 @@ use crate::peer::NamespaceNumber;
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// The network namespaces in which processes live, by the numbers that the socket's namespace has for them; those
-    /// that none of its links leads to are left out.
+    /// Returns the network namespaces that processes are in, by their numbers in the socket's namespace. Those that
+    /// no link of the socket's namespace leads to are left out.
     ///
     /// As `lsns --type net`. Only processes that `/proc` shows count: those of this PID namespace and the ones below.
     ///
@@ -31,8 +31,8 @@ impl Rtnetlink {
         for entry in fs::read_dir("/proc").map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            // Most processes share a few namespaces, which are asked for once. The kernel hides the namespaces of
-            // processes with more privileges, and tells their numbers.
+            // Most processes share a few namespaces, which are looked up once. The kernel hides the namespaces of
+            // processes with more privileges, but not their numbers.
             let identity = fs::read_link(Path::new("/proc").join(&name).join("ns/net"));
             if identity.is_ok_and(|identity| !seen.insert(identity)) {
                 continue;
@@ -43,7 +43,7 @@ impl Rtnetlink {
         Ok(inhabited)
     }
 
-    /// The number of the namespace that a process is in; none when the process has ended.
+    /// Returns the number of a process's namespace; none when the process has ended.
     fn number_of_process(&mut self, pid: u32) -> Result<Option<NamespaceNumber>> {
         let operation = format!("look up the number of process {pid}'s network namespace");
         match self.namespace_number(NsidAttribute::Pid(pid), &operation) {
@@ -54,7 +54,7 @@ impl Rtnetlink {
 }
 
 impl Link {
-    /// Whether the other end is in one of `namespaces`.
+    /// Returns whether the peer is in one of `namespaces`.
     pub fn leads_into(&self, namespaces: &HashSet<NamespaceNumber>) -> bool {
         self.peer_namespace.is_some_and(|number| namespaces.contains(&number))
     }

@@ -1,11 +1,11 @@
-//! What is known of the tables that `iptables-legacy` keeps, which nf_tables does not reach.
+//! Tables of `iptables-legacy`, which nf_tables does not reach.
 
 use crate::family::Family;
 
-/// Whether `iptables-legacy` (`ip6tables-legacy` for IPv6) has the table `nat` in the current namespace.
+/// Returns whether `iptables-legacy` (`ip6tables-legacy` for IPv6) has the table `nat` in the current namespace.
 ///
-/// From `/proc/net/ip_tables_names` (net/netfilter/x_tables.c), which is not there while nothing has used them;
-/// what cannot be read counts as no.
+/// Reads `/proc/net/ip_tables_names` (net/netfilter/x_tables.c), which is absent while the tables are not in use. An
+/// unreadable file counts as "no".
 pub fn legacy_nat_in_use(family: Family) -> bool {
     let names = match family {
         Family::V4 => "/proc/thread-self/net/ip_tables_names",

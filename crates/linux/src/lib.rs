@@ -1,8 +1,8 @@
-//! The kernel, as the plugins of a node's pod network need it.
+//! The kernel's networking, as CNI plugins need it.
 //!
-//! Everything here is one request or one straight line of requests over a blocking netlink socket, or a
-//! file under `/proc/sys`. Nothing here knows CNI. Each function's documentation names the `ip`, `tc` or
-//! `nft` command of the same effect.
+//! Each operation is one request or a straight line of requests over a blocking netlink socket, or a file under
+//! `/proc/sys`. This crate does not know CNI. Each function's documentation names the equivalent `ip` or `tc`
+//! command.
 
 mod address;
 mod bridge_port;

@@ -1,4 +1,4 @@
-//! Links: what the kernel says of one, and the changes that every kind of link knows.
+//! Links, as the kernel shows them.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
@@ -29,9 +29,9 @@ pub struct Link {
     pub name: String,
     /// Whether it is administratively up (`IFF_UP`).
     pub up: bool,
-    /// Whether it was told to receive every frame (`IFF_PROMISC`).
+    /// Whether it receives every frame (`IFF_PROMISC`).
     pub promiscuous: bool,
-    /// Whether it was told to receive every multicast frame (`IFF_ALLMULTI`).
+    /// Whether it receives every multicast frame (`IFF_ALLMULTI`).
     pub all_multicast: bool,
     /// Hardware address, where the link has an Ethernet one.
     pub mac: Option<Mac>,
@@ -41,16 +41,16 @@ pub struct Link {
     pub tx_queue_length: u32,
     /// Index of the bridge (or other master) that it is a port of.
     pub master: Option<u32>,
-    /// Index of the other end, in that end's namespace (`IFLA_LINK`).
+    /// Index of the peer of a veth link, or of the parent of a macvlan link, in its namespace (`IFLA_LINK`).
     pub peer: Option<u32>,
-    /// Number by which this namespace knows the one of the other end (`IFLA_LINK_NETNSID`); none when that is
-    /// this one, [`NamespaceNumber::NONE`](crate::NamespaceNumber::NONE) while the kernel takes it apart.
+    /// The peer's namespace (`IFLA_LINK_NETNSID`); none when it is this one,
+    /// [`NamespaceNumber::NONE`](crate::NamespaceNumber::NONE) while the kernel removes it.
     pub peer_namespace: Option<NamespaceNumber>,
     /// Driver, such as `veth`, `bridge` or `ifb`; none for a physical device and for `lo`.
     pub kind: Option<String>,
-    /// What the link says of itself (`ip link set NAME alias …`).
+    /// Alias (`ip link set NAME alias …`).
     pub alias: Option<String>,
-    /// The group that it is in (`ip link set NAME group N`); 0 unless something sets another.
+    /// Group (`ip link set NAME group N`), by default 0.
     pub group: u32,
     /// Port settings, when it is a bridge's port.
     pub port: BridgePort,
@@ -112,19 +112,19 @@ impl Link {
         }
     }
 
-    /// Whether the kernel's driver of the link is `kind`.
+    /// Returns whether the link's driver is `kind`.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
     }
 }
 
 impl Rtnetlink {
-    /// The link called `name`, if there is one. As `ip link show dev NAME`.
+    /// Looks up the link with this name. As `ip link show dev NAME`.
     ///
     /// # Errors
     /// Any refusal but "no such device".
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
-        // The kernel refuses to look for a name that no link can have (`IFNAMSIZ`).
+        // The kernel refuses to look up longer names (`IFNAMSIZ`).
         if name.len() > InterfaceName::MAX_LEN {
             return Ok(None);
         }
@@ -133,22 +133,22 @@ impl Rtnetlink {
         self.get_link(message, name)
     }
 
-    /// The link with `index`, if there is one.
+    /// Looks up the link with this index.
     ///
     /// # Errors
     /// Any refusal but "no such device".
     pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>> {
-        // No link has it: the kernel shows it for a redirect whose device is gone.
+        // The kernel shows index 0 for a redirect to a device that is gone.
         if index == 0 {
             return Ok(None);
         }
         self.get_link(link_message(index), index)
     }
 
-    /// Every link that the driver `kind` made, such as `veth`. As `ip link show type KIND`.
+    /// Returns every link of a driver, such as `veth`. As `ip link show type KIND`.
     ///
-    /// The kernel filters by the kind; it sends every link when the kind is unknown to it, hence the
-    /// filter here.
+    /// The kernel filters by the kind. It sends every link when it does not know the kind, so the reply is filtered
+    /// here too.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -166,19 +166,18 @@ impl Rtnetlink {
     pub(crate) fn get_link(
         &mut self,
         mut message: LinkMessage,
-        whom: impl std::fmt::Display,
+        which: impl std::fmt::Display,
     ) -> Result<Option<Link>> {
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let mut found = None;
         match self.ask(RouteNetlinkMessage::GetLink(message), |reply| found = Link::parse(&reply)) {
             Ok(()) => Ok(found),
             Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
-            Err(failure) => Err(failure.during(format_args!("look up link {whom}"))),
+            Err(failure) => Err(failure.during(format_args!("look up link {which}"))),
         }
     }
 
-    /// The error for a failed operation on a link. The kernel is asked for the link's name, which says more
-    /// to people than its index.
+    /// Returns the error for a failed operation on a link, with the link's name instead of its index.
     pub(crate) fn failed(
         &mut self,
         failure: Failure,
@@ -188,7 +187,7 @@ impl Rtnetlink {
         failure.during(format_args!("{}", operation(&self.name_of(link))))
     }
 
-    /// The name of a link for an error, or its index where the kernel does not tell.
+    /// Returns the name of a link for an error; its index where the kernel does not tell.
     pub(crate) fn name_of(&mut self, link: u32) -> String {
         match self.link_by_index(link) {
             Ok(Some(link)) => link.name,

@@ -1,4 +1,4 @@
-//! Changes that every kind of link knows, to be made alone or with others.
+//! Changes of a link, applied alone or with others.
 
 use netlink_packet_core::{DefaultNla, Emitable};
 use netlink_packet_route::link::{
@@ -16,17 +16,17 @@ use crate::mac::Mac;
 use crate::rtnetlink::Rtnetlink;
 
 impl Change {
-    /// As [`Rtnetlink::set_up`].
+    /// Sets a link up. As `ip link set dev NAME up`.
     pub fn set_up(link: u32) -> Self {
         Self::set_flag(link, LinkFlags::Up, true)
     }
 
-    /// As `ip link set dev NAME promisc on` or `off`.
+    /// Switches promiscuous mode. As `ip link set dev NAME promisc on` or `off`.
     pub fn set_promiscuous(link: u32, on: bool) -> Self {
         Self::set_flag(link, LinkFlags::Promisc, on)
     }
 
-    /// As `ip link set dev NAME allmulticast on` or `off`.
+    /// Switches the reception of all multicast frames. As `ip link set dev NAME allmulticast on` or `off`.
     pub fn set_all_multicast(link: u32, on: bool) -> Self {
         Self::set_flag(link, LinkFlags::Allmulti, on)
     }
@@ -41,31 +41,31 @@ impl Change {
         Self::of_link(message, move |name| format!("switch {flag:?} {state} for {name}"))
     }
 
-    /// As `ip link set dev NAME address MAC`.
+    /// Sets the hardware address. As `ip link set dev NAME address MAC`.
     pub fn set_mac(link: u32, mac: Mac) -> Self {
         let address = LinkAttribute::Address(mac.0.to_vec());
         Self::set(link, address, move |name| format!("set the hardware address of {name} to {mac}"))
     }
 
-    /// As `ip link set dev NAME mtu BYTES`.
+    /// Sets the MTU. As `ip link set dev NAME mtu BYTES`.
     pub fn set_mtu(link: u32, mtu: u32) -> Self {
         Self::set(link, LinkAttribute::Mtu(mtu), move |name| format!("set the MTU of {name} to {mtu}"))
     }
 
-    /// As `ip link set dev NAME txqueuelen PACKETS`.
+    /// Sets the length of the transmit queue. As `ip link set dev NAME txqueuelen PACKETS`.
     pub fn set_tx_queue_length(link: u32, packets: u32) -> Self {
         let operation = move |name: &str| format!("set the transmit queue length of {name} to {packets}");
         Self::set(link, LinkAttribute::TxQueueLen(packets), operation)
     }
 
-    /// As [`Rtnetlink::set_alias`].
+    /// Sets the alias. As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
     pub fn set_alias(link: u32, alias: &str) -> Self {
         Self::set(link, alias_attribute(alias), |name| format!("set the alias of {name}"))
     }
 
-    /// Keeps the kernel from giving a link a link-local IPv6 address when it goes up: a bridge's port and an ifb
-    /// never use one, but finding out that nobody else has it takes the kernel a second of timers, and the lock
-    /// that every other change of a link waits for. Where there is no IPv6, nothing happens.
+    /// Keeps the kernel from giving a link a link-local IPv6 address when it goes up. A bridge's port and an ifb
+    /// never use one, but duplicate address detection takes the kernel a second of timers, and the RTNL lock. Does
+    /// nothing where there is no IPv6.
     ///
     /// As `ip link set dev NAME addrgenmode none`.
     pub fn without_link_local_address(link: u32) -> Self {
@@ -77,11 +77,11 @@ impl Change {
         Self { ignored: &[Errno::EAFNOSUPPORT], ..change }
     }
 
-    /// Makes the kernel announce a link's IPv4 addresses when it goes up, so that neighbours forget who had them
-    /// before. For what makes things better but not right: a kernel that cannot be told so is no error.
+    /// Makes the kernel announce a link's IPv4 addresses when it goes up, so that neighbours drop stale ARP entries.
+    /// An improvement only: a kernel without this setting is not an error.
     ///
     /// As `sysctl -w net.ipv4.conf.NAME.arp_notify=1`, which costs more the more namespaces there are: the kernel
-    /// looks through all of their parameters of that name.
+    /// searches all of their parameters of that name.
     pub fn announce_ipv4_addresses(link: u32) -> Self {
         let on = 1u32.to_ne_bytes();
         let family = u16::from(u8::from(AddressFamily::Inet));
@@ -92,7 +92,7 @@ impl Change {
         Self { ignored: &[Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL], ..change }
     }
 
-    /// As `ip link set dev NAME group N`.
+    /// Sets the group. As `ip link set dev NAME group N`.
     pub(crate) fn set_group(link: u32, group: u32) -> Self {
         Self::set(link, LinkAttribute::Group(group), |name| format!("set the group of {name}"))
     }
@@ -103,7 +103,8 @@ impl Change {
         Self::of_link(message, operation)
     }
 
-    /// A change of the link that `message`'s header names; `operation` gets its name and completes "cannot …".
+    /// Returns a change of the link that `message`'s header names; `operation` gets the link's name and completes
+    /// "cannot …".
     pub(crate) fn of_link(message: LinkMessage, operation: impl Fn(&str) -> String + 'static) -> Self {
         Self {
             link: message.header.index,
@@ -117,7 +118,7 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// As `ip link set dev NAME up`.
+    /// Sets a link up. As `ip link set dev NAME up`.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -125,7 +126,7 @@ impl Rtnetlink {
         self.apply(&[Change::set_up(link)])
     }
 
-    /// As `ip link set dev NAME promisc on`.
+    /// Sets a link promiscuous. As `ip link set dev NAME promisc on`.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -133,7 +134,7 @@ impl Rtnetlink {
         self.apply(&[Change::set_promiscuous(link, true)])
     }
 
-    /// As `ip link set dev NAME address MAC`.
+    /// Sets the hardware address. As `ip link set dev NAME address MAC`.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -141,7 +142,7 @@ impl Rtnetlink {
         self.apply(&[Change::set_mac(link, mac)])
     }
 
-    /// As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
+    /// Sets the alias. As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -160,13 +161,13 @@ pub(crate) fn link_message(link: u32) -> LinkMessage {
 /// Most bytes of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
 const ALIAS_MAX: usize = 255;
 
-/// Without a closing zero, as `ip` sends it: with one, the kernel refuses the longest alias.
+/// Returns `IFLA_IFALIAS` without a closing zero, as `ip` sends it: with one, the kernel refuses the longest alias.
 pub(crate) fn alias_attribute(alias: &str) -> LinkAttribute {
     let alias = &alias[..alias.floor_char_boundary(ALIAS_MAX)];
     LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.as_bytes().to_vec()))
 }
 
-/// One attribute with its header; what is in it is a multiple of four bytes.
+/// Returns one attribute with its header; the length of `value` is a multiple of four bytes.
 fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
     let nla = DefaultNla::new(kind, value.to_vec());
     let mut bytes = vec![0; nla.buffer_len()];

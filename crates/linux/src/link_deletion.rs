@@ -10,7 +10,7 @@ use crate::link_change::link_message;
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// Deletes a link; one that is gone already is fine. As `ip link delete dev NAME`.
+    /// Deletes a link. An absent link is not an error. As `ip link delete dev NAME`.
     ///
     /// The kernel answers after two RCU grace periods, about 20 ms.
     ///
@@ -20,13 +20,13 @@ impl Rtnetlink {
         self.apply(&[deletion(link, link_message(link), |name| format!("delete {name}"))])
     }
 
-    /// Deletes several links in one go, so that the kernel waits once for all of them: about 17 ms for two,
-    /// where one after the other takes 40. They are put into a group of their own first.
+    /// Deletes several links at once, so that the kernel waits once for all of them: about 17 ms for two, where one
+    /// after the other takes 40. They are put into a group first.
     ///
     /// As `ip link set dev NAME group N` for each, then `ip link delete group N`.
     ///
     /// # Errors
-    /// The kernel's refusal. Links that are gone already are fine.
+    /// The kernel's refusal. Absent links are not an error.
     pub fn delete_links(&mut self, links: &[u32]) -> Result<()> {
         let [first, _, ..] = links else {
             return links.iter().try_for_each(|link| self.delete_link(*link));
@@ -41,7 +41,7 @@ impl Rtnetlink {
     }
 }
 
-/// Deletes what the message names; `link` is what an error calls it by.
+/// Returns the deletion of the links that the message names; `link` is the one that an error names.
 fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> Change {
     Change {
         request: RouteNetlinkMessage::DelLink(message),
@@ -53,7 +53,7 @@ fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> C
     }
 }
 
-/// Groups in which links are deleted: this bit and the index of the first link, which nobody else has.
+/// The groups in which links are deleted: this bit and the index of the first link, which makes them unique.
 /// Administrators number groups from 0, in `/etc/iproute2/group`.
 const DELETION_GROUP: u32 = 1 << 31;
 

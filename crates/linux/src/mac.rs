@@ -14,30 +14,29 @@ pub struct Mac(pub [u8; 6]);
 pub struct ParseMacError;
 
 impl Mac {
-    /// A random unicast address from the locally administered range (IEEE 802, bit 1 of the first byte).
+    /// Returns a random unicast address from the locally administered range (IEEE 802, bit 1 of the first byte).
     ///
     /// Set explicitly when a link is created, it keeps udev's `MACAddressPolicy` from changing the
     /// address afterwards.
     ///
-    /// What is random comes from the keys that the kernel gave this process for its hash maps (`getrandom(2)`):
-    /// they cost nothing more.
+    /// The random bits are the keys of this process's hash maps (`getrandom(2)`), which exist already.
     pub fn random() -> Self {
         let [a, b, c, d, e, f, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
         Self::local([a, b, c, d, e, f])
     }
 
-    /// `bytes` made a locally administered unicast address.
+    /// Returns `bytes` as a locally administered unicast address.
     pub fn local(mut bytes: [u8; 6]) -> Self {
         bytes[0] = bytes[0] & 0xfe | 0x02;
         Self(bytes)
     }
 
-    /// Whether every byte is zero, as a bridge without ports and without an address of its own shows.
+    /// Returns whether every byte is zero, as for a bridge without ports and without an address of its own.
     pub fn is_zero(self) -> bool {
         self.0 == [0; 6]
     }
 
-    /// Whether the address may be a device's own: not multicast, not all zero.
+    /// Returns whether a device can have the address: not multicast, not all zero.
     pub fn is_assignable(self) -> bool {
         self.0[0] & 1 == 0 && !self.is_zero()
     }

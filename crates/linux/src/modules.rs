@@ -1,18 +1,17 @@
-//! Which parts of the kernel are loaded.
+//! Loaded kernel modules.
 
 use std::path::Path;
 
-/// A folder for each module that is loaded; of what is built in, only some have one.
+/// A directory for each loaded module; built-in parts have one only sometimes.
 const LOADED: &str = "/sys/module";
 
-/// Whether all of these modules are loaded: then the kernel has what they are for, and a probe is not necessary. `false`
-/// says nothing. As `lsmod`.
+/// Returns whether all of these modules are loaded, so that no probe is necessary. `false` says nothing. As `lsmod`.
 pub fn are_loaded(names: &[&str]) -> bool {
     are_in(Path::new(LOADED), names)
 }
 
 fn are_in(folder: &Path, names: &[&str]) -> bool {
-    // A module that is on its way in or out says so in this file.
+    // A module that is being loaded or removed is not `live`.
     let is_live = |name: &&str| {
         std::fs::read_to_string(folder.join(name).join("initstate")).is_ok_and(|state| state.trim() == "live")
     };

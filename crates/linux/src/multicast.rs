@@ -13,7 +13,7 @@ use crate::netlink::{attributes, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
-    /// The IPv6 multicast groups that a link has joined. As `ip -6 maddress show dev NAME`.
+    /// Returns the IPv6 multicast groups that a link has joined. As `ip -6 maddress show dev NAME`.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -38,7 +38,7 @@ impl Rtnetlink {
     }
 }
 
-/// The group at which neighbours ask for the hardware address of `address` (RFC 4291, section 2.7.1).
+/// Returns the solicited-node multicast address of `address` (RFC 4291, section 2.7.1).
 pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
     Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])

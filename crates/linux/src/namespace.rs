@@ -15,15 +15,15 @@ use crate::rtnetlink::Rtnetlink;
 
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// An open network namespace. It stays alive as long as this value does.
+/// An open network namespace. It exists at least as long as this value.
 pub struct Namespace {
     file: File,
     path: PathBuf,
 }
 
 impl Namespace {
-    /// Opens the namespace at `path`, such as `/var/run/netns/pod` or `/proc/PID/ns/net`. Whatever else is there,
-    /// a FIFO for instance, is neither waited for nor touched.
+    /// Opens the namespace at `path`, such as `/var/run/netns/pod` or `/proc/PID/ns/net`. Never blocks, whatever the
+    /// path leads to, such as a FIFO.
     ///
     /// # Errors
     /// [`Error::OpenNamespace`]; its source is `NotFound` when the namespace is gone.
@@ -34,7 +34,7 @@ impl Namespace {
             if !fs::metadata(&path)?.is_file() {
                 return Ok(None);
             }
-            // Something else may have taken the path since.
+            // The path may lead elsewhere by now.
             let file =
                 File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path)?;
             io::Result::Ok(Some(file))
@@ -46,16 +46,16 @@ impl Namespace {
         }
     }
 
-    /// Where it was opened from.
+    /// Returns the path that it was opened from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs `inside` with this thread in the namespace and returns to the former one. Sockets that are
-    /// opened inside stay in the namespace; files under `/proc/sys/net` are the namespace's own.
+    /// Runs `inside` with this thread in the namespace and returns to the former one. Sockets that `inside` opens
+    /// stay in the namespace; files under `/proc/sys/net` are the namespace's own.
     ///
-    /// Without the way back the process ends, with exit code 1: everything after this would be done to the host's
-    /// interfaces in the pod, or to the pod's on the host.
+    /// Exits the process with code 1 when the thread cannot return: it would go on to change the host's interfaces in
+    /// the pod, or the pod's on the host.
     ///
     /// # Errors
     /// [`Error::NotANamespace`], [`Error::EnterNamespace`], or what `inside` returns.
@@ -64,14 +64,14 @@ impl Namespace {
         self.set()?;
         let outcome = inside();
         if let Err(error) = own.set().or_else(|_| own.set()) {
-            // Nothing is left to do when the line cannot be written.
+            // Standard error may be closed.
             let _ = writeln!(io::stderr(), "cannot leave network namespace {}: {error}", self.path.display());
             std::process::exit(1);
         }
         outcome
     }
 
-    /// The calling thread's.
+    /// Opens the calling thread's namespace.
     fn own() -> Result<Self> {
         let path = PathBuf::from(OWN);
         match File::open(&path) {
@@ -87,7 +87,7 @@ impl Namespace {
         })
     }
 
-    /// An rtnetlink socket inside the namespace.
+    /// Opens an rtnetlink socket inside the namespace.
     ///
     /// # Errors
     /// As [`Namespace::enter`] and [`Rtnetlink::open`].
@@ -95,11 +95,11 @@ impl Namespace {
         self.enter(Rtnetlink::open)
     }
 
-    /// The namespace at `path` with an rtnetlink socket inside, or `None` when it is gone: the path does not exist
-    /// any more, or is not a namespace: a leftover file that nothing is mounted on, for instance.
+    /// Opens the namespace at `path` and an rtnetlink socket inside. Returns `None` when it is gone: the path does
+    /// not exist, or is not a namespace, such as a leftover file that nothing is mounted on.
     ///
     /// # Errors
-    /// As [`Namespace::open`] and [`Namespace::rtnetlink`], for any other reason.
+    /// As [`Namespace::open`] and [`Namespace::rtnetlink`] for any other reason.
     pub fn open_if_alive(path: impl AsRef<Path>) -> Result<Option<(Self, Rtnetlink)>> {
         let namespace = match Self::open(path) {
             Err(Error::OpenNamespace { source, .. })
@@ -116,10 +116,10 @@ impl Namespace {
         }
     }
 
-    /// Whether this is the namespace that the calling thread is in.
+    /// Returns whether this is the calling thread's namespace.
     ///
     /// # Errors
-    /// [`Error::OpenNamespace`] when either cannot be looked at.
+    /// [`Error::OpenNamespace`] when either cannot be read.
     pub fn is_current(&self) -> Result<bool> {
         let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
         let own = Self::own()?;

@@ -19,26 +19,25 @@ use crate::error::{Error, Result};
 use message::Messages;
 
 const RECEIVE_CAPACITY: usize = 64 * 1024;
-/// How long the answer to a request may take once the kernel said that it lost a message. It puts its answer into the
-/// queue before it returns from the request.
+/// How long to wait for an answer once the kernel reported a lost message. The kernel queues its answer before the
+/// request returns.
 const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// A netlink socket of the network namespace that was current when it was opened; it stays in that
-/// namespace for life.
+/// A netlink socket. It stays for life in the network namespace that was current when it was opened.
 pub struct Socket {
     raw: RawSocket,
     sequence: u32,
     receive: Vec<u8>,
-    /// The error number by which the kernel said, since the last request, that it lost a message: the answer may be
-    /// that one, and is not waited for without end.
+    /// The error number by which the kernel reported a lost message since the last request. The lost message may be
+    /// the answer, so the answer is not waited for without end.
     lost: Option<i32>,
 }
 
 impl Socket {
     /// Opens a socket of `protocol` (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in the current namespace.
     ///
-    /// Extended acknowledgements are asked for, so that refusals carry the kernel's sentence; before Linux 4.12 they
-    /// carry only its number.
+    /// Asks for extended acknowledgements, so that refusals have the kernel's sentence. Before Linux 4.12 they have
+    /// only a number.
     pub fn open(protocol: isize) -> Result<Self> {
         Self::open_as(protocol, |_| Ok(()))
     }
@@ -63,8 +62,8 @@ impl Socket {
         Ok(Self { raw, sequence: 0, receive: Vec::with_capacity(RECEIVE_CAPACITY), lost: None })
     }
 
-    /// Lets the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20). An older one sends
-    /// everything, so every reader of a dump filters again.
+    /// Makes the kernel filter dumps by the request's header (`NETLINK_GET_STRICT_CHK`, Linux 4.20). Older kernels
+    /// send everything, so every reader of a dump filters again.
     pub(crate) fn filter_dumps(&self) {
         // Not an error, as said above.
         let _ = self.raw.set_netlink_get_strict_chk(true);
@@ -82,7 +81,7 @@ impl Socket {
         (outcome == 0).then_some(cookie)
     }
 
-    /// Joins a multicast group, so that [`Socket::wait`] sees its events.
+    /// Joins a multicast group, so that [`Socket::wait`] receives its events.
     pub fn subscribe(&mut self, group: u32) -> Result<()> {
         self.raw.add_membership(group).map_err(|source| Error::Netlink {
             operation: format!("subscribe to netlink group {group}"),
@@ -90,17 +89,16 @@ impl Socket {
         })
     }
 
-    /// The sequence number for the next message.
+    /// Returns the sequence number for the next message.
     pub fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         self.sequence
     }
 
-    /// Sends `bytes` (whole messages) and hands each reply to `on_reply` until the message numbered
-    /// `last` is acknowledged, a dump is done, or the message numbered `first` is refused as a whole.
+    /// Sends `bytes` (whole messages) and hands each reply to `on_reply` until the message numbered `last` is
+    /// acknowledged, a dump is done, or the message numbered `first` is refused as a whole.
     ///
-    /// Returns the first refusal after everything that belongs to the exchange was read, so the socket
-    /// is usable afterwards.
+    /// Returns the first refusal after the whole exchange was read, so that the socket is usable afterwards.
     pub fn exchange(
         &mut self,
         bytes: &[u8],
@@ -116,7 +114,7 @@ impl Socket {
                 if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                     continue;
                 }
-                // What was dumped changed in the middle: something may be missing or come twice.
+                // The dumped objects changed meanwhile: one may be missing or come twice.
                 if message.flags & NLM_F_DUMP_INTR != 0 {
                     let sequence = message.sequence;
                     refusal.get_or_insert(Refusal { errno: Errno::EINTR, message: None, sequence });
@@ -143,8 +141,8 @@ impl Socket {
         }
     }
 
-    /// Sends `bytes`, one request for an object that asks for no acknowledgement, and hands the object to `on_reply`: the
-    /// kernel answers with it or with a refusal. So there is one datagram to read instead of two.
+    /// Sends `bytes`, one request for an object without `NLM_F_ACK`, and hands the object to `on_reply`. The kernel
+    /// answers with the object or a refusal, so there is one datagram to read instead of two.
     pub fn ask(
         &mut self,
         bytes: &[u8],
@@ -166,8 +164,8 @@ impl Socket {
         }
     }
 
-    /// Sends `bytes`, whole messages numbered `first` to `last` of which the last asks for an acknowledgement, and
-    /// waits for that; refusals come unasked. `on_refusal` gets the place of each message that was refused.
+    /// Sends `bytes`, whole messages numbered `first` to `last` of which only the last asks for an acknowledgement,
+    /// and waits for that. `on_refusal` gets the place of each refused message; the kernel reports refusals unasked.
     pub(crate) fn exchange_all(
         &mut self,
         bytes: &[u8],
@@ -193,10 +191,10 @@ impl Socket {
         }
     }
 
-    /// Reads the events of one datagram of the subscribed groups; waits for it until `deadline`.
+    /// Reads the events of one datagram of the subscribed groups, and waits for it until `deadline`.
     ///
-    /// Returns `false` when the deadline passed without an event. Where the kernel had to drop events (`ENOBUFS`), there
-    /// was one: what they are about is to be looked at again.
+    /// Returns `false` when the deadline passed without an event. Dropped events (`ENOBUFS`) count as an event: the
+    /// caller looks at the objects again.
     pub fn wait(
         &mut self,
         deadline: std::time::Instant,
@@ -216,7 +214,7 @@ impl Socket {
         Ok(true)
     }
 
-    /// A signal may interrupt the call before anything is sent.
+    /// Sends again when a signal interrupted the call, before anything is sent.
     fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.lost = None;
         loop {
@@ -229,9 +227,9 @@ impl Socket {
 
     /// Reads the next datagram and returns its length.
     ///
-    /// `ENOBUFS` and `ENOMEM` say that the kernel could not keep a message, or not hand it over now: what is still
-    /// in the queue is read. When the answer is the message that was lost, whether the request was carried out is
-    /// unknown, and the error is returned.
+    /// `ENOBUFS` and `ENOMEM` report that the kernel lost a message, or cannot hand it over now; the rest of the
+    /// queue is read. If the lost message is the answer, it is unknown whether the request was carried out, and the
+    /// error is returned.
     fn receive(&mut self) -> std::io::Result<usize> {
         loop {
             if let Some(errno) = self.lost
@@ -297,7 +295,7 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let mut socket = Socket::open(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
-            // The kernel's least: room for a few refusals, and none for the last one.
+            // The smallest that the kernel allows: room for a few refusals, not for the last one.
             socket.raw.set_rx_buf_sz(1).unwrap();
             let mut absent = [0; 16];
             absent[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());

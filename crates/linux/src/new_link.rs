@@ -26,7 +26,7 @@ use crate::rtnetlink::Rtnetlink;
 pub struct NewLink<'a> {
     /// Its name, at most 15 bytes.
     pub name: &'a str,
-    /// What it is.
+    /// Its driver.
     pub kind: NewLinkKind<'a>,
     /// Its hardware address (`address MAC`); a random one when absent. A bridge without one takes its lowest port's.
     pub mac: Option<Mac>,
@@ -36,7 +36,7 @@ pub struct NewLink<'a> {
     pub namespace: Option<&'a Namespace>,
     /// Index of the bridge that it becomes a port of (`master BRIDGE`).
     pub master: Option<u32>,
-    /// Whether it is up from the beginning (`up`). A veth pair and an ifb are created down.
+    /// Whether it is created up (`up`). A veth pair and an ifb are created down.
     pub up: bool,
     /// Whether it is created [unfinished](Link::is_unfinished), until [`Change::finish`](crate::Change::finish).
     pub unfinished: bool,
@@ -76,25 +76,25 @@ pub struct VethPeer<'a> {
     pub namespace: Option<&'a Namespace>,
 }
 
-/// How macvlan links of one parent see each other (`IFLA_MACVLAN_MODE`).
+/// How macvlan links of one parent reach each other (`IFLA_MACVLAN_MODE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MacvlanMode {
     /// Directly.
     Bridge,
     /// Not at all.
     Private,
-    /// By a switch that sends frames back to the port that they came from.
+    /// Through an external switch that sends frames back to the port that they came from.
     Vepa,
-    /// There is only one, which has the parent's hardware address.
+    /// Only one link, with the parent's hardware address.
     Passthru,
 }
 
-/// By default each end of a pair is made with a queue for every CPU, of which the kernel uses the first and puts the
-/// others away again: with a grace period for each end, while every other change of a link waits.
+/// By default each end of a pair gets a queue for every CPU, of which the kernel uses the first and removes the
+/// others again, with a grace period for each end and under the RTNL lock.
 const ONE_QUEUE: [LinkAttribute; 2] = [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
 
-/// Packets that may be past an ifb's shaper and wait for the device's tasklet. The driver's 32 is one receive
-/// burst of a fast link, 0 stops the queue after each packet. A packet that waits here was already let through.
+/// Packets that have passed an ifb's shaper and wait for the device's tasklet. The driver's default of 32 is one
+/// receive burst of a fast link; 0 stops the queue after each packet.
 const IFB_QUEUE_LENGTH_PACKETS: u32 = 1000;
 
 /// A name that no link can have (`dev_valid_name` in net/core/dev.c).
@@ -181,8 +181,8 @@ impl From<MacvlanMode> for MacVlanMode {
 }
 
 impl Rtnetlink {
-    /// Creates a link and returns what the kernel made of it; of a veth pair, the first end, with the index of its peer.
-    /// The kernel tells it before the link becomes a port: its `master` may be absent.
+    /// Creates a link and returns it as the kernel shows it; of a veth pair, the first end, with the index of its
+    /// peer. The kernel shows it before the link becomes a port: its `master` may be absent.
     ///
     /// # Errors
     /// [`Error::MissingFeature`] when the kernel does not know the kind, or VLANs of a bridge; `EEXIST` when a name is
@@ -200,7 +200,7 @@ impl Rtnetlink {
         let link = match (created, new.namespace) {
             (Some(link), _) if is_whole(&link) => Some(link),
             (Some(link), _) => self.link_by_index(link.index)?,
-            // Nothing is echoed by kernels before 6.2, and of a link that was created in another namespace.
+            // Kernels before 6.2 echo nothing; none echoes a link that was created in another namespace.
             (None, Some(namespace)) => self.link_by_name_in(namespace, new.name)?,
             (None, None) => self.link_by_name(new.name)?,
         };
@@ -222,7 +222,7 @@ impl Rtnetlink {
         failure.during(format_args!("create link {}", new.name)).or_missing(feature, &[Errno::EOPNOTSUPP])
     }
 
-    /// Finds out whether the kernel knows a kind of link; nothing is created.
+    /// Checks that the kernel knows a kind of link; nothing is created.
     ///
     /// The kernel is asked for a link that it must refuse: it refuses an unknown kind (`EOPNOTSUPP`) before a name that
     /// no link can have (`EINVAL`), and before a parent that does not exist (`ENODEV`; give a macvlan the parent 0). It

@@ -1,8 +1,8 @@
-//! The other end of a link, looked at from this end's namespace.
+//! Peers of links, seen from the socket's namespace.
 //!
-//! The kernel numbers the namespaces that a namespace's links lead to, and answers for them too
-//! (`IFLA_TARGET_NETNSID` and `IFA_TARGET_NETNSID`, Linux 4.20): nobody has to find, open or enter them. It
-//! wants `CAP_NET_ADMIN` in the other namespace for that.
+//! The kernel numbers the namespaces that a namespace's links lead to, and answers requests about them
+//! (`IFLA_TARGET_NETNSID` and `IFA_TARGET_NETNSID`, Linux 4.20), so that they need not be found, opened or entered.
+//! It requires `CAP_NET_ADMIN` in the other namespace.
 
 use std::os::fd::AsRawFd;
 
@@ -22,12 +22,12 @@ use crate::namespace::Namespace;
 use crate::netlink::attributes;
 use crate::rtnetlink::Rtnetlink;
 
-/// What one namespace calls another (`ip netns list-id`): it means nothing in a third one.
+/// The number of a namespace in another one (`ip netns list-id`). It means nothing in a third one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NamespaceNumber(i32);
 
 impl NamespaceNumber {
-    /// A namespace that has no number here, or none any more (`NETNSA_NSID_NOT_ASSIGNED`).
+    /// A namespace without a number (`NETNSA_NSID_NOT_ASSIGNED`).
     pub const NONE: Self = Self(-1);
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
@@ -36,8 +36,8 @@ impl NamespaceNumber {
 }
 
 impl Rtnetlink {
-    /// The other end of `end`, wherever it is; none when it is gone, or goes with its namespace. As `ip link
-    /// show` in its namespace.
+    /// Returns the peer of `end`, in whatever namespace; none when it is gone, or its namespace is being removed. As
+    /// `ip link show` in its namespace.
     ///
     /// # Errors
     /// The kernel's refusal; `EACCES` without `CAP_NET_ADMIN` in that namespace.
@@ -54,8 +54,8 @@ impl Rtnetlink {
         }
     }
 
-    /// The link of this socket's namespace whose peer is `end`, a link of `namespace`; none when the peer is in a third
-    /// namespace, or gone. An interface index means something only in its own namespace, so both are compared.
+    /// Returns the link of this socket's namespace whose peer is `end`, a link of `namespace`; none when the peer is
+    /// in a third namespace, or gone. An interface index is unique only in its namespace, so both are compared.
     ///
     /// The socket's namespace must be the calling thread's. As `ip -details link show`, where `@ifN` and `link-netnsid`
     /// are of that link.
@@ -66,16 +66,17 @@ impl Rtnetlink {
         let Some(index) = end.peer else { return Ok(None) };
         let candidate = self.link_by_index(index)?.filter(|link| link.peer == Some(end.index));
         let Some(candidate) = candidate else { return Ok(None) };
-        // The kernel numbers the other namespace, at the latest, when it shows a link that leads there.
+        // The kernel assigns the number at the latest when it shows a link that leads there.
         let leads_there = match candidate.peer_namespace {
             Some(number) => number != NamespaceNumber::NONE && number == self.number_of(namespace)?,
-            // Both ends are here: not where `end`, in another namespace, has its peer in that one.
+            // Both ends are in this namespace, unless `end` has its peer in another one.
             None => end.peer_namespace.is_none() && namespace.is_current()?,
         };
         Ok(leads_there.then_some(candidate))
     }
 
-    /// The link called `name` in another namespace, without entering it where that can be. As `ip link show dev NAME` there.
+    /// Looks up a link by its name in another namespace, without entering it where possible. As `ip link show dev
+    /// NAME` there.
     ///
     /// # Errors
     /// As [`Namespace::rtnetlink`] and [`Rtnetlink::link_by_name`].
@@ -90,11 +91,11 @@ impl Rtnetlink {
                 return Ok(found);
             }
         }
-        // It has no number here, or this process may not ask by it: what is wrong, if anything is, is told inside.
+        // Without a number, or without the permission to use it, the answer or its error is found inside.
         namespace.rtnetlink()?.link_by_name(name)
     }
 
-    /// The addresses of the other end of `end`; of one that is gone, none. As `ip address show` in its namespace.
+    /// Returns the addresses of the peer of `end`; none when it is gone. As `ip address show` in its namespace.
     ///
     /// # Errors
     /// As [`Rtnetlink::peer`].
@@ -108,11 +109,11 @@ impl Rtnetlink {
         }
     }
 
-    /// What the socket's namespace calls `namespace`: [`NamespaceNumber::NONE`] when none of its links leads
+    /// Returns the number of `namespace` in the socket's namespace; [`NamespaceNumber::NONE`] when no link leads
     /// there. As `ip netns list-id`.
     ///
     /// # Errors
-    /// The kernel's refusal; `EINVAL` when it is no network namespace.
+    /// The kernel's refusal; `EINVAL` when it is not a network namespace.
     pub fn number_of(&mut self, namespace: &Namespace) -> Result<NamespaceNumber> {
         let operation = format!("look up the number of network namespace {}", namespace.path().display());
         self.namespace_number(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()), &operation)
@@ -138,7 +139,7 @@ impl Rtnetlink {
     }
 }
 
-/// The link (`ENODEV`), or the whole namespace (`EINVAL`).
+/// Returns whether the link (`ENODEV`) or its namespace (`EINVAL`) is gone.
 fn is_gone(error: &Error) -> bool {
     matches!(error.errno(), Some(Errno::ENODEV | Errno::EINVAL))
 }

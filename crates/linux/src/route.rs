@@ -34,8 +34,8 @@ pub struct Route {
 }
 
 impl Change {
-    /// Adds a route; one that is exactly the same is fine. Another next hop to a known destination is a route
-    /// of its own. A gateway that is not on the link is refused as "network is unreachable".
+    /// Adds a route. An identical route is not an error. Another next hop to a known destination is a route of its
+    /// own. A gateway that is not on the link is refused as "network is unreachable".
     ///
     /// As `ip route add DESTINATION [via GATEWAY] dev NAME [metric N] [table N] [mtu N] [advmss N]`.
     pub fn add_route(link: u32, route: &Route) -> Self {
@@ -83,7 +83,7 @@ impl Change {
 }
 
 impl std::fmt::Display for Route {
-    /// As `ip route` takes it.
+    /// Writes the route as `ip route` takes it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "route {}", self.destination)?;
         if let Some(gateway) = self.gateway {

@@ -74,13 +74,13 @@ impl Parsed {
         Some(Self { route, kind: header[7], hops })
     }
 
-    /// A route of its own for each next hop.
+    /// Returns a route for each next hop.
     fn routes(self) -> impl Iterator<Item = Route> {
         self.hops.into_iter().map(move |(_, gateway)| Route { gateway, ..self.route.clone() })
     }
 }
 
-/// The next hops in an `RTA_MULTIPATH`; a malformed tail is skipped.
+/// Reads an `RTA_MULTIPATH`; a malformed tail is skipped.
 fn next_hops(mut bytes: &[u8]) -> Vec<(Option<u32>, Option<IpAddr>)> {
     let mut hops = Vec::new();
     while let Some(length) = bytes.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from) {
@@ -95,11 +95,11 @@ fn next_hops(mut bytes: &[u8]) -> Vec<(Option<u32>, Option<IpAddr>)> {
 }
 
 impl Rtnetlink {
-    /// The unicast routes of one family, of every table; one with several next hops comes once for each of them. As
-    /// `ip [-6] route show table all type unicast`.
+    /// Returns the unicast routes of one family, of every table; one for each next hop. As `ip [-6] route show table
+    /// all type unicast`.
     ///
-    /// The kernel filters by the type (strict checking, Linux 5.0); older ones send every route and the filter here
-    /// applies.
+    /// The kernel filters by the type (strict checking, Linux 5.0). Older kernels send every route, so the reply is
+    /// filtered here too.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -114,9 +114,8 @@ impl Rtnetlink {
         Ok(found.into_iter().flat_map(Parsed::routes).collect())
     }
 
-    /// The prefix of the route by which the namespace reaches `address` itself, and the index of the interface that
-    /// it leads to; none without a route, or with one that leads to no interface. As `ip route get fibmatch ADDRESS`
-    /// (Linux 4.13; 4.16 for IPv6).
+    /// Returns the prefix of the route that the namespace uses for `address`, and the index of its interface; none
+    /// without a route, or without an interface. As `ip route get fibmatch ADDRESS` (Linux 4.13; 4.16 for IPv6).
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -135,7 +134,7 @@ impl Rtnetlink {
                 let interface = found.hops.iter().find_map(|(interface, _)| *interface)?;
                 Some((found.route.destination, interface))
             })),
-            // No route, or one that says so: unreachable, prohibit, blackhole.
+            // No route, or an unreachable, prohibit or blackhole route.
             Err(failure)
                 if matches!(
                     failure.errno(),
@@ -175,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_route_to_an_address_is_found_with_its_interface() {
-        for (own, neighbour, stranger) in
+        for (own, neighbour, elsewhere) in
             [("10.1.0.1/24", "10.1.0.7", "10.2.0.1"), ("fd00::1/64", "fd00::7", "fd01::1")]
         {
             let (mut host, bridge) = a_bridge_with(own);
@@ -186,7 +185,7 @@ mod tests {
                 (prefix.network(), prefix.prefix(), interface),
                 (subnet.network(), subnet.prefix(), bridge)
             );
-            assert_eq!(host.route_to(stranger.parse().unwrap()).unwrap(), None);
+            assert_eq!(host.route_to(elsewhere.parse().unwrap()).unwrap(), None);
         }
     }
 }

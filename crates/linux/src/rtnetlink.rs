@@ -14,11 +14,11 @@ use crate::error::Result;
 use crate::netlink::{Failure, Refusal, Reply, Socket, message, request_flags};
 use crate::unfinished;
 
-/// A `NETLINK_ROUTE` socket. It belongs to the namespace it was opened in; see
-/// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) for one in another namespace.
+/// A `NETLINK_ROUTE` socket. It belongs to the namespace that it was opened in;
+/// [`Namespace::rtnetlink`](crate::Namespace::rtnetlink) opens one in another namespace.
 pub struct Rtnetlink {
     pub(crate) socket: Socket,
-    /// The socket's port ID, which is also the group of links that are being made by it.
+    /// The socket's port ID, which is also the group of unfinished links that it creates.
     pub(crate) port: u32,
     send: Vec<u8>,
 }
@@ -56,8 +56,8 @@ impl Rtnetlink {
         self.attempt(request, flags, on_reply).map_err(|failure| failure.during(operation))
     }
 
-    /// Dumps what `parse` makes something of. A dump that the kernel interrupts, because what it shows
-    /// changed in the middle, is begun anew: where links come and go all the time, several are interrupted in a row.
+    /// Dumps objects and returns those that `parse` accepts. A dump that the kernel interrupts, because the objects
+    /// changed meanwhile, is started again; on a busy node several are interrupted in a row.
     pub(crate) fn dump<T>(
         &mut self,
         request: RouteNetlinkMessage,
@@ -67,7 +67,7 @@ impl Rtnetlink {
         self.attempt_dump(&request, parse).map_err(|failure| failure.during(operation))
     }
 
-    /// As [`Rtnetlink::dump`], for callers who know more to say of a failure.
+    /// As [`Rtnetlink::dump`], for callers with an error of their own.
     pub(crate) fn attempt_dump<T>(
         &mut self,
         request: &RouteNetlinkMessage,
@@ -85,7 +85,7 @@ impl Rtnetlink {
         }
     }
 
-    /// As [`Rtnetlink::query`], for callers to whom some refusals are an answer.
+    /// As [`Rtnetlink::query`], for callers that treat some refusals as an answer.
     pub(crate) fn attempt(
         &mut self,
         request: RouteNetlinkMessage,
@@ -97,8 +97,8 @@ impl Rtnetlink {
         self.socket.exchange(&self.send, sequence, sequence, on_reply)
     }
 
-    /// As [`Rtnetlink::attempt`], for a request that netlink-packet-route has no type for: `payload` is what follows
-    /// `struct nlmsghdr`.
+    /// As [`Rtnetlink::attempt`], for a request that netlink-packet-route has no type for; `payload` follows `struct
+    /// nlmsghdr`.
     pub(crate) fn attempt_raw(
         &mut self,
         kind: u16,
@@ -111,8 +111,8 @@ impl Rtnetlink {
         self.socket.exchange(&bytes, sequence, sequence, on_reply)
     }
 
-    /// Asks for one object that the kernel shows or refuses, such as a link (`RTM_GETLINK`). Not for those of which it
-    /// shows nothing now and then, such as a qdisc that it made itself.
+    /// Asks for one object that the kernel shows or refuses, such as a link (`RTM_GETLINK`). Not for objects that it
+    /// sometimes does not show at all, such as a default qdisc.
     pub(crate) fn ask(
         &mut self,
         request: RouteNetlinkMessage,
@@ -123,8 +123,7 @@ impl Rtnetlink {
         self.socket.ask(&self.send, sequence, on_reply)
     }
 
-    /// Sends requests that need no reply, in one datagram; `on_refusal` gets the places of those that the
-    /// kernel refused.
+    /// Sends requests without replies in one datagram; `on_refusal` gets the places of the refused ones.
     pub(crate) fn attempt_all(
         &mut self,
         requests: impl ExactSizeIterator<Item = (RouteNetlinkMessage, u16)>,
@@ -143,7 +142,7 @@ impl Rtnetlink {
         self.socket.exchange_all(&self.send, first, last, on_refusal)
     }
 
-    /// Puts a request behind those that are to be sent, and returns its sequence number.
+    /// Appends a request to the send buffer and returns its sequence number.
     fn append(&mut self, request: RouteNetlinkMessage, flags: u16) -> u32 {
         let sequence = self.socket.next_sequence();
         encode(request, flags, sequence, &mut self.send);
@@ -151,7 +150,7 @@ impl Rtnetlink {
     }
 }
 
-/// Puts a whole message behind those that are in `bytes`.
+/// Appends a whole message to `bytes`.
 pub(crate) fn encode(request: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
     let mut header = NetlinkHeader::default();
     header.flags = flags;

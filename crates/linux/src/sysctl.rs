@@ -48,8 +48,8 @@ pub fn ensure_if_present(key: &str, value: &str) -> Result<()> {
     }
 }
 
-/// Sets `key` where that is possible: for what makes things better but not right. It stays as it is where
-/// `/proc/sys` is read-only, as in a container, or has no such parameter.
+/// Sets `key` where possible: an improvement only. The parameter stays as it is where `/proc/sys` is read-only, as in
+/// a container, or has no such parameter.
 pub fn prefer(key: &str, value: &str) {
     // Not an error, as said above.
     let _ = fs::write(path(key), value);

@@ -1,8 +1,9 @@
-//! Links that are being made: recognised from their first moment, by the group that they are created in.
+//! Unfinished links: recognised from creation on by their group.
 //!
-//! A link gets its alias in a second request. One whose maker was killed before that says nothing of itself. So links
-//! are created in a group that is the port ID of the netlink socket that creates them, and leave it when everything
-//! is done. The kernel knows whether a socket still has that port ID: it is gone with its process, however that ended.
+//! A link gets its alias in a second request, so a link whose creator was killed before that has none. Links are
+//! therefore created in a group that is the port ID of the netlink socket that creates them, and leave it when they
+//! are complete. The kernel knows whether a socket still has that port ID: the socket ends with its process, however
+//! that ends.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -15,15 +16,14 @@ use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::rtnetlink::Rtnetlink;
 
-/// The first byte of these port IDs and groups. Process IDs, which are the port IDs that the kernel gives by itself,
-/// are below 2^22, its other port IDs have the highest bit, and administrators number groups from 0, in
-/// `/etc/iproute2/group`.
+/// The first byte of these port IDs and groups. Process IDs, which are the kernel's default port IDs, are below 2^22;
+/// its other port IDs have the highest bit; administrators number groups from 0, in `/etc/iproute2/group`.
 const SIGNATURE: u32 = 0x57 << 24;
 const SIGNATURE_MASK: u32 = 0xff << 24;
-/// Another socket has a random port ID once in 2^24 tries.
+/// A random port ID is in use once in 2^24 tries.
 const ATTEMPTS: u32 = 8;
 
-/// Gives a socket a port ID that no other one of its namespace has, and returns it.
+/// Binds a socket to a port ID that is unique in its namespace, and returns it.
 pub(crate) fn bind(socket: &mut RawSocket) -> io::Result<u32> {
     let mut attempts = 0;
     loop {
@@ -39,28 +39,28 @@ pub(crate) fn bind(socket: &mut RawSocket) -> io::Result<u32> {
 }
 
 impl Link {
-    /// Whether the link is in the group of those that are being made. Its maker may be gone:
-    /// [`Rtnetlink::is_being_made`] tells.
+    /// Returns whether the link is in the group of an unfinished link. Its creator may be gone; see
+    /// [`Rtnetlink::is_being_made`].
     pub fn is_unfinished(&self) -> bool {
         self.group & SIGNATURE_MASK == SIGNATURE
     }
 }
 
 impl Change {
-    /// Takes a link out of the group of those that are being made. As `ip link set dev NAME group default`.
+    /// Removes a link from the group of unfinished links. As `ip link set dev NAME group default`.
     pub fn finish(link: u32) -> Self {
         Self::set_group(link, 0)
     }
 }
 
 impl Rtnetlink {
-    /// Whether it is this very socket that `link` was created by, and it is not finished. So a creation of which the
-    /// kernel's answer was lost can be told from a link that was there.
+    /// Returns whether this socket created `link` and has not finished it. So a creation whose answer was lost is
+    /// distinguished from a link that existed before.
     pub fn is_maker_of(&self, link: &Link) -> bool {
         link.group == self.port
     }
 
-    /// Whether a process that was killed left `link`, a link of this thread's namespace, unfinished.
+    /// Returns whether a process that was killed left `link`, a link of this thread's namespace, unfinished.
     ///
     /// # Errors
     /// As [`Rtnetlink::is_being_made`], and the kernel's refusal.
@@ -68,12 +68,12 @@ impl Rtnetlink {
         if !link.is_unfinished() || self.is_being_made(link)? {
             return Ok(false);
         }
-        // The maker may have finished it, and ended, since `link` was looked at.
+        // The creator may have finished the link and ended since.
         Ok(self.link_by_index(link.index)?.is_some_and(|now| now.group == link.group))
     }
 
-    /// Whether the process that makes `link`, a link of this thread's namespace, is still at work; false for a link
-    /// that is finished, and for one whose maker ended before that.
+    /// Returns whether the creator of `link`, a link of this thread's namespace, still runs; false for a finished
+    /// link, and for one whose creator ended before.
     ///
     /// # Errors
     /// [`Error::Netlink`] when the kernel gives no socket to ask with.

@@ -6,26 +6,25 @@ use nix::errno::Errno;
 
 use crate::error::Error;
 
-/// Why the kernel refused: the error number and, where it gave one, its own sentence
-/// (`NLMSGERR_ATTR_MSG`).
+/// A refusal: the error number and, where the kernel gave one, its sentence (`NLMSGERR_ATTR_MSG`).
 #[derive(Debug)]
 pub struct Refusal {
     /// The error number.
     pub errno: Errno,
-    /// The kernel's own sentence.
+    /// The kernel's sentence.
     pub message: Option<String>,
-    /// Sequence number of the message that was refused.
+    /// Sequence number of the refused message.
     pub sequence: u32,
 }
 
 impl Refusal {
-    /// Says what we wanted when the kernel refused.
+    /// Returns the error for `operation`, which completes "cannot …".
     pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
         Error::refused(operation.to_string(), self.errno, self.message)
     }
 }
 
-/// What went wrong in an exchange: the transport, or the kernel's answer.
+/// A failed exchange.
 #[derive(Debug)]
 pub enum Failure {
     /// The transport failed.
@@ -41,7 +40,7 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Failure {
-    /// The error of what was to be done, as "verb object".
+    /// Returns the error for `operation`, which completes "cannot …".
     pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
         match self {
             Self::Io(source) => Error::Netlink { operation: operation.to_string(), source },
@@ -49,7 +48,7 @@ impl Failure {
         }
     }
 
-    /// The kernel's error number, if it was the kernel that refused.
+    /// Returns the kernel's error number if the kernel refused.
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Io(_) => None,

@@ -13,44 +13,44 @@ use crate::constants::NLMSGERR_ATTR_MSG;
 /// Length of `struct nlmsghdr` (uapi/linux/netlink.h).
 pub const HEADER_LEN: usize = size_of::<nlmsghdr>();
 
-/// One message from the kernel: its type (`nlmsg_type`), its sequence number and what follows the header.
+/// A message from the kernel.
 pub struct Reply<'a> {
     /// `nlmsg_type`.
     pub kind: u16,
-    /// What follows the header.
+    /// The bytes after the header.
     pub payload: &'a [u8],
 }
 
-/// Returns a message of the type `kind`; `payload` is what follows the header.
+/// Returns a message of the type `kind`; `payload` follows the header.
 pub(crate) fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(HEADER_LEN + payload.len()).unwrap_or(u32::MAX);
     let mut bytes = length.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
-    // To the kernel.
+    // nlmsg_pid: the kernel.
     bytes.extend([0; 4]);
     bytes.extend(payload);
     bytes.resize(bytes.len().next_multiple_of(NLMSG_ALIGNTO.into()), 0);
     bytes
 }
 
-/// Flags of a request that asks for an acknowledgement, or for a dump (which ends with `NLMSG_DONE`).
+/// Returns the flags of a request that asks for an acknowledgement, or for a dump (which ends with `NLMSG_DONE`).
 pub(crate) fn request_flags(extra: u16) -> u16 {
     if extra & NLM_F_DUMP == NLM_F_DUMP { NLM_F_REQUEST | extra } else { NLM_F_REQUEST | NLM_F_ACK | extra }
 }
 
-/// Attributes of a payload after its fixed header of `offset` bytes; a malformed tail is skipped.
+/// Returns the attributes of a payload after its fixed header of `offset` bytes; a malformed tail is skipped.
 pub fn attributes(payload: &[u8], offset: usize) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
     NlasIterator::new(payload.get(offset..).unwrap_or_default()).map_while(Result::ok)
 }
 
-/// The `u32` that `bytes` begin with, in host order.
+/// Reads the `u32` at the beginning of `bytes`, in host order.
 pub(crate) fn read_u32(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
-/// The text that `bytes` are, with or without a closing zero.
+/// Reads a text, with or without a closing zero.
 pub(crate) fn read_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
 }
@@ -64,8 +64,8 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// `None` for an acknowledgement, and for the end of a dump that went well: both begin with an error
-    /// number.
+    /// Returns the refusal; `None` for an acknowledgement and for the successful end of a dump. All begin with an
+    /// error number.
     pub fn refusal(&self) -> Option<Refusal> {
         let code = self.payload.first_chunk().copied().map_or(0, i32::from_ne_bytes);
         (code != 0).then(|| Refusal {

@@ -1,4 +1,4 @@
-//! The u32 filters of a link as the kernel shows them, ours and those of others.
+//! The u32 filters of a link as the kernel shows them, weir's and others.
 
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::libc::{RTM_NEWTFILTER, TCA_KIND, TCA_OPTIONS};
@@ -28,14 +28,14 @@ const MIRRED_IFINDEX: usize = 24;
 /// A u32 filter.
 pub(super) struct Filter {
     pub rule: Rule,
-    /// `pref` in the words of `tc`; smaller ones come first.
+    /// Preference (`pref` of `tc`); smaller ones come first.
     pub priority: u16,
     /// Table, bucket and number.
     pub handle: u32,
 }
 
 impl Filter {
-    /// `None` for a filter of another kind, and for what is not a filter, such as a hash table.
+    /// Reads a reply; `None` for a filter of another kind, and for anything but a filter, such as a hash table.
     fn parse(reply: &Reply<'_>) -> Option<Self> {
         let header = reply.payload.get(..TCMSG_LEN).filter(|_| reply.kind == RTM_NEWTFILTER)?;
         let info = read_u32(&header[16..])?;
@@ -59,7 +59,7 @@ impl Filter {
         Some(Self { rule: rule?, priority, handle: read_u32(&header[8..])? })
     }
 
-    /// By preference and number, both.
+    /// Returns whether the filter is weir's, by preference and number.
     pub fn is_ours(&self, hook: Hook) -> bool {
         let number = self.handle & NODE_MASK;
         self.priority == self.rule.priority(hook)
@@ -67,7 +67,7 @@ impl Filter {
     }
 }
 
-/// The class of a limit that a u32 filter at [`Hook::Root`] sorts packets into.
+/// Returns the class that a u32 filter at [`Hook::Root`] sorts packets into, if it is that of a limit.
 fn class(options: &[u8]) -> Option<u32> {
     let class = attributes(options, 0).find(|option| option.kind() == TCA_U32_CLASSID)?;
     read_u32(class.value()).filter(|class| *class == Rule::CLASS)
@@ -86,7 +86,7 @@ fn parse_keys(selector: &[u8]) -> Option<Vec<Key>> {
         .collect()
 }
 
-/// The device that the first "redirect to egress" among a u32 filter's actions names.
+/// Returns the device of the first "redirect to egress" among a u32 filter's actions.
 fn redirect_target(options: &[u8]) -> Option<u32> {
     let actions = attributes(options, 0).find(|option| option.kind() == TCA_U32_ACT)?;
     attributes(actions.value(), 0).find_map(|action| {
@@ -112,7 +112,7 @@ fn redirect_target(options: &[u8]) -> Option<u32> {
 }
 
 impl Rtnetlink {
-    /// Our rules at a hook of `link`. As `tc filter show dev NAME ingress`.
+    /// Returns weir's rules at a hook of `link`. As `tc filter show dev NAME ingress`.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -121,8 +121,8 @@ impl Rtnetlink {
         Ok(filters.into_iter().filter(|filter| filter.is_ours(hook)).map(|filter| filter.rule).collect())
     }
 
-    /// The indices of the devices that u32 filters at a hook of `link` redirect to, whoever made them; 0 for a
-    /// device that is gone.
+    /// Returns the indices of the devices that any u32 filter at a hook of `link` redirects to; 0 for a device that
+    /// is gone.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -134,8 +134,8 @@ impl Rtnetlink {
         self.list(link, hook, Filter::parse)
     }
 
-    /// A filter of others at a hook of `link` that sees packets before the one that redirects them to the device `to`,
-    /// and can end the search; in the words of `tc`, its preference and kind. Also a program of TCX.
+    /// Returns the preference and kind of a filter of another tool at a hook of `link` that sees packets before the
+    /// one that redirects them to the device `to`, and can end the search; or a TCX program.
     ///
     /// As `tc filter show dev NAME ingress`, and `bpftool net`.
     ///
@@ -161,7 +161,7 @@ impl Rtnetlink {
         Ok(before.map(|(priority, kind)| format!("the {kind} filter of preference {priority}")))
     }
 
-    /// Whether anything hangs at a hook of `link`: filters of any kind.
+    /// Returns whether a hook of `link` has filters of any kind.
     pub(super) fn has_filters(&mut self, link: u32, hook: Hook) -> Result<bool> {
         Ok(!self.list(link, hook, |reply| (reply.kind == RTM_NEWTFILTER).then_some(()))?.is_empty())
     }
@@ -172,7 +172,7 @@ impl Rtnetlink {
         hook: Hook,
         parse: impl FnMut(&Reply<'_>) -> Option<T>,
     ) -> Result<Vec<T>> {
-        // An `ingress` qdisc would answer for the hook that it has.
+        // An `ingress` qdisc answers for the only hook that it has.
         if hook == Hook::Egress && !self.has_hook(link, hook)? {
             return Ok(Vec::new());
         }

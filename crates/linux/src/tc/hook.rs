@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
 
-/// Where a packet meets the filters of a link.
+/// A place where packets of a link meet filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
-    /// When it arrives there. An `ingress` qdisc has this hook and a `clsact` one.
+    /// On arrival. Both `ingress` and `clsact` qdiscs have this hook.
     Ingress,
-    /// Before it is queued there to be sent. Only a `clsact` qdisc has this hook.
+    /// Before it is queued for sending. Only a `clsact` qdisc has this hook.
     Egress,
-    /// In the root qdisc, when that sorts packets into classes: see [`Rtnetlink::set_root_classes`].
+    /// In a root qdisc with classes: see [`Rtnetlink::set_root_classes`].
     Root,
 }
 
@@ -47,7 +47,7 @@ impl std::fmt::Display for Hook {
 }
 
 impl Rtnetlink {
-    /// Which qdisc gives `link` its hooks: `clsact`, `ingress`, or none.
+    /// Returns the qdisc that provides `link`'s hooks: `clsact`, `ingress`, or none.
     ///
     /// # Errors
     /// The kernel's refusal; `ENODEV` when there is no such link.
@@ -55,7 +55,7 @@ impl Rtnetlink {
         Ok(self.qdisc_at(link, TcHandle::CLSACT)?.map(|qdisc| qdisc.kind))
     }
 
-    /// Whether `link` has this hook.
+    /// Returns whether `link` has this hook.
     pub(super) fn has_hook(&mut self, link: u32, hook: Hook) -> Result<bool> {
         if hook == Hook::Root {
             return Ok(true);
@@ -67,8 +67,8 @@ impl Rtnetlink {
         })
     }
 
-    /// Makes a `clsact` qdisc at `link`, unless one has its place, or an `ingress` one. Returns whether it was made.
-    /// As `tc qdisc add dev NAME clsact`.
+    /// Adds a `clsact` qdisc to `link`, unless one is there, or an `ingress` one. Returns whether it was added. As
+    /// `tc qdisc add dev NAME clsact`.
     pub(super) fn ensure_hook(&mut self, link: u32) -> Result<bool> {
         let mut message = request(link, TcHandle::CLSACT, Some(CLSACT));
         message.header.handle = HANDLE;
@@ -82,10 +82,10 @@ impl Rtnetlink {
         }
     }
 
-    /// Removes the `clsact` qdisc of a link, unless a filter hangs there. For whoever made it and failed then:
-    /// another tool may have found it in the meantime. As `tc qdisc delete dev NAME clsact`.
+    /// Deletes the `clsact` qdisc of a link, unless it has filters: another tool may use it by now. Undoes
+    /// [`Rtnetlink::set_rules`]. As `tc qdisc delete dev NAME clsact`.
     ///
-    /// The kernel removes a qdisc with its filters and cannot be asked to look first; so the look comes
+    /// The kernel deletes a qdisc together with its filters and cannot check them first, so the check comes
     /// immediately before.
     ///
     /// # Errors

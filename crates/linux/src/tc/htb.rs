@@ -1,5 +1,5 @@
-//! A hierarchical token bucket that limits nothing itself: it only sorts packets, those of one class to a token bucket
-//! filter, all others past it.
+//! A hierarchical token bucket without a limit of its own. It only classifies: packets of one class go to a token
+//! bucket filter, all others past it.
 //!
 //! ```text
 //! qdisc htb 1: root                      # default 0: past all classes
@@ -8,8 +8,8 @@
 //!      └─ qdisc tbf 1fb:                 # the limit
 //! ```
 //!
-//! No filter or program at a link's hooks can end the search among the filters in its root qdisc. The kernel says once
-//! for each, in its log, that the filter in the class is non-work-conserving: that it makes packets wait.
+//! A filter or program at a link's hooks cannot end the search among the filters in its root qdisc. The kernel logs
+//! once per link that the filter in the class is non-work-conserving.
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -30,7 +30,7 @@ use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
 
 const KIND: &str = "htb";
-/// The filter in the class.
+/// The token bucket filter in the class.
 const LEAF: TcHandle = TcHandle { major: 0x1FB, minor: 0 };
 
 /// `struct tc_htb_opt`: two `struct tc_ratespec` of 12 bytes, buffer, cbuffer, quantum, level, prio.
@@ -43,13 +43,13 @@ const OPT_QUANTUM: usize = 32;
 const RATE: u64 = 1 << 60;
 /// How long the class may send at once, in ticks of 64 ns: at its rate no packet takes any time.
 const BUFFER_TICKS: u32 = 15_625;
-/// There is no other class to take turns with. 1 to 200,000 are what the kernel takes without a warning.
+/// No other class takes turns. The kernel accepts 1 to 200,000 without a warning.
 const QUANTUM: u32 = 200_000;
 
 impl Rtnetlink {
-    /// Makes the root qdisc of a link one that lets `tbf` limit what `rules` send to [`Rule::CLASS`], and lets pass
-    /// everything else. The link must have the kernel's own root qdisc, or this one, of which filter and rules
-    /// are replaced. When it fails, the root is free again.
+    /// Replaces the root qdisc of a link by one in which `tbf` limits the packets that `rules` send to
+    /// [`Rule::CLASS`], and all others pass. The link must have the kernel's default root qdisc, or this one, whose
+    /// filter and rules are replaced. When it fails, the root is the default again.
     ///
     /// As `tc qdisc add dev NAME root handle 1: htb default 0`, `tc class add dev NAME parent 1: classid 1:1fb htb rate
     /// 1tbit quantum 200000`, `tc qdisc add dev NAME parent 1:1fb handle 1fb: tbf …` and `tc filter add dev NAME parent
@@ -59,7 +59,7 @@ impl Rtnetlink {
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_htb`;
     /// more rules for one protocol than a preference holds; otherwise the kernel's refusal.
     pub fn set_root_classes(&mut self, link: u32, tbf: &Tbf, rules: &[Rule]) -> Result<()> {
-        // In one datagram: a kill leaves all three, which tell that they are weir's, or none.
+        // In one datagram: a kill leaves all three, which identify them as weir's, or none.
         let filled = self
             .apply(&[root(link), class(link), Change::tbf(link, Rule::CLASS.into(), LEAF, tbf, None)])
             .and_then(|()| self.set_rules(link, Hook::Root, rules));
@@ -70,7 +70,7 @@ impl Rtnetlink {
         filled.map(|_| ())
     }
 
-    /// The filter in the class of [`Rtnetlink::set_root_classes`]. As `tc -statistics qdisc show dev NAME`.
+    /// Returns the filter in the class of [`Rtnetlink::set_root_classes`]. As `tc -statistics qdisc show dev NAME`.
     ///
     /// # Errors
     /// The kernel's refusal; `ENODEV` when there is no such link.
@@ -89,7 +89,7 @@ fn root(link: u32) -> Change {
     message.header.handle = HANDLE;
     message.attributes.push(TcAttribute::Options(vec![option(TCA_HTB_INIT, &glob)]));
     Change {
-        // One that is there has its options already, which it cannot change.
+        // An existing one has its options, which cannot be changed.
         ignored: &[Errno::EEXIST],
         ..change(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_EXCL, link)
     }
@@ -117,7 +117,7 @@ fn change(request: RouteNetlinkMessage, flags: u16, link: u32) -> Change {
         request,
         flags,
         link,
-        operation: Box::new(|name| format!("sort what {name} sends into classes")),
+        operation: Box::new(|name| format!("add traffic classes to {name}")),
         ignored: &[],
         missing: Some((Feature::Htb, &[Errno::ENOENT])),
     }

@@ -1,12 +1,13 @@
-//! Traffic control: what shapes a pod's packets, in both directions.
+//! Traffic control: shaping of a pod's packets in both directions.
 //!
-//! Packets *to* a pod leave the host's end of its veth pair, where a token bucket filter ([`Tbf`]) at the root
-//! delays them. Packets *from* the pod arrive there, and an arriving packet cannot be queued; so a filter at
-//! the link's ingress hook ([`Rule`]) sends them through an intermediate device ([`NewLinkKind::Ifb`](crate::NewLinkKind::Ifb)) that has a
-//! token bucket filter of its own, and from there back to where they came in.
+//! Packets *to* a pod leave by the host's end of its veth pair, where a token bucket filter ([`Tbf`]) at the root
+//! delays them. Packets *from* the pod arrive there, and an arriving packet cannot be queued. So a filter at the
+//! link's ingress hook ([`Rule`]) redirects them to an intermediate device
+//! ([`NewLinkKind::Ifb`](crate::NewLinkKind::Ifb)) with a token bucket filter of its own, which passes them back to
+//! where they came in.
 //!
-//! Everything is read back the same way ([`Qdisc`], [`Rtnetlink::rules`](crate::Rtnetlink::rules)),
-//! so that a check can compare, and [`missing_shaping_features`] says what the running kernel lacks.
+//! All of it is read back ([`Qdisc`], [`Rtnetlink::rules`](crate::Rtnetlink::rules)) for CHECK, and
+//! [`missing_shaping_features`] returns what the running kernel lacks.
 
 mod filter;
 mod hook;
@@ -26,7 +27,7 @@ pub use tbf::Tbf;
 
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
-/// A request about what hangs at `parent` of `link`.
+/// Returns a request about the object at `parent` of `link`.
 fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
     let mut message = TcMessage::default();
     message.header.index = link.cast_signed();
@@ -40,14 +41,14 @@ mod tests {
     use crate::testing::{ifb, new_namespace, veth};
     use crate::{Change, Hook, Link, Rtnetlink, Rule, Tbf};
 
-    /// Other people's tool, in this test's namespace.
+    /// Runs `tc` in this test's namespace.
     pub fn tc(arguments: &str) -> String {
         let output = std::process::Command::new("tc").args(arguments.split(' ')).output().unwrap();
         assert!(output.status.success(), "tc {arguments}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A socket in a network namespace that ends with this test's thread, and an end of a veth pair called host0.
+    /// Returns a socket in a network namespace that ends with this test's thread, and host0, an end of a veth pair.
     pub fn in_a_namespace_of_its_own() -> (Rtnetlink, Link) {
         let mut rtnetlink = new_namespace();
         let veth = veth(&mut rtnetlink, "host0", "pod0", None);

@@ -1,4 +1,4 @@
-//! Queueing disciplines, read and removed: what a check compares and what statistics count.
+//! Queueing disciplines, read and deleted.
 
 use netlink_packet_core::NLM_F_ECHO;
 use netlink_packet_route::RouteNetlinkMessage;
@@ -21,18 +21,18 @@ pub struct Qdisc {
     pub kind: String,
     /// Major number in the upper 16 bits; 0 for one that the kernel chose.
     pub handle: u32,
-    /// What it hangs at: `u32::MAX` for the root, or a class.
+    /// Parent: `u32::MAX` for the root, or a class.
     pub parent: u32,
     /// Its parameters, when it is a token bucket filter.
     pub tbf: Option<Tbf>,
-    /// Whether whoever made that filter told the kernel that the link is an Ethernet, as `tc` and
-    /// [`Rtnetlink::set_root_tbf`] do. It changes nothing of what passes, but tells makers apart.
+    /// Whether the filter's rate has the link layer of Ethernet, as `tc` and [`Rtnetlink::set_root_tbf`] set it. It
+    /// does not change what passes, but the reference plugin does not set it.
     pub tells_ethernet: bool,
-    /// What went through it.
+    /// Counters.
     pub statistics: QdiscStatistics,
 }
 
-/// What went through a queueing discipline since it was made (`TCA_STATS2`).
+/// Counters of a queueing discipline since it was added (`TCA_STATS2`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QdiscStatistics {
     /// Bytes that passed, with Ethernet headers.
@@ -43,9 +43,9 @@ pub struct QdiscStatistics {
     pub drops: u32,
     /// How often a packet had to wait for the rate.
     pub overlimits: u32,
-    /// Bytes that wait now.
+    /// Bytes in the queue.
     pub backlog_bytes: u32,
-    /// Packets that wait now.
+    /// Packets in the queue.
     pub backlog_packets: u32,
 }
 
@@ -108,11 +108,11 @@ impl QdiscStatistics {
 }
 
 impl Rtnetlink {
-    /// The root qdisc of one link; none for a link that never had one, such as an ifb before it is up. As
-    /// `tc -statistics qdisc show dev NAME root`.
+    /// Returns the root qdisc of one link; none for a link that never had one, such as an ifb before it is up. As `tc
+    /// -statistics qdisc show dev NAME root`.
     ///
-    /// The kernel announces the answer to `RTM_GETQDISC` to the listeners of `tc monitor`, and gives it to
-    /// the asker only with `NLM_F_ECHO`. A dump would hold the qdiscs of every link: it cannot be filtered.
+    /// The kernel sends the answer to `RTM_GETQDISC` to the listeners of `tc monitor`, and to the requester only with
+    /// `NLM_F_ECHO`. A dump would hold the qdiscs of every link: it cannot be filtered.
     ///
     /// # Errors
     /// The kernel's refusal; `ENODEV` when there is no such link.
@@ -132,8 +132,8 @@ impl Rtnetlink {
         }
     }
 
-    /// Removes the root qdisc of a link, with what waits in it, and gives it the kernel's default; without
-    /// one, or without the link, there is nothing to do. As `tc qdisc delete dev NAME root`.
+    /// Deletes the root qdisc of a link, with the packets in its queue; the kernel puts its default there. An absent
+    /// qdisc or link is not an error. As `tc qdisc delete dev NAME root`.
     ///
     /// # Errors
     /// Any refusal but "no such qdisc" and "no such device".

@@ -1,11 +1,11 @@
-//! Rules for a link's packets: which are sent through another device, and which pass as they are.
+//! Rules for a link's packets: redirected to another device, or exempt.
 //!
-//! Each rule is a u32 filter of its own. The ones of a protocol share a preference, for the kernel ties a
-//! preference to one protocol: 61437 ARP, 61438 IPv4, 61439 IPv6, 61440 everything. A frame with a VLAN tag is of the
-//! tag's protocol for these filters, so that they stand there once more for each: 61436 IPv6 and 61435 IPv4 and ARP
-//! behind an 802.1Q tag, 61434 and 61433 the same behind an 802.1AD tag. So all that is exempt is looked at before
-//! "everything else". Within a preference the rules count in their order. At the egress hook they have eight less
-//! (61425 to 61432): the kernel lists the u32 filters of a clsact qdisc by preference, those of both hooks alike.
+//! Each rule is a u32 filter. The kernel ties a preference to one protocol, so the rules of a protocol share one:
+//! 61437 ARP, 61438 IPv4, 61439 IPv6, 61440 everything. These filters see a frame with a VLAN tag as of the tag's
+//! protocol, so the rules exist once more for each: 61436 IPv6 and 61435 IPv4 and ARP behind an 802.1Q tag, 61434 and
+//! 61433 the same behind an 802.1AD tag. All exemptions thus come before "everything else". Within a preference,
+//! rules apply in their order. At the egress hook preferences are eight less (61425 to 61432): the kernel lists the
+//! u32 filters of both hooks of a clsact qdisc alike, by preference.
 
 use std::net::IpAddr;
 
@@ -20,19 +20,19 @@ use super::hook::Hook;
 use super::request;
 use crate::constants::{ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 
-/// Our last preference (`tc filter … pref 61440`).
+/// Weir's last preference (`tc filter … pref 61440`).
 ///
-/// Smaller ones come first. Those that the kernel chooses go from 49,152 downwards, and programs that decide
-/// about packets (network policy, eBPF data paths, the reference bandwidth plugin) take small ones. What drops
-/// packets must see them before a redirect takes them away.
+/// Smaller ones come first. The kernel chooses from 49,152 downwards, and programs that decide about packets (network
+/// policy, eBPF data paths, the reference bandwidth plugin) take small ones. A filter that drops packets must see
+/// them before a redirect.
 const PRIORITY: u16 = 0xF000;
-/// The number of [`Rule::everything`] in its hash table (`tc filter … handle ::1fb`). Those that the kernel
-/// chooses begin at 0x800 (`gen_new_kid` in net/sched/cls_u32.c).
+/// The number of [`Rule::everything`] in its hash table (`tc filter … handle ::1fb`). The kernel chooses from 0x800
+/// (`gen_new_kid` in net/sched/cls_u32.c).
 pub(super) const EVERYTHING: u32 = 0x1FB;
 /// Class `1:1`, as the reference sets it.
 const CLASS: TcHandle = TcHandle { major: 1, minor: 1 };
 
-/// Which address of a packet counts.
+/// The address of a packet that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The sender's.
@@ -41,13 +41,13 @@ pub enum End {
     Destination,
 }
 
-/// Which packets, and where they go. The first rule that fits a packet counts.
+/// Packets and their destination. The first matching rule applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     pub(super) protocol: u16,
     pub(super) keys: Vec<Key>,
-    /// The device that the packets are sent through, or, at [`Hook::Root`], [`Rule::CLASS`]; without one they pass
-    /// as they are.
+    /// The device that the packets are redirected to, or, at [`Hook::Root`], [`Rule::CLASS`]; without one they are
+    /// exempt.
     pub(super) to: Option<u32>,
 }
 
@@ -59,12 +59,12 @@ pub(super) struct Key {
     pub offset: i32,
 }
 
-/// Fits everything.
+/// Matches everything.
 const ANY: Key = Key { mask: 0, value: 0, offset: 0 };
 
 /// The tags of a VLAN, each by its protocol.
 const TAGS: [u16; 2] = [ETH_P_8021Q, ETH_P_8021AD];
-/// The word before the network header ends with the protocol of what follows. The kernel takes a frame's first tag out
+/// The word before the network header ends with the protocol of the payload. The kernel removes a frame's first tag
 /// and keeps it beside the frame.
 const LAST_OF_ETHERNET_HEADER: i32 = -4;
 const ETHERTYPE: u32 = 0xFFFF;
@@ -79,22 +79,22 @@ const IPV6_PAYLOAD: i32 = 40;
 const ICMPV6: u32 = 58;
 
 impl Rule {
-    /// Where a rule at [`Hook::Root`] sends packets to: the class whose filter limits them.
+    /// The class that a rule at [`Hook::Root`] sends packets to; its filter limits them.
     pub const CLASS: u32 = 0x1_01FB;
 
-    /// Every packet, to the device with this index.
+    /// Returns the rule that redirects every packet to the device with this index.
     #[must_use]
     pub fn everything(to: u32) -> Self {
         Self { protocol: ETH_P_ALL, keys: vec![ANY], to: Some(to) }
     }
 
-    /// ARP passes as it is.
+    /// Returns the rule that exempts ARP.
     #[must_use]
     pub fn arp_passes() -> Self {
         Self { protocol: ETH_P_ARP, keys: vec![ANY], to: None }
     }
 
-    /// IPv6's neighbour discovery (ICMPv6 133 to 137) passes as it is.
+    /// Returns the rules that exempt IPv6's neighbour discovery (ICMPv6 133 to 137).
     #[must_use]
     pub fn neighbour_discovery_passes() -> [Self; 3] {
         [(133, 0xFF), (134, 0xFE), (136, 0xFE)].map(|(kind, mask)| Self {
@@ -107,7 +107,7 @@ impl Rule {
         })
     }
 
-    /// Packets whose address at `end` lies in `subnet`: to the device `to`, or as they are.
+    /// Returns the rule for packets with an address in `subnet`: to the device `to`, or exempt.
     #[must_use]
     pub fn subnet(subnet: IpNetwork, end: End, to: Option<u32>) -> Self {
         let (protocol, offset, address, mask) = match (subnet, end) {
@@ -139,7 +139,7 @@ impl Rule {
         Self { protocol, keys, to }
     }
 
-    /// The addresses that a [`Rule::subnet`] is about; none for another rule.
+    /// Returns the subnet of a [`Rule::subnet`]; none for another rule.
     #[must_use]
     pub fn addresses(&self) -> Option<IpNetwork> {
         let (bits, ends) = match self.protocol {
@@ -162,7 +162,7 @@ impl Rule {
         IpNetwork::new(address, prefix).ok()
     }
 
-    /// The same packets behind an 802.1Q tag, and behind an 802.1AD tag.
+    /// Returns the rules for the same packets behind an 802.1Q tag, and behind an 802.1AD tag.
     #[must_use]
     pub fn behind_tags(&self) -> [Self; 2] {
         let ethertype = Key { mask: ETHERTYPE, value: self.protocol.into(), offset: LAST_OF_ETHERNET_HEADER };
@@ -172,26 +172,26 @@ impl Rule {
         })
     }
 
-    /// Frames with more than one VLAN tag, to the device `to`.
+    /// Returns the rules for frames with more than one VLAN tag, to the device `to`.
     #[must_use]
     pub fn several_tags(to: u32) -> Vec<Self> {
         let tag = |protocol| Self { protocol, keys: Vec::new(), to: Some(to) };
         TAGS.iter().flat_map(|inner| tag(*inner).behind_tags()).collect()
     }
 
-    /// Whether it is about frames with a VLAN tag: one of [`Rule::behind_tags`] or [`Rule::several_tags`].
+    /// Returns whether it matches frames with a VLAN tag: one of [`Rule::behind_tags`] or [`Rule::several_tags`].
     #[must_use]
     pub fn is_about_tags(&self) -> bool {
         TAGS.contains(&self.protocol)
     }
 
-    /// Where the packets go, if not as they are.
+    /// Returns the device or class of the packets; none when they are exempt.
     #[must_use]
     pub fn target(&self) -> Option<u32> {
         self.to
     }
 
-    /// Whether it is [`Rule::everything`].
+    /// Returns whether it is [`Rule::everything`].
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.protocol == ETH_P_ALL
@@ -230,7 +230,7 @@ impl Rule {
         selector
     }
 
-    /// The filter that the kernel makes of it. `number` tells it from others of its protocol.
+    /// Returns the request for the filter; `number` distinguishes it from others of its protocol.
     pub(super) fn message(&self, link: u32, hook: Hook, number: u32) -> TcMessage {
         let mut message = filter_request(link, hook, self.priority(hook), self.protocol);
         // Without a table the kernel completes it with that of our preference.
@@ -252,12 +252,12 @@ impl Rule {
     }
 }
 
-/// How far a word that begins after so many bits of an address is from its end.
+/// Returns the distance from the end of an address of a word that begins after so many bits.
 fn bits_left(bits: u32, at: u32) -> Option<u32> {
     bits.checked_sub(at)?.checked_sub(u32::BITS)
 }
 
-/// A request about the filters of a protocol at a preference.
+/// Returns a request about the filters of a protocol at a preference.
 pub(super) fn filter_request(link: u32, hook: Hook, priority: u16, protocol: u16) -> TcMessage {
     let mut message = request(link, hook.parent(), None);
     message.header.info = u32::from(priority) << 16 | u32::from(protocol.to_be());

@@ -1,4 +1,4 @@
-//! The rules at a link's hook, made and removed.
+//! Rules at a link's hook, added and deleted.
 
 use std::collections::HashMap;
 
@@ -16,24 +16,22 @@ use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
 
-/// A preference holds so many rules; the kernel numbers its own from 0x800 on.
+/// Rules of one preference; the kernel numbers its own from 0x800 on.
 const RULES_MAX: u32 = 0x700;
 
 impl Rtnetlink {
-    /// Makes `rules` ours at a hook of `link`, in this order; those that are there already stay as they are, and
-    /// other ones of ours go. An `ingress` or `clsact` qdisc that is there is used, otherwise a `clsact` one is made,
-    /// so that others can join. When it fails, what it made is removed.
+    /// Sets weir's rules at a hook of `link`, in this order; existing ones stay, others of weir's are deleted. An
+    /// existing `ingress` or `clsact` qdisc is used; otherwise a `clsact` one is added, so that other tools can share
+    /// it. When it fails, what it added is deleted.
     ///
-    /// Returns whether it made the qdisc: whoever undoes more than this removes that too
-    /// ([`Rtnetlink::delete_unused_hook`]).
+    /// Returns whether it added the qdisc, which [`Rtnetlink::delete_unused_hook`] undoes.
     ///
     /// As `tc qdisc add dev NAME clsact` and `tc filter add dev NAME ingress pref 61438 protocol ip u32 match ip dst
-    /// 10.0.0.0/8 flowid 1:1` for what passes, with `action mirred egress redirect dev TO` for what is sent through
-    /// another device.
+    /// 10.0.0.0/8 flowid 1:1` for an exemption, with `action mirred egress redirect dev TO` for a redirect.
     ///
     /// # Errors
-    /// When something else made an `ingress` qdisc, which has no egress hook; more rules for one protocol than a
-    /// preference holds; [`Error::MissingFeature`] without clsact, u32 or mirred in the kernel; otherwise the
+    /// When the link has an `ingress` qdisc, which has no egress hook; when there are more rules for one protocol
+    /// than a preference holds; [`Error::MissingFeature`] without clsact, u32 or mirred in the kernel; otherwise the
     /// kernel's refusal.
     pub fn set_rules(&mut self, link: u32, hook: Hook, rules: &[Rule]) -> Result<bool> {
         let numbered = self.numbered(link, rules)?;
@@ -41,7 +39,7 @@ impl Rtnetlink {
         if !made_hook {
             if !self.has_hook(link, hook)? {
                 return Err(Error::Other(format!(
-                    "cannot look at what {} sends: its ingress qdisc has no egress hook, and hides clsact, which has one; whoever made it must use clsact",
+                    "cannot add filters at the egress hook of {}: its ingress qdisc has no such hook, and excludes clsact, which has one; the tool that added it must use clsact",
                     self.name_of(link)
                 )));
             }
@@ -64,7 +62,7 @@ impl Rtnetlink {
         Ok(made_hook)
     }
 
-    /// The rules with their numbers, from 1 at each preference.
+    /// Returns the rules with their numbers, from 1 at each preference.
     fn numbered<'a>(&mut self, link: u32, rules: &'a [Rule]) -> Result<Vec<(&'a Rule, u32)>> {
         let mut numbers = HashMap::<u16, u32>::new();
         let mut numbered = Vec::with_capacity(rules.len());
@@ -93,8 +91,8 @@ impl Rtnetlink {
         })
     }
 
-    /// Asks for a mirred action without parameters, which the kernel refuses: with `ENOENT` when it does not
-    /// know the action, with `EINVAL` when it does.
+    /// Returns whether the kernel knows mirred: it refuses the action without parameters with `EINVAL` if so,
+    /// otherwise with `ENOENT`.
     fn has_mirred(&mut self) -> bool {
         let mut action = TcAction::default();
         action.attributes = vec![TcActionAttribute::Kind(TcActionMirror::KIND.to_owned())];
@@ -107,9 +105,8 @@ impl Rtnetlink {
         }
     }
 
-    /// Removes our rules from a hook of `link`, and nothing else; without any, or without the link, there is
-    /// nothing to do. What sends packets elsewhere goes before what exempts some of them. Their preferences go too,
-    /// where nothing is left at them.
+    /// Deletes weir's rules from a hook of `link`, and nothing else; an absent rule or link is not an error.
+    /// Redirects go before exemptions. Preferences without filters are deleted too.
     ///
     /// # Errors
     /// Any refusal but "no such filter" and "no such device".
@@ -137,7 +134,7 @@ impl Rtnetlink {
         })
     }
 
-    /// The filter with the message's handle, or all of its preference when that is 0.
+    /// Deletes the filter with the message's handle, or all of its preference when that is 0.
     fn delete_filter(&mut self, link: u32, hook: Hook, mut message: TcMessage) -> Result<()> {
         message.attributes.push(TcAttribute::Kind(TcFilterU32::KIND.to_owned()));
         match self.attempt(RouteNetlinkMessage::DelTrafficFilter(message), 0, |_| {}) {
@@ -213,7 +210,7 @@ mod tests {
         assert_eq!(shown.matches("Egress Redirect to device lo").count(), 1);
     }
 
-    /// What the reference plugin hangs there.
+    /// Adds the filter of the reference plugin.
     const REFERENCE_FILTER: &str =
         "protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev lo";
 
@@ -241,7 +238,7 @@ mod tests {
         let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
         tc("qdisc add dev host0 ingress");
         let refused = rtnetlink.set_rules(veth.index, Hook::Egress, &[Rule::everything(1)]).unwrap_err();
-        assert!(refused.to_string().contains("what host0 sends: its ingress qdisc"), "{refused}");
+        assert!(refused.to_string().contains("the egress hook of host0: its ingress qdisc"), "{refused}");
         assert_eq!(rtnetlink.rules(veth.index, Hook::Egress).unwrap(), []);
     }
 

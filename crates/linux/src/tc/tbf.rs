@@ -1,4 +1,4 @@
-//! The token bucket filter: a rate, the bytes that may go at once, the bytes that may wait.
+//! The token bucket filter: a rate, a burst, and the length of the queue.
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -38,29 +38,29 @@ const NANOSECONDS_PER_TICK: u128 = 64;
 /// A token bucket filter (`sch_tbf`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tbf {
-    /// What passes on average, in bytes per second, at least 1. Ethernet headers count.
+    /// Average rate in bytes per second, at least 1. Ethernet headers count.
     pub rate_bytes_per_sec: u64,
-    /// Bytes that pass at once after a pause, at least one full packet with its Ethernet header; packets
-    /// that are larger are dropped unless they can be segmented. At most [`Tbf::max_burst_bytes`].
+    /// Bytes that pass at once after a pause, at least one full packet with its Ethernet header; larger packets are
+    /// segmented, or dropped where that is impossible. At most [`Tbf::max_burst_bytes`].
     pub burst_bytes: u32,
-    /// Bytes that wait before further ones are dropped.
+    /// Length of the queue in bytes; packets beyond it are dropped.
     pub limit_bytes: u32,
 }
 
 impl Tbf {
-    /// The largest burst at a rate: the kernel shows a burst as the time it takes, in a `u32` of ticks of
-    /// 64 ns, hence at most 274.9 s; and takes it as a `u32` of bytes.
+    /// Returns the largest burst at a rate: the kernel shows a burst as the time that it takes, in a `u32` of ticks
+    /// of 64 ns, hence at most 274.9 s; and takes it as a `u32` of bytes.
     #[must_use]
     pub fn max_burst_bytes(rate_bytes_per_sec: u64) -> u32 {
         let bytes = byte_nanoseconds(rate_bytes_per_sec, u32::MAX) / NANOSECONDS_PER_SECOND;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
-    /// Whether a burst that the kernel shows can be this one.
+    /// Returns whether the kernel shows this filter's burst as `shown`.
     ///
-    /// The kernel keeps a burst as nanoseconds at the rate and shows it in ticks of 64 ns, rounded down both
-    /// times, and its reciprocal of the rate has 16 significant bits at 1 Pbit/s (32 up to 34 Gbit/s). So
-    /// what it shows is up to two ticks of bytes (1 byte at 10 Mbit/s, 16 at 1 Gbit/s) and 1/32,768 less.
+    /// The kernel keeps a burst as nanoseconds at the rate and shows it in ticks of 64 ns, rounded down both times,
+    /// and its reciprocal of the rate has 16 significant bits at 1 Pbit/s (32 up to 34 Gbit/s). So it shows up to two
+    /// ticks of bytes (1 byte at 10 Mbit/s, 16 at 1 Gbit/s) and 1/32,768 less.
     #[must_use]
     pub fn allows_burst(&self, shown_bytes: u32) -> bool {
         let ticks = u64::from(bytes_of_ticks(self.rate_bytes_per_sec, 2));
@@ -68,7 +68,7 @@ impl Tbf {
         u64::from(self.burst_bytes.abs_diff(shown_bytes)) <= tolerance
     }
 
-    /// Whether the numbers that the kernel shows can be these, which it was given.
+    /// Returns whether the kernel shows this filter as `shown`.
     #[must_use]
     pub fn is_shown_as(&self, shown: &Self) -> bool {
         shown.rate_bytes_per_sec == self.rate_bytes_per_sec
@@ -76,23 +76,23 @@ impl Tbf {
             && self.allows_burst(shown.burst_bytes)
     }
 
-    /// A filter that lets everything pass at once. To put it in a filter's place opens the way without the gap
-    /// that the removal of a qdisc makes: the kernel stops the link for a moment then, and drops what is sent.
+    /// A filter that lets everything pass. It replaces a filter without the gap of deleting a qdisc: the kernel then
+    /// stops the link for a moment, and drops packets.
     pub const OPEN: Self =
         Self { rate_bytes_per_sec: ENDLESS_RATE, burst_bytes: u32::MAX, limit_bytes: u32::MAX };
 
-    /// Whether it is [`Tbf::OPEN`].
+    /// Returns whether it is [`Tbf::OPEN`].
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.rate_bytes_per_sec == ENDLESS_RATE
     }
 
-    /// `TCA_OPTIONS`. `TCA_TBF_BURST` makes the kernel compute `buffer` itself, and no rate table is needed
-    /// with a link layer that is not "unaware" (both since Linux 3.13). A rate that `tc_ratespec` cannot
-    /// hold goes into `TCA_TBF_RATE64`.
+    /// Returns `TCA_OPTIONS`. `TCA_TBF_BURST` makes the kernel compute `buffer` itself, and no rate table is needed
+    /// with a link layer that is not "unaware" (both since Linux 3.13). A rate beyond `tc_ratespec` goes into
+    /// `TCA_TBF_RATE64`.
     ///
-    /// With a peak rate the kernel refuses packets that are larger than the peak rate's burst; one that takes
-    /// no time lets all others pass. That is how `largest_bytes` is told.
+    /// With `largest_bytes`, there is a peak rate, at which no packet takes any time: the kernel refuses packets that
+    /// are larger than the peak rate's burst.
     fn options(&self, largest_bytes: Option<u32>) -> Vec<TcOption> {
         let mut qopt = [0; QOPT_LEN];
         if largest_bytes.is_some() {
@@ -115,7 +115,7 @@ impl Tbf {
         options
     }
 
-    /// Reads the `TCA_OPTIONS` of a `tbf`, and whether they tell an Ethernet's link layer.
+    /// Reads `TCA_OPTIONS`, and whether the rate has the link layer of Ethernet.
     pub(super) fn parse(options: &[u8]) -> Option<(Self, bool)> {
         let (mut rate, mut rest, mut tells_ethernet) = (None, None, false);
         for attribute in attributes(options, 0) {
@@ -141,19 +141,19 @@ fn option(kind: u16, value: &[u8]) -> TcOption {
     TcOption::Other(DefaultNla::new(kind, value.to_vec()))
 }
 
-/// What passes in `ticks`, in bytes rounded up: the kernel rounded down when it turned bytes into ticks.
+/// Returns the bytes that pass in `ticks`, rounded up: the kernel rounded down when it turned bytes into ticks.
 fn bytes_of_ticks(rate_bytes_per_sec: u64, ticks: u32) -> u32 {
     let bytes = byte_nanoseconds(rate_bytes_per_sec, ticks).div_ceil(NANOSECONDS_PER_SECOND);
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// What passes in `ticks`, in billionths of a byte.
+/// Returns what passes in `ticks`, in billionths of a byte.
 fn byte_nanoseconds(rate_bytes_per_sec: u64, ticks: u32) -> u128 {
     u128::from(rate_bytes_per_sec) * u128::from(ticks) * NANOSECONDS_PER_TICK
 }
 
 impl Change {
-    /// As [`Rtnetlink::set_root_tbf`].
+    /// Makes `tbf` the root qdisc of a link, as [`Rtnetlink::set_root_tbf`].
     pub fn set_root_tbf(link: u32, tbf: &Tbf) -> Self {
         Self::tbf(link, TcHandle::ROOT, HANDLE, tbf, None)
     }
@@ -181,8 +181,8 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// Makes `tbf` the root qdisc of a link, under the handle `1:`. One that is there under this handle is
-    /// changed in place: what waits in its queue stays.
+    /// Makes `tbf` the root qdisc of a link, under the handle `1:`. An existing filter with this handle is changed in
+    /// place and keeps its queue.
     ///
     /// As `tc qdisc replace dev NAME root handle 1: tbf rate RATEbps burst BURST limit LIMIT`.
     ///
@@ -193,13 +193,12 @@ impl Rtnetlink {
         self.apply(&[Change::set_root_tbf(link, tbf)])
     }
 
-    /// Changes `qdisc` of a link in place, when it is a token bucket filter: what waits in its queue stays, and nothing
-    /// is lost.
+    /// Changes `qdisc`, a token bucket filter of a link, in place. It keeps its queue, and loses no packet.
     ///
-    /// What waits must not be larger than the new burst: it would wait forever. With `largest_bytes`, larger
-    /// packets are segmented, or dropped, from now on, while those that wait still pass as far as the burst
-    /// lets them. So one call with the old burst and `largest_bytes` of the new one, and another one with the
-    /// new burst when the queue is through, make a burst smaller.
+    /// A queued packet must not be larger than the new burst: it would wait forever. With `largest_bytes`, larger
+    /// packets are segmented, or dropped, from now on, while queued ones still pass as far as the burst allows. So a
+    /// burst is made smaller by one call with the old burst and `largest_bytes` of the new one, and another one with
+    /// the new burst when the queue is through.
     ///
     /// As `tc qdisc change dev NAME parent PARENT handle HANDLE tbf rate RATEbps burst BURST limit LIMIT`.
     ///

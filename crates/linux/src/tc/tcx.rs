@@ -22,8 +22,8 @@ struct Query {
     revision: u64,
 }
 
-/// Whether a program of TCX is attached to a hook of the link with this index. A kernel that has no TCX, or does not
-/// let this process ask, has none to tell of. As `bpftool net show dev NAME`.
+/// Returns whether a TCX program is attached to a hook of the link with this index; `false` where the kernel has no
+/// TCX, or does not let this process ask. As `bpftool net show dev NAME`.
 pub(super) fn has_program(link: u32, hook: Hook) -> bool {
     let attach_type = match hook {
         Hook::Ingress => BPF_TCX_INGRESS,
@@ -114,7 +114,7 @@ mod tests {
         let (mut host, veth) = in_a_namespace_of_its_own();
         let ifb = ifb(&mut host, "bwp0");
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
-        // The device itself has nothing to send.
+        // The device itself sends nothing.
         let silent = Change::without_link_local_address(ifb.index);
         host.apply(&[Change::set_root_tbf(ifb.index, &tbf), silent, Change::set_up(ifb.index)]).unwrap();
         host.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();
@@ -124,7 +124,7 @@ mod tests {
         let first = host.filter_before(veth.index, Hook::Ingress, ifb.index).unwrap();
         assert_eq!(first.as_deref(), Some("a program of TCX"));
 
-        // The other end asks for its neighbours as soon as it is up.
+        // The peer sends neighbour solicitations as soon as it is up.
         let passed = |host: &mut Rtnetlink| host.root_qdisc(ifb.index).unwrap().unwrap().statistics.packets;
         let received = || {
             let shown = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
