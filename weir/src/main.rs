@@ -30,8 +30,14 @@ use dlmalloc::GlobalDlmalloc;
 static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 /// The plugins of this executable; each is installed under its name.
-static PLUGINS: &[Plugin] =
-    &[loopback::PLUGIN, bridge::PLUGIN, host_local::PLUGIN, static_ipam::PLUGIN, bandwidth::PLUGIN];
+static PLUGINS: &[Plugin] = &[
+    loopback::PLUGIN,
+    bridge::PLUGIN,
+    ptp::PLUGIN,
+    host_local::PLUGIN,
+    static_ipam::PLUGIN,
+    bandwidth::PLUGIN,
+];
 
 fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();

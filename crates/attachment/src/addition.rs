@@ -180,11 +180,16 @@ impl<'a> Addition<'a> {
         self.host_end.as_ref().and_then(|link| link.peer).unwrap_or_default()
     }
 
-    /// Gives the pod's end its addresses and routes, and brings it up.
+    /// Gives the pod's end its addresses and routes, and brings it up. `last` makes the plugin's own changes of the link
+    /// with this index, after the routes.
     ///
     /// # Errors
     /// The kernel's refusal, and when the interface is not usable in time.
-    pub fn configure(&mut self, addressing: &Addressing) -> Result<()> {
+    pub fn configure(
+        &mut self,
+        addressing: &Addressing,
+        last: impl FnOnce(u32) -> Vec<Change>,
+    ) -> Result<()> {
         let (index, is_up) = (self.pod_index(), self.needs_interface());
         PodEnd {
             namespace: &self.namespace,
@@ -193,7 +198,7 @@ impl<'a> Addition<'a> {
             name: self.request.interface(),
             is_known: self.settings.mac.is_none() && !is_up,
         }
-        .configure(addressing, self.settings.dad)?;
+        .configure(addressing, self.settings.dad, last(index))?;
         if is_up && let Err(error) = self.pod.set_mac(index, self.pod_mac) {
             // The kernel announces addresses when an interface goes up, for which it was too early, and when its
             // hardware address is set.

@@ -92,15 +92,15 @@ impl Addressing {
                 of_family.find_map(|ip| ip.gateway)
             };
             let next_hop = if on_link { route.gw } else { route.gw.or_else(first_gateway) };
+            let gateway = next_hop.map(|hop| hop.to_canonical()).filter(|hop| !hop.is_unspecified());
             linux::Route {
-                destination: route.dst,
-                gateway: next_hop.map(|hop| hop.to_canonical()).filter(|hop| !hop.is_unspecified()),
                 // Go writes 0 for what is not set.
                 mtu: route.mtu.filter(|mtu| *mtu != 0),
                 advertised_mss: route.advmss.filter(|mss| *mss != 0),
                 priority: route.priority,
                 table: route.table,
                 scope: route.scope,
+                ..linux::Route::new(route.dst, gateway)
             }
         })
     }

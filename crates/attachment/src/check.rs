@@ -6,7 +6,9 @@
 use cni::{Failure, IpConfig, Request};
 use ipnetwork::IpNetwork;
 use linux::{Family, Link, Route, Rtnetlink};
+use nft::Nftables;
 
+use crate::del::owner;
 use crate::error::{Result, differs};
 
 /// What `prevResult` says of the interface.
@@ -42,8 +44,7 @@ impl<'a> Expected<'a> {
         })
     }
 
-    /// Returns the addresses of the interface with their subnets' prefix lengths.
-    pub fn addresses(&self) -> Vec<IpNetwork> {
+    fn addresses(&self) -> Vec<IpNetwork> {
         self.ips.iter().map(|ip| ip.address).collect()
     }
 
@@ -86,6 +87,20 @@ impl<'a> Expected<'a> {
                 "address {} is gone from interface {:?} in {}",
                 gone.address, self.interface, self.netns
             )),
+        }
+    }
+
+    /// Checks that what the pod sends out of its subnets is masqueraded.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the kernel's refusal.
+    pub fn check_masquerade(&self, request: &Request) -> Result<()> {
+        if self.ips.is_empty() {
+            return Ok(());
+        }
+        match Nftables::open()?.check_masquerade(&owner(request), &self.addresses())? {
+            Some(fault) => differs(format_args!("masquerading: {fault}")),
+            None => Ok(()),
         }
     }
 

@@ -22,14 +22,12 @@ pub fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
         Some(gateway) if gateway.is_ipv4() != ip.address.is_ipv4() => {
             refused(gateway, "is of another address family")
         }
-        None if is_gateway => {
-            first_address(ip.address).map(Some).ok_or_else(|| {
-                internal(format_args!(
-                    "isGateway: no gateway for {}: the IPAM plugin names none and the subnet has no first address",
-                    ip.address
-                ))
-            })
-        }
+        None if is_gateway => first_address(ip.address).map(Some).ok_or_else(|| {
+            internal(format_args!(
+                "no gateway for {}: the IPAM plugin names none and the subnet has no first address",
+                ip.address
+            ))
+        }),
         Some(gateway) if is_gateway => match problem(gateway, ip.address) {
             None => Ok(Some(gateway)),
             Some(problem) => refused(gateway, problem),

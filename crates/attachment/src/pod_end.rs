@@ -39,7 +39,14 @@ impl PodEnd<'_> {
     /// The link-local address is left to the kernel, which probes it for a second or two. Without these probes
     /// (`accept_dad`), its reports and solicitations would go to every pod on the bridge within this ADD, while every
     /// other change of a link waits.
-    pub fn configure(&mut self, addressing: &Addressing, dad: DuplicateDetection) -> Result<()> {
+    ///
+    /// `last` are the plugin's own changes, after the routes.
+    pub fn configure(
+        &mut self,
+        addressing: &Addressing,
+        dad: DuplicateDetection,
+        last: Vec<Change>,
+    ) -> Result<()> {
         let ipv6: Vec<_> = addressing.ips.iter().filter_map(|ip| ipv6(ip.address.ip())).collect();
         if !ipv6.is_empty() && !self.is_known {
             self.namespace.enter(|| {
@@ -56,6 +63,7 @@ impl PodEnd<'_> {
             .chain(addresses)
             .chain([Change::set_up(self.index)])
             .chain(routes)
+            .chain(last)
             .chain(after)
             .collect();
         let made = match self.rtnetlink.apply(&changes) {

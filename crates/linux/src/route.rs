@@ -31,32 +31,63 @@ pub struct Route {
     pub table: Option<u32>,
     /// `rtm_scope`: 0 universe, 253 link; derived from the gateway when absent.
     pub scope: Option<u8>,
+    /// Address that what is sent by the route comes from; the kernel's choice when absent.
+    pub source: Option<IpAddr>,
+}
+
+impl Route {
+    /// Returns a route to `destination` in the main table, by `gateway` if there is one.
+    pub fn new(destination: IpNetwork, gateway: Option<IpAddr>) -> Self {
+        let (mtu, advertised_mss, priority, table) = (None, None, None, None);
+        Self { destination, gateway, mtu, advertised_mss, priority, table, scope: None, source: None }
+    }
+
+    /// The message that names the route, made by the kernel or by an administrator.
+    fn message(&self, link: u32, protocol: RouteProtocol) -> RouteMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = Family::of_address(self.destination.ip()).into();
+        message.header.destination_prefix_length = self.destination.prefix();
+        message.header.protocol = protocol;
+        message.header.kind = RouteType::Unicast;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.scope = match (self.scope, self.gateway) {
+            (Some(scope), _) => RouteScope::from(scope),
+            (None, None) if self.destination.is_ipv4() => RouteScope::Link,
+            _ => RouteScope::Universe,
+        };
+        if self.destination.prefix() > 0 {
+            let destination = RouteAddress::from(self.destination.network());
+            message.attributes.push(RouteAttribute::Destination(destination));
+        }
+        message.attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+        message.attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
+        message.attributes.push(RouteAttribute::Oif(link));
+        message
+    }
 }
 
 impl Change {
+    /// Deletes the route that the kernel made for an address with this subnet; a route that is gone is not an error.
+    ///
+    /// As `ip route delete SUBNET dev NAME proto kernel`.
+    pub fn delete_subnet_route(link: u32, subnet: IpNetwork) -> Self {
+        let message = Route::new(subnet, None).message(link, RouteProtocol::Kernel);
+        Self {
+            request: RouteNetlinkMessage::DelRoute(message),
+            flags: 0,
+            link,
+            operation: Box::new(move |name| format!("delete the kernel's route to {subnet} from {name}")),
+            ignored: &[Errno::ESRCH],
+            missing: None,
+        }
+    }
+
     /// Adds a route. An identical route is not an error. Another next hop to a known destination is a route of its
     /// own. A gateway that is not on the link is refused as "network is unreachable".
     ///
-    /// As `ip route add DESTINATION [via GATEWAY] dev NAME [metric N] [table N] [mtu N] [advmss N]`.
+    /// As `ip route add DESTINATION [via GATEWAY] dev NAME [metric N] [table N] [mtu N] [advmss N] [src ADDRESS]`.
     pub fn add_route(link: u32, route: &Route) -> Self {
-        let mut message = RouteMessage::default();
-        message.header.address_family = Family::of_address(route.destination.ip()).into();
-        message.header.destination_prefix_length = route.destination.prefix();
-        message.header.protocol = RouteProtocol::Boot;
-        message.header.kind = RouteType::Unicast;
-        message.header.table = RouteHeader::RT_TABLE_MAIN;
-        message.header.scope = match (route.scope, route.gateway) {
-            (Some(scope), _) => RouteScope::from(scope),
-            (None, None) if route.destination.is_ipv4() => RouteScope::Link,
-            _ => RouteScope::Universe,
-        };
-        if route.destination.prefix() > 0 {
-            message
-                .attributes
-                .push(RouteAttribute::Destination(RouteAddress::from(route.destination.network())));
-        }
-        message.attributes.extend(route.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
-        message.attributes.push(RouteAttribute::Oif(link));
+        let mut message = route.message(link, RouteProtocol::Boot);
         message.attributes.extend(route.priority.map(RouteAttribute::Priority));
         if let Some(table) = route.table {
             message.header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
@@ -115,13 +146,10 @@ mod tests {
         let mut host = new_namespace();
         let bridge = bridge(&mut host, "br0").index;
         let route = Route {
-            destination: "192.0.2.0/24".parse().unwrap(),
-            gateway: Some("10.9.0.1".parse().unwrap()),
             mtu: Some(1400),
-            advertised_mss: None,
             priority: Some(50),
             table: Some(100),
-            scope: None,
+            ..Route::new("192.0.2.0/24".parse().unwrap(), Some("10.9.0.1".parse().unwrap()))
         };
         let refused = host.apply(&[Change::add_route(bridge, &route)]).unwrap_err().to_string();
         assert!(

@@ -38,13 +38,9 @@ impl Parsed {
             IpAddr::from([0; 16])
         };
         let mut route = Route {
-            destination: IpNetwork::new(any, 0).ok()?,
-            gateway: None,
-            mtu: None,
-            advertised_mss: None,
-            priority: None,
             table: Some(header[4].into()),
             scope: Some(header[6]),
+            ..Route::new(IpNetwork::new(any, 0).ok()?, None)
         };
         let (mut interface, mut router, mut hops) = (None, None, Vec::new());
         for attribute in attributes(reply.payload, RTMSG_LEN) {

@@ -49,7 +49,7 @@ fn attach(addition: &mut Addition<'_>, config: &Config, bridge: Option<Link>) ->
     let (addressing, _) = &assigned;
     let (vlan_gateway, plan) = prepared.map_or_else(|| prepare(addition, config, &bridge, addressing), Ok)?;
     if !config.disable_container_interface {
-        addition.configure(addressing)?;
+        addition.configure(addressing, |_| Vec::new())?;
     }
     addition.masquerade(addressing)?;
     if !config.disable_container_interface {

@@ -3,11 +3,10 @@
 //! Later plugins of the chain may have added routes and addresses, and changed the MTU; what they changed
 //! of the hardware address stands in `prevResult` (specification, section 5, "CHECK").
 
-use attachment::{Expected, Owner, Result, differs, host_end_of, of_namespace, owner};
+use attachment::{Expected, Owner, Result, differs, host_end_of, of_namespace};
 use cni::{Attachment, Request};
 use ipnetwork::IpNetwork;
 use linux::{Link, LinkAddress, Namespace, Rtnetlink};
-use nft::Nftables;
 
 use crate::check_vlans::check_vlans;
 use crate::config::Config;
@@ -51,11 +50,8 @@ pub(crate) fn check(request: &Request) -> Result<()> {
         let gateway = gateway.unwrap_or(bridge);
         check_gateways(&host.addresses(gateway.index)?, &gateway, &expected)?;
     }
-    if config.settings.ip_masq && is_ours && !expected.ips.is_empty() {
-        let fault = Nftables::open()?.check_masquerade(&owner(request), &expected.addresses())?;
-        if let Some(fault) = fault {
-            return differs(format_args!("masquerading: {fault}"));
-        }
+    if config.settings.ip_masq && is_ours {
+        expected.check_masquerade(request)?;
     }
     Ok(())
 }
