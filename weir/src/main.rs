@@ -37,6 +37,7 @@ static PLUGINS: &[Plugin] = &[
     host_local::PLUGIN,
     static_ipam::PLUGIN,
     bandwidth::PLUGIN,
+    tuning::PLUGIN,
 ];
 
 fn main() -> ExitCode {

@@ -78,6 +78,12 @@ impl Failure {
         Self::new(code::INVALID_CONFIG, "IPAM config missing 'ipam' key")
     }
 
+    /// The config has no `prevResult`: no main plugin comes before a chained one.
+    pub fn not_chained() -> Self {
+        let sentence = "must be called as chained plugin: the config has no prevResult of a plugin that made the interface";
+        Self::new(code::INVALID_CONFIG, sentence)
+    }
+
     /// The config has no `prevResult`, which CHECK compares with.
     pub fn no_prev_result() -> Self {
         Self::invalid_key("prevResult", "missing; CHECK needs the result of ADD")

@@ -1,6 +1,6 @@
 //! ADD: shapes both directions, or neither.
 
-use cni::{AddResult, Attachment, Interface, Request};
+use cni::{AddResult, Attachment, Failure, Interface, Request};
 use limits::{Direction, Limit};
 use linux::{Change, Link, Rtnetlink};
 
@@ -15,7 +15,7 @@ use crate::shaping;
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let limits = Limits::of_call(request)?;
-    let mut result = request.prev_result.clone().ok_or_else(Error::not_chained)?;
+    let mut result = request.prev_result.clone().ok_or_else(Failure::not_chained)?;
     if limits.is_empty() {
         return Ok(result);
     }

@@ -1,6 +1,6 @@
 //! CHECK: compares what the kernel shows with what ADD would program, or with what a live change recorded.
 
-use cni::Request;
+use cni::{Failure, Request};
 use limits::{Direction, Limit};
 use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 
@@ -23,7 +23,7 @@ const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
 pub(crate) fn check(request: &Request) -> Result<()> {
     let limits = Limits::of_call(request)?;
     if request.prev_result.is_none() {
-        return Err(Error::not_chained());
+        return Err(Failure::not_chained().into());
     }
     let mut host = Rtnetlink::open()?;
     let devices = ifb::all(&mut host, &request.attachment())?;

@@ -38,12 +38,6 @@ impl Error {
         if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
     }
 
-    /// The config has no `prevResult`: no main plugin comes before this one.
-    pub(crate) fn not_chained() -> Self {
-        let sentence = "must be called as chained plugin: the config has no prevResult of a plugin that made the interface";
-        Failure::new(code::INVALID_CONFIG, sentence).into()
-    }
-
     /// Anything that no code asks for. The sentence names the object.
     pub(crate) fn internal(sentence: impl Into<String>) -> Self {
         Failure::new(code::INTERNAL, sentence).into()

@@ -1,0 +1,128 @@
+//! The interface and the namespace that a call is about.
+
+use attachment::{Owner, Result, host_end_of, of_namespace};
+use cni::{Failure, Request, code};
+use linux::{Link, Mac, Namespace, Rtnetlink};
+
+use crate::record::Record;
+use crate::sysctls;
+use crate::tuning::Tuning;
+
+/// A network namespace, and the pod's interface in it.
+pub(crate) struct Target {
+    namespace: Namespace,
+    rtnetlink: Rtnetlink,
+    link: Option<Link>,
+}
+
+impl Target {
+    /// Opens what ADD and CHECK are called for.
+    ///
+    /// # Errors
+    /// When `CNI_NETNS` cannot be used.
+    pub fn open(request: &Request) -> Result<Self> {
+        let namespace = Namespace::open(request.netns().unwrap_or_default()).map_err(of_namespace)?;
+        let mut rtnetlink = namespace.rtnetlink().map_err(of_namespace)?;
+        let link = rtnetlink.link_by_name(request.interface())?;
+        Ok(Self { namespace, rtnetlink, link })
+    }
+
+    /// Finds what `record` is about; none when the namespace is gone, or the one at `CNI_NETNS` is another container's by
+    /// now.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn find(request: &Request, record: &Record) -> Result<Option<Self>> {
+        let Some(netns) = request.netns() else { return Ok(None) };
+        let found = Namespace::open_if_alive(netns).map_err(of_namespace)?;
+        let Some((namespace, mut rtnetlink)) = found else { return Ok(None) };
+        let link = match record.ifindex {
+            Some(index) => rtnetlink.link_by_index(index)?,
+            None => rtnetlink.link_by_name(request.interface())?,
+        };
+        let mut target = Self { namespace, rtnetlink, link };
+        let is_the_one = match (record.netns_cookie, target.rtnetlink.namespace_cookie()) {
+            (Some(recorded), Some(cookie)) => recorded == cookie,
+            _ => target.is_of(request)?,
+        };
+        if !is_the_one {
+            cni::note(format_args!(
+                "tuning: DEL of container {} leaves interface {:?} in {netns} alone: it is another container's",
+                request.container_id(),
+                request.interface(),
+            ));
+        }
+        Ok(Some(target).filter(|_| is_the_one))
+    }
+
+    /// Whether the interface says that it is the attachment's: by the alias of the host's end, or by the hardware address
+    /// that prevResult has.
+    fn is_of(&mut self, request: &Request) -> Result<bool> {
+        let Some(link) = &self.link else { return Ok(false) };
+        let mut host = Rtnetlink::open()?;
+        let host_end = host_end_of(&mut host, link, &self.namespace, &request.attachment())?;
+        match host_end.map_or(Owner::Unknown, |(_, owner)| owner) {
+            Owner::This | Owner::ThisShaped => Ok(true),
+            Owner::Other(_) => Ok(false),
+            Owner::Unknown => {
+                let mut made = request.prev_result.iter().flat_map(|previous| &previous.interfaces);
+                let made = made.find(|made| made.name == request.interface() && !made.sandbox.is_empty());
+                let mac = made.and_then(|made| made.mac.parse::<Mac>().ok());
+                Ok(mac.is_some() && mac == link.mac)
+            }
+        }
+    }
+
+    /// Returns the record of values `before`.
+    pub fn record(&self, request: &Request, before: Tuning) -> Record {
+        Record {
+            before,
+            network: request.network.clone(),
+            container_id: request.container_id().to_owned(),
+            ifname: request.interface().to_owned(),
+            netns: request.netns().unwrap_or_default().to_owned(),
+            netns_cookie: self.rtnetlink.namespace_cookie(),
+            ifindex: self.link.as_ref().map(|link| link.index),
+        }
+    }
+
+    /// Returns the present values of what `wanted` has.
+    ///
+    /// # Errors
+    /// When there is no interface, or the namespace has no such parameter.
+    pub fn current(&self, request: &Request, wanted: &Tuning) -> Result<Tuning> {
+        let missing = || {
+            let (interface, netns) = (request.interface(), request.netns().unwrap_or_default());
+            let sentence = "the plugin before did not make it";
+            Failure::new(
+                code::INTERNAL,
+                format!("no interface {interface} in network namespace {netns}: {sentence}"),
+            )
+        };
+        let properties = match &self.link {
+            Some(link) => Tuning::of(link, wanted),
+            None if wanted.is_of_interface() => return Err(missing().into()),
+            None => Tuning::default(),
+        };
+        let sysctl = match wanted.sysctl.is_empty() {
+            true => wanted.sysctl.clone(),
+            false => sysctls::read(&self.namespace, &wanted.sysctl)?,
+        };
+        Ok(Tuning { sysctl, ..properties })
+    }
+
+    /// Sets everything in `values`, also after something that is refused. An interface that is gone needs nothing.
+    /// Returns what was refused.
+    pub fn apply(&mut self, values: &Tuning) -> Vec<Failure> {
+        let changes = self.link.as_ref().map(|link| values.changes(link.index)).unwrap_or_default();
+        let refused = self.rtnetlink.apply(&changes);
+        let mut errors: Vec<_> =
+            refused.err().map(|error| attachment::Error::from(error).into()).into_iter().collect();
+        if !values.sysctl.is_empty() {
+            errors.extend(
+                sysctls::set(&self.namespace, &values.sysctl).unwrap_or_else(|error| vec![error.into()]),
+            );
+        }
+        errors
+    }
+}
