@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tests::config::{bridge, host_local};
 use tests::{Look, Node, Pod, installed};
 
-const NAMES: [&str; 6] = ["bandwidth", "bridge", "host-local", "loopback", "static", "weir"];
+const NAMES: [&str; 8] = ["bandwidth", "bridge", "host-local", "loopback", "ptp", "static", "tuning", "weir"];
 
 fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -72,7 +72,7 @@ mod installing {
         assert!(run(place.path().join("bridge"), &[]).status.success());
         assert_eq!(
             names_in(place.path()),
-            ["bandwidth", "bridge", "host-local", "loopback", "portmap", "static", "weir"]
+            ["bandwidth", "bridge", "host-local", "loopback", "portmap", "ptp", "static", "tuning", "weir"]
         );
     }
 
