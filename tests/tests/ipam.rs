@@ -197,7 +197,7 @@ mod allocation {
             (
                 "10.244.0.50",
                 "requested IP address 10.244.0.50 is not available in range set 10.244.0.1-10.244.0.254; \
-                 /var/lib/cni/networks/pods/10.244.0.50 holds it for eth0 of container c1 since 2001-09-09T01:46:40Z",
+                 reserved in /var/lib/cni/networks/pods/10.244.0.50 for eth0 of container c1 since 2001-09-09T01:46:40Z",
             ),
             (
                 "10.9.0.1",

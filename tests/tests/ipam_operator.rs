@@ -208,7 +208,7 @@ fn a_full_pool_takes_back_what_a_reboot_left_when_it_is_told_to() {
     let stderr = String::from_utf8_lossy(&start.stderr);
     for (address, id) in [("198.18.4.2", "c2"), ("198.18.4.3", "c3")] {
         let sentence =
-            format!("took back {address}, held since before the last boot for eth0 of container {id}");
+            format!("released {address}, reserved since before the last boot for eth0 of container {id}");
         assert!(stderr.contains(&sentence), "{stderr}");
     }
     assert!(!stderr.contains("198.18.4.4") && !stderr.contains("198.18.4.5"), "{stderr}");

@@ -1,4 +1,4 @@
-//! ADD: reserve one address of each range set.
+//! ADD: reserves one address of each range set.
 
 use cni::{AddResult, Dns, Failure, Request, code};
 

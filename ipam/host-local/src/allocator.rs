@@ -1,4 +1,4 @@
-//! Which address an attachment gets.
+//! Chooses the addresses of an attachment.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use cni::IpConfig;
 use ipnetwork::IpNetwork;
 
-use crate::barred::Barred;
 use crate::boot;
 use crate::config::Config;
 use crate::error::{Result, duplicate, exhausted, held, refused, unfulfilled};
+use crate::exclusions::Exclusions;
 use crate::listing::holder_at;
 use crate::range::Range;
 use crate::range_set::RangeSet;
@@ -18,39 +18,43 @@ use crate::released;
 use crate::search::next_free;
 use crate::store::{Owner, Store};
 
-/// Allocates for one attachment, one range set after the other.
+/// Allocates addresses to one attachment, one range set after the other.
 pub(crate) struct Allocator<'a> {
     store: &'a mut Store,
     owner: Owner<'a>,
-    barred: Barred<'a>,
+    exclusions: Exclusions<'a>,
     reclaim_after_reboot: bool,
-    /// What the attachment had before.
+    /// The addresses that the attachment has already.
     own: Vec<IpAddr>,
-    /// What was given back a short time ago, the earliest first.
-    resting: Vec<IpAddr>,
+    /// The addresses in cooldown, the earliest first.
+    in_cooldown: Vec<IpAddr>,
 }
 
 impl<'a> Allocator<'a> {
-    /// An allocator that never hands out a gateway of the config's sets.
+    /// Returns an allocator for `owner`.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
     pub(crate) fn new(store: &'a mut Store, owner: Owner<'a>, config: &'a Config) -> Result<Self> {
         let own = store.addresses_of(owner)?;
         let delay = store.options().reuse_delay;
-        let resting = match delay.is_zero() {
+        let in_cooldown = match delay.is_zero() {
             true => Vec::new(),
             false => {
                 store.touch()?;
-                released::resting(store.directory(), delay, SystemTime::now())
+                released::in_cooldown(store.directory(), delay, SystemTime::now())
             }
         };
-        let barred = Barred::new(config, &resting);
-        Ok(Self { store, owner, barred, reclaim_after_reboot: config.reclaim_after_reboot, own, resting })
+        let exclusions = Exclusions::new(config, &in_cooldown);
+        let reclaim_after_reboot = config.reclaim_after_reboot;
+        Ok(Self { store, owner, exclusions, reclaim_after_reboot, own, in_cooldown })
     }
 
-    /// Reserves an address of `set`, which is number `number` in the config: the one that was asked for,
-    /// or else the first free one after the one that was handed out last.
+    /// Reserves an address of `set`, which is number `number` in the config: the requested one, or else the first free one
+    /// after the last one that was allocated.
     ///
     /// # Errors
-    /// Why there is none; nothing is reserved then.
+    /// When there is none; nothing is reserved then.
     pub(crate) fn allocate(
         &mut self,
         number: usize,
@@ -74,7 +78,7 @@ impl<'a> Allocator<'a> {
         Ok(IpConfig { interface: None, address, gateway: Some(range.gateway) })
     }
 
-    /// The file that holds an address.
+    /// Returns the path of an address's reservation.
     fn reservation(&self, address: IpAddr) -> PathBuf {
         self.store.directory().join(address.to_string())
     }
@@ -83,10 +87,10 @@ impl<'a> Allocator<'a> {
         let Some(range) = set.range_of(address) else {
             return Err(unfulfilled(&[address], std::slice::from_ref(set)));
         };
-        if self.barred.is_gateway(address) {
+        if self.exclusions.is_gateway(address) {
             return Err(refused(format!("requested ip {address} is subnet's gateway")));
         }
-        if let Some(by) = self.barred.excluded_by(address) {
+        if let Some(by) = self.exclusions.excluded_by(address) {
             return Err(refused(format!("requested IP address {address} is excluded by ipam.exclude: {by}")));
         }
         if self.store.reserve(address, self.owner)? {
@@ -96,8 +100,8 @@ impl<'a> Allocator<'a> {
         Err(held(address, set, &holder_at(&path), &path))
     }
 
-    /// In this order: what the index says is free; what the directory itself says, when there is none;
-    /// what rests; what is left from before the last boot.
+    /// Tries, in this order: what is free by the index; what is free by the directory itself; addresses in cooldown; what
+    /// is left from before the last boot.
     fn reserve_next<'s>(&mut self, number: usize, set: &'s RangeSet) -> Result<(IpAddr, &'s Range)> {
         if let Some(found) = self.reserve_free(number, set)? {
             return Ok(found);
@@ -106,10 +110,10 @@ impl<'a> Allocator<'a> {
         if let Some(found) = self.reserve_free(number, set)? {
             return Ok(found);
         }
-        for address in self.resting.clone() {
+        for address in self.in_cooldown.clone() {
             if let Some(range) = set.range_of(address)
-                && !self.barred.is_gateway(address)
-                && self.barred.excluded_by(address).is_none()
+                && !self.exclusions.is_gateway(address)
+                && self.exclusions.excluded_by(address).is_none()
                 && self.store.reserve(address, self.owner)?
             {
                 return Ok((address, range));
@@ -127,17 +131,17 @@ impl<'a> Allocator<'a> {
     fn reserve_free<'s>(&mut self, number: usize, set: &'s RangeSet) -> Result<Option<(IpAddr, &'s Range)>> {
         let last = self.store.last_reserved(number);
         loop {
-            let first_free = |from, to| self.barred.first_allowed(self.store, from, to);
+            let first_free = |from, to| self.exclusions.first_allowed(self.store, from, to);
             let Some((address, range)) = next_free(set, last, first_free)? else { return Ok(None) };
             if self.store.reserve(address, self.owner)? {
                 return Ok(Some((address, range)));
             }
-            // It is not free after all: whatever the store makes of that, it is not tried again.
-            self.barred.bar(address);
+            // It is not free after all. Without this it could be tried again for ever.
+            self.exclusions.add(address);
         }
     }
 
-    /// Gives back what [`Allocator::allocate`] reserved.
+    /// Releases what [`Allocator::allocate`] reserved.
     pub(crate) fn undo(&mut self, reserved: &[IpConfig]) {
         for config in reserved {
             if let Err(error) = self.store.release(config.address.ip()) {

@@ -170,13 +170,13 @@ fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) 
         let is_outside =
             !network.sets.is_empty() && !network.sets.iter().any(|set| set.range_of(address).is_some());
         let state = match holder {
-            Holder::Nobody => State::Torn,
-            _ if making::is_at_work(&path) => State::Young,
+            Holder::Empty => State::Torn,
+            _ if making::is_in_progress(&path) => State::Young,
             _ if held >= youth && evidence.is_without_process(&network.name, address, &holder) => State::Idle,
             _ if !evidence.carriers(address).is_empty() || evidence.has_pair(&network.name, &holder) => {
                 State::Attached
             }
-            Holder::Stranger => State::Foreign,
+            Holder::Unknown => State::Foreign,
             _ if evidence.has_result(&holder) => State::Remembered,
             _ if held < youth || evidence.may_have_missed(since) => State::Young,
             _ if evidence.is_complete() => State::Leaked,

@@ -1,10 +1,10 @@
-//! Reservations from before the last boot, for those who want them taken back when nothing else is left.
+//! Reservations from before the last boot, for `reclaimAfterReboot`.
 //!
-//! The file `.boot` beside the reservations holds the boot ID of the last ADD and, from the first ADD of a
-//! boot on, what was there already: a line `<address> <inode> <time of change>` each. A reservation is from
-//! before the boot if it is in that list and its file is still the same. No clock is asked except that a file
-//! which is younger than the boot is not taken into the list: the reference may have made it before weir was
-//! called for the first time. Where there is no such file yet, nothing is known of what is there.
+//! The file `.boot` beside the reservations holds the boot ID of the last ADD and the reservations that the first ADD of
+//! that boot found, a line `<address> <inode> <time of change>` for each. A reservation is from before the boot when it is
+//! listed and its file is unchanged. A file that is younger than the boot is not listed, because the reference may have
+//! created it before weir's first call; no other clock is involved. Without this file nothing is known about the
+//! reservations.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,10 +24,10 @@ use crate::store::Store;
 
 const NAME: &str = ".boot";
 const UNFINISHED: &str = ".boot.new";
-/// More than the addresses of many /16 need; what is longer is no file of ours.
+/// More than the addresses of many /16 need; a longer file is not weir's.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Notes, once in each boot, what is there from before.
+/// Lists, once in each boot, the reservations from before it.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -56,8 +56,8 @@ fn note_boot(store: &mut Store, boot: &str, begin: SystemTime) -> Result<()> {
     file::replace(&path, &unfinished, text.as_bytes()).map_err(failed("cannot write", &path))
 }
 
-/// Takes back what is held in `set` from before the boot for containers that are known to be gone; returns
-/// how many addresses that were, and says which on standard error.
+/// Releases the addresses of `set` that are reserved since before the boot for containers that are certainly gone. Returns
+/// their number, and names them on standard error.
 ///
 /// # Errors
 /// When the directory cannot be read, or a reservation removed.
@@ -72,7 +72,7 @@ pub(crate) fn reclaim(store: &mut Store, set: &RangeSet) -> Result<usize> {
 
 fn reclaim_known_gone(store: &mut Store, old: &[IpAddr], evidence: &Evidence) -> Result<usize> {
     for failure in &evidence.failures {
-        cni::note(format_args!("weir: nothing from before the last boot is taken back: {failure}"));
+        cni::note(format_args!("weir: no address from before the last boot is released: {failure}"));
     }
     let mut count = 0;
     for &address in old {
@@ -80,7 +80,7 @@ fn reclaim_known_gone(store: &mut Store, old: &[IpAddr], evidence: &Evidence) ->
         if evidence.knows_gone(address, &holder) {
             store.release(address)?;
             cni::note(format_args!(
-                "weir: took back {address}, held since before the last boot for {holder}"
+                "weir: released {address}, reserved since before the last boot for {holder}"
             ));
             count += 1;
         }
@@ -88,7 +88,7 @@ fn reclaim_known_gone(store: &mut Store, old: &[IpAddr], evidence: &Evidence) ->
     Ok(count)
 }
 
-/// The addresses whose reservation is the one that was there when this boot was noted.
+/// Returns the addresses whose reservation is the listed one.
 fn from_before(directory: &Path) -> Vec<IpAddr> {
     let text = read(&directory.join(NAME));
     let is_same = |line: &str| -> Option<IpAddr> {
@@ -114,7 +114,7 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// When this boot began, by the clock as it is now.
+/// Returns when this boot began, by the present clock.
 fn begin() -> SystemTime {
     let uptime = || -> io::Result<Option<f64>> {
         let text = fs::read_to_string("/proc/uptime")?;

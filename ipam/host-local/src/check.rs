@@ -1,4 +1,4 @@
-//! CHECK: the attachment has an address.
+//! CHECK: the attachment has a reservation.
 
 use cni::{Failure, Request};
 
@@ -6,7 +6,7 @@ use crate::config;
 use crate::error::Result;
 use crate::store::{Owner, Store};
 
-/// Which address it has does not matter, as in the reference: the config may have changed since ADD.
+/// Accepts any address, as the reference does: the config may have changed since ADD.
 pub(crate) fn check(request: &Request) -> Result<()> {
     let owner = Owner { container_id: request.container_id(), interface: request.interface() };
     let (directory, options) = config::place(request)?;

@@ -1,4 +1,4 @@
-//! The plugin's keys, and what must be true of them.
+//! The plugin's keys and their checks.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,36 +10,36 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::exclusions::Exclusions;
 use crate::network::Network;
+use crate::prefixes::Prefixes;
 use crate::range_set::RangeSet;
 use crate::requested;
 use crate::store::Options;
 
-/// Where the reservations are when the config does not say.
+/// The default of `dataDir`.
 const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
 
-/// What ADD needs to know.
+/// The config of ADD and STATUS.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// An attachment gets one address of each, in this order. May be empty: the runtime brings its ranges
-    /// along only for ADD, CHECK and DEL.
+    /// An attachment gets one address of each, in this order. May be empty: the runtime supplies its ranges only for ADD,
+    /// CHECK and DEL.
     pub(crate) sets: Vec<RangeSet>,
     /// Passed on as they are.
     pub(crate) routes: Vec<Route>,
-    /// The file to take the resolver's settings from.
+    /// The file with the resolver's settings.
     pub(crate) resolv_conf: Option<PathBuf>,
-    /// Addresses that were asked for.
+    /// The requested addresses.
     pub(crate) requested: Vec<IpAddr>,
-    /// Addresses that are given to nobody.
-    pub(crate) exclude: Exclusions,
-    /// Whether reservations from before the last boot may be taken back when nothing else is left.
+    /// `exclude`: addresses that are not allocated.
+    pub(crate) exclude: Prefixes,
+    /// Whether addresses from before the last boot may be released when no other is free.
     pub(crate) reclaim_after_reboot: bool,
-    /// Whether STATUS fails when there is nothing left.
+    /// Whether STATUS fails when a range set has no free address.
     pub(crate) status_reports_exhaustion: bool,
     /// The directory of the network's reservations.
     pub(crate) directory: PathBuf,
-    /// How to use it.
+    /// How the directory is used.
     pub(crate) options: Options,
 }
 
@@ -69,8 +69,8 @@ struct Keys {
 #[serde(default, rename_all = "camelCase")]
 struct Ipam {
     ranges: Vec<Vec<RangeKeys>>,
-    // A single range, as configs had it before there were sets. Not flattened: a flattened structure
-    // would not find its keys in any case.
+    // A single range, from before there were sets. Not flattened: a flattened structure would match its keys only in
+    // this case of letters.
     #[serde(deserialize_with = "cni::optional")]
     subnet: Option<Cidr>,
     #[serde(deserialize_with = "cni::optional")]
@@ -146,11 +146,10 @@ impl StoreKeys {
 }
 
 impl Config {
-    /// Reads the config of a request, and warns on standard error of what is taken otherwise than it is
-    /// written.
+    /// Reads the config of a request, with a warning on standard error for a value that is corrected.
     ///
     /// # Errors
-    /// The first key whose value cannot be.
+    /// Code 7 with the first invalid key.
     pub(crate) fn of(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
         let ipam = keys.ipam.ok_or_else(Failure::no_ipam)?;
@@ -167,7 +166,7 @@ impl Config {
             routes: ipam.routes,
             resolv_conf: Some(ipam.resolv_conf).filter(|path| !path.is_empty()).map(PathBuf::from),
             requested,
-            exclude: Exclusions::new(ipam.exclude),
+            exclude: Prefixes::new(ipam.exclude),
             reclaim_after_reboot: ipam.reclaim_after_reboot,
             status_reports_exhaustion: ipam.status_reports_exhaustion,
             directory,
@@ -176,37 +175,39 @@ impl Config {
     }
 }
 
-/// The directory of the network's reservations and how to use it, whatever else is in the config.
+/// Returns the directory of the network's reservations and how it is used. Reads no other key.
 ///
 /// # Errors
-/// When one of these keys cannot be read.
+/// Code 7 with the first invalid key.
 pub(crate) fn place(request: &Request) -> Result<(PathBuf, Options)> {
     let keys: Under<StoreKeys> = request.config()?;
     Ok((directory_in(&keys.ipam.data_dir, &request.network), keys.ipam.options()))
 }
 
-/// As [`place`], for a DEL, which has to go on with whatever the config says.
+/// Returns the same for DEL, which continues with defaults in place of invalid keys.
 pub(crate) fn place_of_any(request: &Request) -> (PathBuf, Options) {
     place(request).unwrap_or_else(|error| {
         let keys: Under<DirectoryKeys> = request.config().unwrap_or_default();
         let directory = directory_in(&keys.ipam.data_dir, &request.network);
-        cni::note(format_args!("weir: going on with {}: {error}", directory.display()));
+        cni::note(format_args!("weir: continuing with {}: {error}", directory.display()));
         (directory, Options::default())
     })
 }
 
-/// Whether GC may take addresses from namespaces in which processes live: `gcRemovesRunning`, of the network or in
-/// `ipam`.
+/// Returns `gcRemovesRunning`, of the network or of `ipam`: whether GC releases addresses in namespaces with processes.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Code 7 when it is invalid.
 pub(crate) fn gc_removes_running(request: &Request) -> Result<bool> {
     let network: GcKeys = request.config()?;
     let ipam: Under<GcKeys> = request.config()?;
     Ok(network.gc_removes_running || ipam.ipam.gc_removes_running)
 }
 
-/// What the operator's tool needs of a plugin's config.
+/// Reads a plugin's config for the operator's commands.
+///
+/// # Errors
+/// Code 7 with the first invalid key.
 pub(crate) fn network(name: &str, config: &Value) -> Result<Network> {
     let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
     let store: Under<StoreKeys> = cni::decode(config).map_err(cni::Error::Config)?;
@@ -225,12 +226,12 @@ fn directory_in(data_dir: &str, network: &str) -> PathBuf {
     Path::new(data_dir).join(network)
 }
 
-/// The runtime's sets come first, then the single range, then `ipam.ranges`.
+/// Returns the runtime's sets, the single range and those of `ipam.ranges`, in this order.
 fn range_sets(ipam: &Ipam, runtime: &[Vec<RangeKeys>]) -> Result<Vec<RangeSet>> {
     let mut sets = Vec::with_capacity(1 + runtime.len() + ipam.ranges.len());
     for (index, ranges) in runtime.iter().enumerate() {
         let key = format!("runtimeConfig.ipRanges[{index}]");
-        // A runtime that does not know the node's range yet sends it empty (cri-dockerd).
+        // cri-dockerd sends an empty range while it does not know the node's.
         let known: Vec<_> = named(&key, ranges).filter(|(keys, _)| keys.subnet.is_some()).collect();
         if !known.is_empty() {
             sets.push(RangeSet::new(key, known.into_iter())?);

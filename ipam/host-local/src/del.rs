@@ -1,4 +1,4 @@
-//! DEL: give the attachment's addresses back.
+//! DEL: releases the attachment's addresses.
 
 use cni::{AddResult, Request};
 
@@ -6,7 +6,7 @@ use crate::config;
 use crate::error::Result;
 use crate::store::{Owner, Store};
 
-/// Nothing of the config matters but where the reservations are.
+/// Needs no key of the config but the directory's.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let owner = Owner { container_id: request.container_id(), interface: request.interface() };
     let (directory, options) = config::place_of_any(request);
@@ -16,7 +16,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     }
 }
 
-/// Gives back the addresses of `result`, and no older ones that the attachment may have.
+/// Releases the addresses of `result`, and no older ones of the attachment.
 pub(crate) fn undo_add(request: &Request, result: &AddResult) -> Result<()> {
     let owner = Owner { container_id: request.container_id(), interface: request.interface() };
     let (directory, options) = config::place_of_any(request);

@@ -1,7 +1,6 @@
-//! What goes wrong with reservations, and the code that a runtime gets for it. What is wrong with a key is said where the
-//! key is read.
+//! Errors of reservations, with their codes. Errors of a key are where the key is read.
 //!
-//! Where tools read the reference's sentence, it is the reference's; the details then say what the operator can do.
+//! A sentence that tools parse is the reference's; the details then tell the operator what to do.
 
 use std::fmt::Display;
 use std::io;
@@ -15,10 +14,10 @@ use crate::holder::Holder;
 use crate::range_set::RangeSet;
 use crate::time;
 
-/// Result of a verb, and of everything below it.
+/// The result of a verb and of the functions below it.
 pub(crate) type Result<T> = cni::Answer<T>;
 
-/// Returns what turns the system's error into one with `sentence` and the file: `cannot write` and so on.
+/// Returns a function that adds `sentence`, such as `cannot write`, and the file to the system's error.
 pub(crate) fn failed(sentence: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::new(code::IO_FAILURE, format!("{sentence} {}: {error}", path.display()))
 }
@@ -29,7 +28,7 @@ pub(crate) fn unreadable(path: &Path, error: io::Error) -> Failure {
     Failure { msg: format!("{}; its address stays reserved", failure.msg), ..failure }
 }
 
-/// The lock cannot be had.
+/// The lock cannot be taken.
 pub(crate) fn cannot_lock(path: &Path, error: io::Error) -> Failure {
     Failure::new(code::TRY_AGAIN_LATER, format!("cannot lock {}: {error}", path.display()))
 }
@@ -37,7 +36,7 @@ pub(crate) fn cannot_lock(path: &Path, error: io::Error) -> Failure {
 /// The lock was not released in time. `holders` are the processes that have it, as far as the kernel tells.
 pub(crate) fn lock_timeout(path: &Path, patience: Duration, holders: &[String]) -> Failure {
     let holders = match holders.is_empty() {
-        true => "the kernel does not tell who has it".to_owned(),
+        true => "the kernel does not show which process has it".to_owned(),
         false => format!("{} has it", list(holders, ", ")),
     };
     let (path, seconds) = (path.display(), patience.as_secs_f32());
@@ -53,7 +52,7 @@ pub(crate) fn in_set(number: usize, reason: Failure) -> Failure {
 /// Every address of the set is held.
 pub(crate) fn exhausted(set: &RangeSet) -> Failure {
     Failure {
-        details: "weir ipam audit shows who holds them, weir ipam reclaim frees what nobody uses".to_owned(),
+        details: "weir ipam audit shows their holders, weir ipam reclaim releases leaked ones".to_owned(),
         ..refused(format!("no IP addresses available in range set: {set}"))
     }
 }
@@ -67,12 +66,12 @@ pub(crate) fn unfulfilled(addresses: &[IpAddr], sets: &[RangeSet]) -> Failure {
     }
 }
 
-/// The container has `address` of the set already.
+/// The attachment has an address of the set already.
 pub(crate) fn duplicate(address: IpAddr, container_id: &str, path: &Path) -> Failure {
     Failure {
         details: format!(
-            "{} says so since {}; DEL for container {container_id} gives the address back, and so does weir ipam \
-             release if the container is gone",
+            "reserved in {} since {}; DEL for container {container_id} releases the address, and so does weir ipam release \
+             if the container is gone",
             path.display(),
             time_of(path),
         ),
@@ -86,7 +85,7 @@ pub(crate) fn duplicate(address: IpAddr, container_id: &str, path: &Path) -> Fai
 pub(crate) fn held(address: IpAddr, set: &RangeSet, holder: &Holder, path: &Path) -> Failure {
     Failure {
         details: format!(
-            "{} holds it for {holder} since {}; weir ipam audit shows what is there of that",
+            "reserved in {} for {holder} since {}; weir ipam audit shows whether the holder still exists",
             path.display(),
             time_of(path),
         ),
@@ -94,12 +93,12 @@ pub(crate) fn held(address: IpAddr, set: &RangeSet, holder: &Holder, path: &Path
     }
 }
 
-/// An address is not given out.
+/// An address cannot be allocated or released.
 pub(crate) fn refused(sentence: String) -> Failure {
     Failure::new(code::INTERNAL, sentence)
 }
 
-/// When a reservation was made.
+/// Returns when the reservation was written.
 fn time_of(path: &Path) -> String {
     let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
     modified.map_or_else(|_| "an unknown time".to_owned(), |time: SystemTime| time::utc(time))

@@ -1,4 +1,4 @@
-//! What on this node says that an attachment, or an address, is in use.
+//! What on this node shows that an attachment or an address is in use.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,50 +12,50 @@ use linux::{Namespace, Rtnetlink};
 
 use crate::holder::Holder;
 
-/// Where results of attachments are kept.
+/// The folders of cached results.
 const RESULTS: [&str; 2] = [cni::LIBCNI_RESULTS, cni::OWN_RESULTS];
 
 /// An interface that has an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carrier {
-    /// Such as `eth0 in /run/netns/pod1`.
+    /// Interface and namespace, such as `eth0 in /run/netns/pod1`.
     pub place: String,
-    /// Whether it is of this node's pod networks: here, or the other end of a veth pair from here. Namespaces
-    /// of other nodes can be seen as well, where a node is a container (kind); they have the same subnets.
+    /// Whether it is in this node's pod networks: in this namespace, or with its veth peer here. Where nodes are containers
+    /// (kind), other nodes' namespaces are visible too, and they have the same subnets.
     pub is_from_here: bool,
-    /// The namespace that it is in, when it may be a pod's of this node: not this one, and not behind a veth pair
-    /// that leads elsewhere.
+    /// Whether its namespace has processes; `None` unless it may be a pod's namespace of this node: not this namespace, and
+    /// not one whose veth peer is elsewhere.
     pod_namespace: Option<Occupancy>,
 }
 
-/// Whether processes live in a pod's namespace.
+/// Whether a pod's namespace has processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occupancy {
-    /// No process is in it: between the start of its containers, or left over.
+    /// It has none: between two starts of its containers, or left over.
     Empty,
-    /// A process is in it.
-    Lived,
+    /// It has some.
+    Occupied,
 }
 
 /// What was found on the node at one moment.
 #[derive(Default)]
 pub struct Evidence {
     carried: HashMap<IpAddr, Vec<Carrier>>,
-    /// What veth pairs say that they are, and the namespaces of the ends that are in a pod's.
+    /// The veth pairs with weir's alias, by their attachment.
     attached: HashMap<String, Pair>,
-    /// Texts that may be the container ID in a result's name, which has no unique reading.
+    /// Every text that may be the container ID in a cached result's name, which cannot be parsed uniquely.
     named: HashSet<String>,
     has_results: bool,
-    /// When the look began, if there was one: what is younger may have come into use behind it.
+    /// When gathering began: an address that was reserved later may be in use unseen.
     begun: Option<SystemTime>,
-    /// What could not be looked at. What was not found may be there then.
+    /// What could not be read. An address that was not found may be in use there.
     pub failures: Vec<String>,
-    /// Why there was no look into namespaces at all.
+    /// Why namespaces could not be visited at all.
     pub(crate) blindness: Option<linux::Error>,
 }
 
 impl Evidence {
-    /// Looks into every network namespace that exists and at the names of the results that are kept.
+    /// Visits every network namespace and reads the names of the cached results.
     pub fn gather() -> Self {
         Self::with_results_in(&RESULTS.map(PathBuf::from))
     }
@@ -65,7 +65,7 @@ impl Evidence {
         for folder in folders {
             match fs::read_dir(folder) {
                 Ok(entries) => {
-                    // Only what libcni keeps tells that a runtime has forgotten a container.
+                    // Only libcni's cache shows that a runtime has forgotten a container.
                     evidence.has_results |= folder == &folders[0];
                     for entry in entries {
                         match entry {
@@ -91,9 +91,9 @@ impl Evidence {
         let mut host = Rtnetlink::open()?;
         let (mut failures, mut here) = (Vec::new(), Ok(()));
         let unseen = Namespace::visit_existing(|namespace, has_process| {
-            let occupancy = if has_process { Occupancy::Lived } else { Occupancy::Empty };
+            let occupancy = if has_process { Occupancy::Occupied } else { Occupancy::Empty };
             match self.look_into(namespace, occupancy, &mut host) {
-                // All pairs of this node are here.
+                // This node's pairs have their host's ends here.
                 Err(error) if namespace.is_current().unwrap_or(true) => here = Err(error),
                 outcome => failures.extend(outcome.err()),
             }
@@ -102,7 +102,7 @@ impl Evidence {
         here
     }
 
-    /// A node on which nothing is attached.
+    /// Returns the evidence of a node without attachments.
     #[cfg(test)]
     pub(crate) fn of_an_empty_node() -> Self {
         Self { has_results: true, ..Self::default() }
@@ -130,7 +130,7 @@ impl Evidence {
             if address.is_loopback() {
                 continue;
             }
-            // It may have gone with its address meanwhile.
+            // It may have been deleted meanwhile.
             let Some(link) = netlink.link_by_index(link)? else { continue };
             let leads_here = !is_here && link.is("veth") && host.other_end(&link, namespace)?.is_some();
             let is_pods = !is_here && (leads_here || !(link.is("veth") || link.is("bridge")));
@@ -142,7 +142,7 @@ impl Evidence {
         }
         for link in netlink.links_of_kind("veth")? {
             if let Some(attachment) = link.alias.as_deref().and_then(Attachment::parse) {
-                // The pods of another node may have the same names.
+                // Pods of another node may have the same names.
                 let leads_here = !is_here && host.other_end(&link, namespace)?.is_some();
                 let pair = self.attached.entry(identity(&attachment)).or_insert_with(|| Pair::of(attachment));
                 pair.pod_namespaces.extend(leads_here.then_some(occupancy));
@@ -152,28 +152,28 @@ impl Evidence {
         Ok(())
     }
 
-    /// Whether what changed at this time may have come into use after the look.
+    /// Returns whether an address that was reserved at this time may have come into use unseen.
     pub(crate) fn may_have_missed(&self, time: SystemTime) -> bool {
         self.begun.is_some_and(|begun| time >= begun)
     }
 
-    /// Whether nothing was hidden from the look, so that what was not found is not there: everything could be
-    /// opened, and a runtime keeps its results here.
+    /// Returns whether an address that was not found is not in use: everything could be read, and a runtime caches its
+    /// results here.
     pub fn is_complete(&self) -> bool {
         self.failures.is_empty() && self.has_results
     }
 
-    /// The interfaces that carry the address.
+    /// Returns the interfaces that have the address.
     pub fn carriers(&self, address: IpAddr) -> &[Carrier] {
         self.carried.get(&address).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether a veth pair says that it belongs to this attachment of `network`.
+    /// Returns whether a veth pair's alias names this attachment of `network`.
     pub fn has_pair(&self, network: &str, holder: &Holder) -> bool {
         !self.pairs(network, holder).is_empty()
     }
 
-    /// As [`Evidence::has_pair`], with an end in this namespace.
+    /// Returns whether such a pair has an end in this namespace.
     pub(crate) fn has_pair_here(&self, network: &str, holder: &Holder) -> bool {
         self.pairs(network, holder).iter().any(|pair| pair.has_end_here)
     }
@@ -195,18 +195,17 @@ impl Evidence {
                 };
                 self.attached.values().filter(is_of).collect()
             }
-            Holder::Stranger | Holder::Nobody => Vec::new(),
+            Holder::Unknown | Holder::Empty => Vec::new(),
         }
     }
 
-    /// Whether a process is in a namespace that carries the address, or that has an interface which says that it is
-    /// the holder's.
+    /// Returns whether a namespace with processes has the address, or an interface whose alias names the holder.
     pub(crate) fn has_process(&self, network: &str, address: IpAddr, holder: &Holder) -> bool {
-        self.pod_namespaces(network, address, holder).contains(&Occupancy::Lived)
+        self.pod_namespaces(network, address, holder).contains(&Occupancy::Occupied)
     }
 
-    /// Whether the address is carried in a pod's namespace, or an interface there says that it is the holder's, and
-    /// no process is in any such namespace, which is certain.
+    /// Returns whether a pod's namespace has the address, or an interface whose alias names the holder, and it is certain
+    /// that no such namespace has processes.
     pub(crate) fn is_without_process(&self, network: &str, address: IpAddr, holder: &Holder) -> bool {
         let namespaces = self.pod_namespaces(network, address, holder);
         self.failures.is_empty()
@@ -220,20 +219,20 @@ impl Evidence {
         carriers.chain(pairs.iter().flat_map(|pair| pair.pod_namespaces.iter().copied())).collect()
     }
 
-    /// Whether a runtime keeps a result of the holder's container, in whatever network: who delegates (Multus)
-    /// may keep the result of this one under another name.
+    /// Returns whether a runtime caches a result of the holder's container, in any network: a delegating plugin (Multus)
+    /// may cache it under another name.
     pub fn has_result(&self, holder: &Holder) -> bool {
         match holder {
             Holder::Attachment { container_id, .. } | Holder::Container { container_id } => {
                 self.named.contains(container_id)
             }
-            Holder::Stranger | Holder::Nobody => false,
+            Holder::Unknown | Holder::Empty => false,
         }
     }
 
-    /// Whether nothing on this node knows the holder's container any more, in whatever network, nor carries
-    /// the address: everything could be looked at, libcni keeps results here, and none is of this
-    /// container, which it would be until its DEL succeeded.
+    /// Returns whether the holder's container is certainly gone: everything could be read, no interface has the address, no
+    /// pair's alias names the container, and libcni caches results here but none of the container, which it would keep
+    /// until DEL succeeded.
     pub(crate) fn knows_gone(&self, address: IpAddr, holder: &Holder) -> bool {
         let (Holder::Attachment { container_id, .. } | Holder::Container { container_id }) = holder else {
             return false;
@@ -245,11 +244,12 @@ impl Evidence {
     }
 }
 
-/// A veth pair that says what it is.
+/// A veth pair whose alias names an attachment.
 struct Pair {
     attachment: Attachment,
+    /// For each end in a pod's namespace, whether that has processes.
     pod_namespaces: Vec<Occupancy>,
-    /// Whether one of its ends is in this namespace.
+    /// Whether an end is in this namespace.
     has_end_here: bool,
 }
 
@@ -259,7 +259,7 @@ impl Pair {
     }
 }
 
-/// The same text for two values that name the same attachment.
+/// Returns the same text for every value that names the same attachment.
 fn identity(attachment: &Attachment) -> String {
     Attachment { pod: None, ..attachment.clone() }.to_string()
 }
@@ -302,7 +302,7 @@ mod tests {
         evidence.carried.clear();
         evidence.failures.push("cannot open network namespace".to_owned());
         assert!(!evidence.knows_gone(ADDRESS, &holder));
-        for holder in [Holder::Stranger, Holder::Nobody] {
+        for holder in [Holder::Unknown, Holder::Empty] {
             assert!(!Evidence::of_an_empty_node().knows_gone(ADDRESS, &holder));
         }
     }

@@ -1,4 +1,4 @@
-//! Files of the directory: regular ones, that appear and go as a whole, and that only their owner reads.
+//! Files of the directory: regular files that appear as a whole and that only their owner can read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -9,8 +9,10 @@ pub(crate) use linux::{create_private as create, replace_private as replace, wri
 
 use crate::error::{Result, failed};
 
-/// Reads a file of the directory. Others may put names there: what is not a regular file is an error, and so is one
-/// that is longer than `limit`.
+/// Reads a file of the directory. Other programs may create names there.
+///
+/// # Errors
+/// The system's; `InvalidInput` for what is not a regular file, `FileTooLarge` for one longer than `limit`.
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     read_regular(path, limit, SymbolicLinks::Refuse)
 }
@@ -27,7 +29,7 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             opened => return opened,
         }
-        // Another process may make it at this moment.
+        // Another process may create it at this moment.
         match create_new_private(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             created => return created,
@@ -35,10 +37,13 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Gives a finished file its name, unless something has that name (`AlreadyExists`).
+/// Gives a finished file its name.
 ///
-/// Where the file system has no hard links the file is renamed. The name is known to be free then, because a process
-/// that takes names has the directory's lock.
+/// Where the file system has no hard links, the file is renamed: the name stays free after the check, because every
+/// process that creates names has the directory's lock.
+///
+/// # Errors
+/// `AlreadyExists` when the name is taken, or the system's.
 pub(crate) fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(unfinished, path) {
         Err(error) if lacks_hard_links(&error) => match path.symlink_metadata() {
@@ -50,18 +55,18 @@ pub(crate) fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// link(2): `EPERM` where the file system has none; network and user space file systems say otherwise.
+/// Returns whether link(2) failed for the file system: with `EPERM`, on network and user space file systems with others.
 fn lacks_hard_links(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::TooManyLinks)
 }
 
-/// Waits until the directory's names are on the disk.
+/// Writes the directory's names to the disk.
 pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
     let synced = File::open(directory).and_then(|file| file.sync_all());
     synced.map_err(failed("cannot write", directory))
 }
 
-/// Removes a file; one that is gone already is fine.
+/// Removes a file, if it is there.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("cannot remove", path)(error)),

@@ -1,9 +1,9 @@
-//! GC: give back the addresses of attachments that are not valid.
+//! GC: releases the addresses of attachments that are not valid.
 //!
-//! A runtime's list may lack attachments of others that use the same network, such as a second runtime's, and those of
-//! ADDs at the same moment. So GC gives back only what it finds at its first look, before it waits for anything, and of
-//! that nothing which an ADD that has not ended made, or whose interface is there: `bridge` has deleted the interfaces
-//! that it gives up. Addresses in namespaces in which processes live stay too, unless `gcRemovesRunning` says otherwise.
+//! A runtime's list may lack the attachments of a second runtime with the same network, and those of concurrent ADDs. So GC
+//! releases only what it finds when it starts, before it waits for anything. It keeps the reservations of an ADD that has
+//! not ended and those whose interface still exists: `bridge` has deleted the interfaces of stale attachments before. It
+//! also keeps addresses in namespaces with processes, unless `gcRemovesRunning` is set.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,16 +20,16 @@ use crate::lock::cannot_exist;
 use crate::making;
 use crate::store::{CANNOT_LIST, Seen, Store};
 
-/// Needs no ranges: a runtime that brings them along does not do so here. Goes on after an error.
+/// Needs no ranges: a runtime that supplies them does not do so for GC. Continues after an error.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let (directory, options) = config::place(request)?;
     let removes_running = config::gc_removes_running(request)?;
     let mut errors = Vec::new();
-    let (torn, mut unused): (Vec<_>, Vec<_>) =
-        stale(&directory, &valid, &mut errors)?.into_iter().partition(|seen| seen.holder == Holder::Nobody);
+    let (empty, mut unused): (Vec<_>, Vec<_>) =
+        stale(&directory, &valid, &mut errors)?.into_iter().partition(|seen| seen.holder == Holder::Empty);
     if !unused.is_empty() {
-        // No ADD waits for the lock while every namespace is looked into.
+        // Without the lock: no ADD waits while every namespace is visited.
         unused = without_use(&request.network, unused, removes_running).unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
@@ -38,7 +38,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     match Store::open(&directory, options) {
         Ok(Some(mut store)) => {
             errors.extend(store.remove_unfinished().unwrap_or_else(|error| vec![error]));
-            errors.extend(store.release_unchanged(torn.into_iter().chain(unused)).1);
+            errors.extend(store.release_unchanged(empty.into_iter().chain(unused)).1);
         }
         Ok(None) => {}
         Err(error) => errors.push(error),
@@ -46,8 +46,8 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     cni::collected(errors)
 }
 
-/// Returns the reservations that are there now and that no valid attachment has, without those of ADDs that have not
-/// ended; `errors` gets why others could not be looked at.
+/// Returns the reservations of no valid attachment, without those of ADDs that have not ended. `errors` gets why others
+/// could not be read.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -60,8 +60,8 @@ fn stale(directory: &Path, valid: &[ValidAttachment], errors: &mut Vec<Failure>)
             !attachments.contains(&(container_id.as_str(), interface.as_str()))
         }
         Holder::Container { container_id } => !containers.contains(container_id.as_str()),
-        Holder::Stranger => false,
-        Holder::Nobody => true,
+        Holder::Unknown => false,
+        Holder::Empty => true,
     };
     let mut stale = Vec::new();
     let listing = match Listing::read(directory) {
@@ -71,7 +71,7 @@ fn stale(directory: &Path, valid: &[ValidAttachment], errors: &mut Vec<Failure>)
     for reservation in listing.reservations {
         let path = reservation.path(directory);
         match Seen::at(path.clone(), reservation.address) {
-            Ok(seen) if is_stale(&seen.holder) && !making::is_at_work(&path) => stale.push(seen),
+            Ok(seen) if is_stale(&seen.holder) && !making::is_in_progress(&path) => stale.push(seen),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => errors.push(unreadable(&path, error)),
@@ -80,10 +80,10 @@ fn stale(directory: &Path, valid: &[ValidAttachment], errors: &mut Vec<Failure>)
     Ok(stale)
 }
 
-/// Returns those that nothing on this node uses; names the others on standard error where processes use them.
+/// Returns those that nothing on this node uses. Names those that processes use on standard error.
 ///
 /// # Errors
-/// When the namespaces cannot be looked into: everything stays.
+/// When the namespaces cannot be visited: every reservation stays.
 fn without_use(network: &str, stale: Vec<Seen>, removes_running: bool) -> Result<Vec<Seen>> {
     let mut evidence = Evidence::gather();
     if let Some(reason) = evidence.blindness.take() {
@@ -93,7 +93,7 @@ fn without_use(network: &str, stale: Vec<Seen>, removes_running: bool) -> Result
         )));
     }
     for failure in evidence.failures.iter().filter(|_| !removes_running) {
-        cni::note(format_args!("weir: processes may use addresses unseen: {failure}"));
+        cni::note(format_args!("weir: cannot tell whether processes use these addresses: {failure}"));
     }
     let mut unused = Vec::with_capacity(stale.len());
     for seen in stale {

@@ -1,11 +1,11 @@
-//! The text of a reservation: whom an address is held for.
+//! The text of a reservation: the holder of its address.
 
 use std::fmt;
 
-/// What stands between container ID and interface.
+/// Separates container ID and interface.
 const LINE_BREAK: &str = "\r\n";
 
-/// Whom a reservation's text names.
+/// The holder that a reservation names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// An interface of a container.
@@ -15,36 +15,35 @@ pub enum Holder {
         /// The interface's name.
         interface: String,
     },
-    /// A container, by a reservation from before there was an interface in it. It holds the address for
-    /// every interface of the container.
+    /// A container, in the format from before reservations named the interface. It holds the address for every interface
+    /// of the container.
     Container {
         /// The container's ID.
         container_id: String,
     },
-    /// Somebody who does not write as the reference does.
-    Stranger,
-    /// Nobody: the file is empty, or (after a power loss) nothing but zeros. It is what is left of a
-    /// reservation whose ADD did not end, and holds nothing.
-    Nobody,
+    /// A text that is not in the reference's format.
+    Unknown,
+    /// None: the file is empty, or (after a power loss) all zeros, because its ADD did not end. It reserves nothing.
+    Empty,
 }
 
 impl Holder {
-    /// The holder that an attachment is.
+    /// Returns the holder of an attachment's addresses.
     pub fn attachment(container_id: &str, interface: &str) -> Self {
         Self::Attachment { container_id: container_id.to_owned(), interface: interface.to_owned() }
     }
 
-    /// Reads a reservation's text. White space around it does not count, as in the reference.
+    /// Parses a reservation's text. White space around it is ignored, as in the reference.
     pub fn parse(text: &[u8]) -> Self {
         if text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) {
-            return Self::Nobody;
+            return Self::Empty;
         }
-        let Ok(text) = std::str::from_utf8(text) else { return Self::Stranger };
+        let Ok(text) = std::str::from_utf8(text) else { return Self::Unknown };
         let text = text.trim();
         let (container_id, interface) =
             text.split_once(LINE_BREAK).map_or((text, None), |(id, interface)| (id, Some(interface)));
         if !is_container_id(container_id) {
-            return Self::Stranger;
+            return Self::Unknown;
         }
         match interface {
             Some(interface) => Self::attachment(container_id, interface),
@@ -52,7 +51,7 @@ impl Holder {
         }
     }
 
-    /// The text of a reservation of an attachment; nothing ends it.
+    /// Returns the text of an attachment's reservation, without a line break at the end.
     pub(crate) fn text(container_id: &str, interface: &str) -> String {
         format!("{container_id}{LINE_BREAK}{interface}")
     }
@@ -65,8 +64,8 @@ impl fmt::Display for Holder {
                 write!(f, "{interface} of container {container_id}")
             }
             Self::Container { container_id } => write!(f, "container {container_id}"),
-            Self::Stranger => f.write_str("somebody who does not write as host-local does"),
-            Self::Nobody => f.write_str("nobody"),
+            Self::Unknown => f.write_str("an unrecognised owner"),
+            Self::Empty => f.write_str("no container"),
         }
     }
 }
@@ -98,16 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_zeroed_file_is_nobodys() {
+    fn an_empty_or_zeroed_file_has_no_holder() {
         for text in [&b""[..], b"\r\n", b"\0\0\0\0\0\0\0\0"] {
-            assert_eq!(Holder::parse(text), Holder::Nobody);
+            assert_eq!(Holder::parse(text), Holder::Empty);
         }
     }
 
     #[test]
-    fn what_is_no_container_id_is_a_strangers() {
+    fn a_text_without_a_valid_container_id_has_an_unknown_holder() {
         for text in [&b"kept for the printer"[..], b"c1\neth0", b"\xff\xfe", b"c1\0\0"] {
-            assert_eq!(Holder::parse(text), Holder::Stranger);
+            assert_eq!(Holder::parse(text), Holder::Unknown);
         }
     }
 

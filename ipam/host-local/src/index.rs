@@ -1,27 +1,26 @@
-//! The index beside the reservations: what ADD, DEL and CHECK ask of a directory without reading it.
+//! The index beside the reservations, which lets ADD, DEL and CHECK work without reading the directory.
 //!
-//! The files are the truth. The index is one more file, `.index`, which may be removed at any time. It knows
-//! the addresses of each attachment (pages, found by a hash of what a reservation says) and which addresses
-//! are held (a bit each). Both are read and changed in place, so that a call costs the same whether ten
-//! addresses are held or ten thousand.
+//! The reservations are authoritative. The index is one more file, `.index`, which may be removed at any time. It has the
+//! addresses of each attachment (in pages, found by a hash of the holder) and a bit for each reserved address (in blocks).
+//! Both are read and changed in place, so a call costs the same with ten addresses and with ten thousand.
 //!
-//! It is believed only as long as nothing says otherwise:
+//! It is trusted only while nothing contradicts it:
 //!
-//! - Its header holds the directory's [`Stamp`] from when the index was last right, and the boot ID. Whoever
-//!   adds or removes a name (the reference, a person) changes the directory's times; our own call that is
-//!   killed before it ends has not noted the new stamp; a power loss, after which file and directory may be
-//!   of different age, comes with another boot. In each case the index is rebuilt.
+//! - Its header has the boot ID and the directory's [`Stamp`] from when the index was last right. Every program or person
+//!   that adds or removes a name changes the directory's times. A call that is killed has not written the new stamp. A
+//!   power loss, after which file and directory may be of different age, comes with another boot. In each case the index is
+//!   rebuilt.
 //! - Header, pages and blocks have checksums.
-//! - An address that it names for an attachment counts only after its file was read and says the same; an
-//!   address that it has for free is taken by making the file, which fails if there is one. Where they
-//!   differ, the index is rebuilt. That there is no free address left is believed only of a new one.
+//! - An address that it has for an attachment counts only after its file was read and agrees. An address that it has as free
+//!   is reserved by creating the file, which fails if there is one. Where they differ, the index is rebuilt. That no address
+//!   is free is believed only of a rebuilt index.
 //!
-//! What stays unnoticed is a reservation whose text somebody changed in place, without a new name in the
-//! directory, until that address is next looked at (by `GC`, by an audit, or because it is given back).
+//! A reservation whose text was changed in place, without a new name in the directory, is noticed only when its address is
+//! next read: by GC, by an audit, or when it is released.
 //!
-//! Rebuilding reads the names, and of the files those that are new or have changed (by their `ctime`) since
-//! the index was right. Symbolic links named by a hash would need no format, but they cost a kernel object
-//! each, double what the reference walks through, and do not tell which address is free.
+//! Rebuilding reads the names, and those files that are new or changed (by their `ctime`) since the index was right.
+//! Symbolic links named by a hash would need no format, but each costs a kernel object, they double the names that the
+//! reference reads, and they do not show which address is free.
 
 mod backing;
 mod blocks;
@@ -46,34 +45,33 @@ use header::{HEADER, Header, boot_id};
 use page::{PAGE, Page, narrow, wide};
 
 const NAME: &str = ".index";
-/// Where a new index is written before it gets its name.
+/// A new index is written here before it gets its name.
 const UNFINISHED: &str = ".index.new";
 const FIRST_PAGE: usize = HEADER + BLOCKS * BLOCK;
 
-/// The index of a directory. Whoever has it has the directory's lock.
+/// The index of a directory. Its owner has the directory's lock.
 pub(crate) struct Index {
     backing: Backing,
     header: Header,
-    /// The blocks that were looked at, by their place.
+    /// The blocks that were read, by their position.
     blocks: Vec<Option<Block>>,
-    /// Whether the directory or the index is not as the file's header says.
+    /// Whether the directory or the index differs from what the file's header says.
     pub(crate) is_changed: bool,
 }
 
-/// What the index says of an address and those after it.
+/// The next free address, as far as the index knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vacancy {
-    /// This is the first that is not held.
+    /// This is the first free address.
     Free(IpAddr),
-    /// Whether this one is held is not in the index.
+    /// The index does not know whether this address is free.
     Unknown(IpAddr),
-    /// All are held.
+    /// Every address is reserved.
     None,
 }
 
 impl Index {
-    /// Opens the index of `directory`. The other value tells whether it is right; one that is not may still
-    /// help in building a new one.
+    /// Opens the index of `directory`, and returns whether it is right. A wrong one still helps to rebuild it.
     pub(crate) fn open(directory: &Path) -> Option<(Self, bool)> {
         let backing = Backing::open(&directory.join(NAME)).ok()?;
         let mut bytes = [0; HEADER];
@@ -88,20 +86,20 @@ impl Index {
         Some((Self { backing, header, blocks, is_changed: false }, is_right))
     }
 
-    /// Removes what [`Index::open`] opens. It is rebuilt when it is next needed.
+    /// Removes the index of `directory`. The next call that needs it rebuilds it.
     pub(crate) fn remove_from(directory: &Path) {
-        // One that stays is not believed: the directory has changed.
+        // One that stays is not trusted: the directory has changed.
         for name in [NAME, UNFINISHED] {
             let _ = fs::remove_file(directory.join(name));
         }
     }
 
-    /// Whether there are reservations that [`Index::find`] does not find.
+    /// Returns whether there are reservations that [`Index::find`] does not find.
     pub(crate) fn has_irregular(&self) -> bool {
         self.header.has_irregular
     }
 
-    /// What is held under this key.
+    /// Returns the entries with this key.
     ///
     /// # Errors
     /// `InvalidData` when the page is damaged.
@@ -110,10 +108,10 @@ impl Index {
         Ok(page.entries().filter(|entry| entry.key == key).collect())
     }
 
-    /// Notes that an address is held, and for whom (not for strangers, who never ask).
+    /// Adds an address with the key of its holder; an unknown holder has none.
     ///
     /// # Errors
-    /// `InvalidData` when what is there is damaged, or the system's.
+    /// `InvalidData` when the page or the block is damaged, or the system's.
     pub(crate) fn insert(&mut self, address: IpAddr, key: Option<u64>, changed: i64) -> io::Result<()> {
         self.is_changed = true;
         self.mark(address, true)?;
@@ -124,10 +122,10 @@ impl Index {
         if page.insert(entry) { self.write_page(place, &mut page) } else { self.grow(entry) }
     }
 
-    /// Notes that an address is not held any more.
+    /// Removes an address.
     ///
     /// # Errors
-    /// As [`Index::insert`].
+    /// Those of [`Index::insert`].
     pub(crate) fn remove(&mut self, address: IpAddr, key: Option<u64>) -> io::Result<()> {
         self.is_changed = true;
         self.mark(address, false)?;
@@ -137,7 +135,7 @@ impl Index {
         if page.remove(key, address) { self.write_page(place, &mut page) } else { Ok(()) }
     }
 
-    /// The first address from `from` to `to`, which are of one family, that is not held.
+    /// Returns the first free address from `from` to `to`, both of one family.
     ///
     /// # Errors
     /// `InvalidData` when a block is damaged.
@@ -158,14 +156,14 @@ impl Index {
         Ok(Vacancy::None)
     }
 
-    /// Writes what is not in the file yet, and that it describes `directory` as it is now.
+    /// Writes the changes to the file, with the present stamp of `directory`.
     ///
     /// # Errors
-    /// The system's; what is in the file is not believed then.
+    /// The system's; the file is not trusted then.
     pub(crate) fn commit(&mut self, directory: &Path) -> io::Result<()> {
         self.write_blocks()?;
         if let Backing::Memory(bytes) = &self.backing {
-            // Its header is empty, so that it is nothing before the stamp is in.
+            // Its header is empty: it is not valid before the stamp is written.
             let blocks = HEADER..HEADER + self.blocks.len() * BLOCK;
             let parts = [0..HEADER, blocks, FIRST_PAGE..bytes.len()].map(|part| (part.start, &bytes[part]));
             self.backing = write_whole(directory, bytes.len() as u64, &parts)?;
@@ -241,8 +239,7 @@ impl Index {
     }
 }
 
-/// Writes over the index that is there, if it is as long: its space on the disk is there already. Otherwise it
-/// makes a new one.
+/// Overwrites an existing index of the same length, whose space on the disk is allocated; otherwise creates a new one.
 fn write_whole(directory: &Path, length: u64, parts: &[(usize, &[u8])]) -> io::Result<Backing> {
     let path = directory.join(NAME);
     if let Ok(mut older) = Backing::open(&path)
@@ -254,29 +251,29 @@ fn write_whole(directory: &Path, length: u64, parts: &[(usize, &[u8])]) -> io::R
     let unfinished = directory.join(UNFINISHED);
     let mut backing = Backing::create(&unfinished, length)?;
     parts.iter().try_for_each(|(offset, part)| backing.write(*offset, part))?;
-    // ext4 writes to the disk what is renamed over another file.
+    // ext4 writes a file to the disk that is renamed over another.
     let _ = fs::remove_file(&path);
     fs::rename(&unfinished, &path)?;
     Ok(backing)
 }
 
 impl Holder {
-    /// The key that the holder's addresses are found under. Two holders may have the same one.
+    /// Returns the key of the holder's addresses. Two holders may have the same key.
     pub(crate) fn key(&self) -> Option<u64> {
         match self {
             Self::Attachment { container_id, interface } => Some(key_of_attachment(container_id, interface)),
             Self::Container { container_id } => Some(key_of_container(container_id)),
-            Self::Stranger | Self::Nobody => None,
+            Self::Unknown | Self::Empty => None,
         }
     }
 }
 
-/// The key of an attachment's addresses.
+/// Returns the key of an attachment's addresses.
 pub(crate) fn key_of_attachment(container_id: &str, interface: &str) -> u64 {
     checksum::hash(&[container_id.as_bytes(), b"\r\n", interface.as_bytes()]).max(1)
 }
 
-/// The key of what is held for a container, whatever the interface.
+/// Returns the key of the addresses that a container has for every interface.
 pub(crate) fn key_of_container(container_id: &str) -> u64 {
     checksum::hash(&[container_id.as_bytes()]).max(1)
 }

@@ -1,14 +1,12 @@
-//! `host-local`: hands out the addresses of a node's ranges and keeps them in a directory.
+//! `host-local`: allocates addresses from a node's ranges and keeps the reservations in a directory.
 //!
-//! The directory is an interface of its own, read and written by the reference plugin and by others:
-//! `<dataDir>/<network>/<address>` holds `<container ID>\r\n<interface>`, `last_reserved_ip.<n>` holds the
-//! address that range set `n` handed out last, and `lock` is locked with flock(2) by whoever looks or
-//! changes.
+//! The directory is an interface of its own, which the reference plugin and others read and write:
+//! `<dataDir>/<network>/<address>` holds `<container ID>\r\n<interface>`, `last_reserved_ip.<n>` holds the last address
+//! that was allocated from range set `n`, and each reader and writer takes the flock(2) lock on `lock`.
 
 mod add;
 mod allocator;
 mod audit;
-mod barred;
 mod boot;
 mod check;
 mod config;
@@ -25,6 +23,7 @@ mod lock;
 mod lock_holder;
 mod making;
 mod network;
+mod prefixes;
 mod range;
 mod range_set;
 mod released;
@@ -40,9 +39,6 @@ pub use audit::{Audit, RangeSummary, Reserved, State};
 pub use evidence::{Carrier, Evidence};
 pub use holder::Holder;
 pub use network::Network;
-pub use range::Range;
-pub use range_set::RangeSet;
-pub use store::{Options, Owner, Store};
 pub use time::utc;
 
 /// The plugin.

@@ -1,4 +1,4 @@
-//! What is in the directory.
+//! The names in the directory, and the holders that reservations name.
 
 use std::ffi::OsString;
 use std::fs::{self, DirEntry};
@@ -10,16 +10,16 @@ use crate::file;
 use crate::holder::Holder;
 use crate::stamp::changed;
 
-/// Where a reservation is written before it gets its name. There is only one writer, the owner of the
-/// lock: a file that stands here when the lock is had is what a killed one left.
+/// A reservation is written here before it gets its name. Only the owner of the lock writes, so a file that is here when
+/// the lock is taken was left by a killed writer.
 pub(crate) const UNFINISHED: &str = ".reservation";
-/// More than a container ID and an interface's name need.
+/// More bytes than a container ID and an interface name need.
 const LONGEST_RESERVATION: usize = 64 * 1024;
 
-/// The names in the directory, as far as they say anything.
+/// The reservations in the directory.
 #[derive(Default)]
 pub(crate) struct Listing {
-    /// The files that are named by an address, as the directory has them.
+    /// The files that are named by an address, in the directory's order.
     pub(crate) reservations: Vec<Reservation>,
 }
 
@@ -27,8 +27,7 @@ pub(crate) struct Listing {
 pub(crate) struct Reservation {
     pub(crate) address: IpAddr,
     name: OsString,
-    /// When the file changed last; only after [`Listing::read_with_times`], and only of a file that can be looked
-    /// at.
+    /// When the file changed last; only after [`Listing::read_with_times`], and only for a file with readable metadata.
     pub(crate) changed: Option<i64>,
 }
 
@@ -37,7 +36,7 @@ impl Reservation {
         directory.join(&self.name)
     }
 
-    /// Whether the file is named as its address is shown, so that it is found by its address.
+    /// Returns whether the name is the canonical text of its address, by which it is found.
     pub(crate) fn is_regular(&self) -> bool {
         self.name.to_str() == Some(self.address.to_string().as_str())
     }
@@ -80,17 +79,17 @@ impl Listing {
     }
 }
 
-/// Whom the file at `path` holds its address for. A file that cannot be read is a stranger's, so that it
-/// neither is given away nor keeps the others from being looked at; one that is gone is nobody's.
+/// Returns the holder of the reservation at `path`. The holder of a file that cannot be read is unknown, so that the
+/// address is not allocated and the other files are read; that of a missing file is empty.
 pub(crate) fn holder_at(path: &Path) -> Holder {
     read_holder(path).unwrap_or_else(|error| {
         note_unreadable(path, &error);
-        Holder::Stranger
+        Holder::Unknown
     })
 }
 
-/// As [`holder_at`], for callers that report a file which cannot be read now. One that is not a reservation at all, such
-/// as a FIFO, is a stranger's here too.
+/// Returns the holder as [`holder_at`] does, for callers that report a file which cannot be read now. The holder of a file
+/// that is no reservation at all, such as a FIFO, is unknown here too.
 ///
 /// # Errors
 /// The system's.
@@ -98,10 +97,10 @@ pub(crate) fn read_holder(path: &Path) -> io::Result<Holder> {
     match file::read(path, LONGEST_RESERVATION) {
         Ok(text) => Ok(Holder::parse(&text)),
         Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Ok(Holder::Nobody),
+            io::ErrorKind::NotFound => Ok(Holder::Empty),
             io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
                 note_unreadable(path, &error);
-                Ok(Holder::Stranger)
+                Ok(Holder::Unknown)
             }
             _ => Err(error),
         },
@@ -109,7 +108,7 @@ pub(crate) fn read_holder(path: &Path) -> io::Result<Holder> {
 }
 
 fn note_unreadable(path: &Path, error: &io::Error) {
-    cni::note(format_args!("weir: leaving {} alone, which cannot be read: {error}", path.display()));
+    cni::note(format_args!("weir: ignoring {}, which cannot be read: {error}", path.display()));
 }
 
 #[cfg(test)]
@@ -149,7 +148,7 @@ mod tests {
         std::os::unix::fs::symlink("elsewhere", path("10.0.0.3")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", path("10.0.0.4")).unwrap();
         for name in ["10.0.0.2", "10.0.0.3", "10.0.0.4"] {
-            assert_eq!(holder_at(&path(name)), Holder::Stranger, "{name}");
+            assert_eq!(holder_at(&path(name)), Holder::Unknown, "{name}");
         }
     }
 
@@ -157,6 +156,6 @@ mod tests {
     fn a_directory_with_an_addresss_name_is_a_strangers() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("10.0.0.2")).unwrap();
-        assert_eq!(holder_at(&directory.path().join("10.0.0.2")), Holder::Stranger);
+        assert_eq!(holder_at(&directory.path().join("10.0.0.2")), Holder::Unknown);
     }
 }

@@ -13,23 +13,23 @@ use crate::file;
 use crate::lock_holder;
 
 const NAME: &str = "lock";
-/// Before the directory of the reservations.
+/// Precedes the path of the directory in an error.
 pub(crate) const CANNOT_CREATE: &str = "ipam.dataDir: cannot create directory";
-/// Before the lock's file.
+/// Precedes the path of the lock in an error.
 const CANNOT_OPEN: &str = "ipam.dataDir: cannot open";
 
-/// The lock, as long as this exists. The kernel takes it from a process that is killed.
+/// The lock, held as long as this exists. The kernel releases that of a killed process.
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits for the lock of `directory` as long as `patience`; makes the directory where it is missing.
+    /// Waits for the lock of `directory` for at most `patience`; creates a missing directory.
     pub(crate) fn create(directory: &Path, patience: Duration) -> Result<Self> {
         Self::wait(create_file(directory)?, directory, patience)
     }
 
-    /// Waits for the lock of `directory`, if that exists.
+    /// Waits for the lock of `directory`, if the directory exists.
     pub(crate) fn open(directory: &Path, patience: Duration) -> Result<Option<Self>> {
         match open_file(directory) {
             Ok(file) => Self::wait(file, directory, patience).map(Some),
@@ -38,7 +38,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock of `directory`, if there is one and it is free.
+    /// Takes the lock of `directory`, if it exists and is free.
     pub(crate) fn open_if_free(directory: &Path) -> Result<Option<Self>> {
         match file::open(&path_in(directory)) {
             Ok(file) => match file.try_lock() {
@@ -51,7 +51,7 @@ impl Lock {
         }
     }
 
-    /// Tries whether the lock could be opened, if there is one.
+    /// Checks that the lock could be opened, if it exists.
     pub(crate) fn try_to_open(directory: &Path) -> Result<()> {
         match file::open(&path_in(directory)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -75,7 +75,7 @@ impl Lock {
     }
 }
 
-/// Locks the file, or gives `None` when that took too long.
+/// Locks the file; returns `None` when `patience` is over.
 ///
 /// flock(2) knows no deadline, so a thread waits for it. When it gets the lock too late, nobody takes the
 /// file from it any more, and with the file the lock is gone.

@@ -1,13 +1,13 @@
-//! Who has a lock, as far as the kernel tells: `/proc/locks`.
+//! The processes that have a lock, from `/proc/locks`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The processes that have a lock of flock(2) on the file at `path`, as `process 123 (host-local)`; none when
-/// the kernel does not tell, as for a process outside of this PID namespace.
+/// Returns the processes that have a flock(2) lock on the file at `path`, as `process 123 (host-local)`; none when the kernel
+/// does not show them, as for processes outside of this PID namespace.
 pub(crate) fn holders(path: &Path) -> Vec<String> {
-    /// The table is read in pieces, and a line can slip through between two of them when other locks go.
+    /// The kernel returns the table in parts; a line may be missing between two of them when other locks are released.
     const LOOKS: usize = 5;
     let Ok(metadata) = fs::metadata(path) else { return Vec::new() };
     let look = |_| {
@@ -18,7 +18,7 @@ pub(crate) fn holders(path: &Path) -> Vec<String> {
     pids.into_iter().map(|pid| format!("process {pid} ({})", command(pid))).collect()
 }
 
-/// Reads lines such as `12: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF`. Those with `->` wait.
+/// Parses lines such as `12: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF`. Lines with `->` are of waiting processes.
 fn pids(table: &str, device: u64, inode: u64) -> Vec<u32> {
     let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
     let holder = |line: &str| {
@@ -31,7 +31,7 @@ fn pids(table: &str, device: u64, inode: u64) -> Vec<u32> {
     table.lines().filter_map(holder).collect()
 }
 
-/// The command line, or the name of a process that has none.
+/// Returns a process's command line, or its name when it has none.
 fn command(pid: u32) -> String {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let line = read("cmdline");

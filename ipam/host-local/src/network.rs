@@ -1,4 +1,4 @@
-//! A network as the operator's tool needs to know it.
+//! A network, for the operator's commands.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,34 +8,33 @@ use serde_json::Value;
 
 use crate::config;
 use crate::error::Result;
-use crate::exclusions::Exclusions;
+use crate::prefixes::Prefixes;
 use crate::range_set::RangeSet;
 use crate::store::Options;
 
-/// A network's reservations, and the ranges that they are of.
+/// The reservations of a network, and its ranges.
 pub struct Network {
     /// `name` of the config.
     pub name: String,
     /// The directory of its reservations.
     pub directory: PathBuf,
-    /// Its range sets; none when the runtime brings them along, or when there is no config.
-    pub sets: Vec<RangeSet>,
+    /// Its range sets; none when the runtime supplies them, or when there is no config.
+    pub(crate) sets: Vec<RangeSet>,
     /// How to use the directory.
-    pub options: Options,
+    pub(crate) options: Options,
     pub(crate) exclude: Vec<IpNetwork>,
 }
 
 impl Network {
-    /// The network called `name` of a plugin's config with an `ipam` of `host-local`.
+    /// Returns the network called `name` of a plugin's config whose `ipam` is `host-local`.
     ///
     /// # Errors
-    /// The first key whose value cannot be.
+    /// Code 7 with the first invalid key.
     pub fn of_config(name: &str, config: &Value) -> Result<Self> {
         config::network(name, config)
     }
 
-    /// The network whose reservations are in `directory`, which is named after it, when that is all that is
-    /// known of it.
+    /// Returns the network whose reservations are in `directory`, by the directory's name alone.
     pub fn of_directory(directory: &Path) -> Self {
         Self {
             name: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -46,10 +45,10 @@ impl Network {
         }
     }
 
-    /// How many addresses can be handed out of those from `start` to `end`; at most 2¹²⁸ − 1.
+    /// Counts the addresses from `start` to `end` that can be allocated; at most 2¹²⁸ − 1.
     pub(crate) fn size(&self, start: IpAddr, end: IpAddr) -> u128 {
         let gateways = self.sets.iter().flat_map(|set| &set.ranges).map(|range| range.gateway.into());
-        Exclusions::new(self.exclude.iter().copied().chain(gateways)).count_outside(start, end)
+        Prefixes::new(self.exclude.iter().copied().chain(gateways)).count_outside(start, end)
     }
 }
 

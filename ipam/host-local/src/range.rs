@@ -11,21 +11,21 @@ use crate::error::Result;
 
 /// Consecutive addresses of one subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Range {
-    /// The subnet, whose prefix length goes with each address.
-    pub subnet: IpNetwork,
+pub(crate) struct Range {
+    /// The subnet. Its prefix length goes with each address.
+    pub(crate) subnet: IpNetwork,
     /// The first address.
-    pub start: IpAddr,
+    pub(crate) start: IpAddr,
     /// The last address.
-    pub end: IpAddr,
+    pub(crate) end: IpAddr,
     /// The subnet's gateway, which need not be in the subnet.
-    pub gateway: IpAddr,
+    pub(crate) gateway: IpAddr,
 }
 
 impl Range {
-    /// Checks the keys of a range, which stands at `key` in the config, and fills in what is absent: the
-    /// range is all addresses but the subnet's own and (IPv4) the broadcast address, the gateway the first of them.
-    /// A link of two addresses has neither of those: both are in the range (RFC 3021, RFC 6164).
+    /// Checks the keys of the range at `key` of the config and completes them: by default the range is the subnet without
+    /// its own address and without the broadcast address (IPv4), and the gateway is the first address. A subnet of two
+    /// addresses has neither, so both are in the range (RFC 3021, RFC 6164).
     pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
         let of_subnet = format!("{key}.subnet");
         let given = keys.subnet.as_ref().map(|subnet| subnet.0);
@@ -46,7 +46,7 @@ impl Range {
             ));
         }
         if subnet != given {
-            cni::note(format_args!("weir: {of_subnet}: {given} has host bits set; going on with {subnet}"));
+            cni::note(format_args!("weir: {of_subnet}: {given} has host bits set; continuing with {subnet}"));
         }
         let inside = |name: &str, address: Option<IpAddr>| match address.map(|address| address.to_canonical())
         {
@@ -70,8 +70,8 @@ impl Range {
         Ok(Self { subnet, start, end, gateway })
     }
 
-    /// Whether `address` is one of the range's.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    /// Returns whether the range contains `address`.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.start <= address && address <= self.end
     }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Range {
     }
 }
 
-/// The address after `address`, if there is one.
+/// Returns the next address, if there is one.
 pub(crate) fn successor(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => u32::from(address).checked_add(1).map(|next| IpAddr::V4(next.into())),
@@ -98,18 +98,18 @@ fn network_of(subnet: IpNetwork) -> IpNetwork {
     IpNetwork::new(subnet.network(), subnet.prefix()).unwrap_or(subnet)
 }
 
-/// Whether the subnet is a point-to-point link's: of two addresses.
+/// Returns whether the subnet has two addresses, as that of a point-to-point link.
 fn is_of_two(subnet: IpNetwork) -> bool {
     matches!((subnet, subnet.prefix()), (IpNetwork::V4(_), 31) | (IpNetwork::V6(_), 127))
 }
 
-/// The first address that is not the subnet's own.
+/// Returns the first address after the subnet's own.
 fn first_usable(subnet: IpNetwork) -> IpAddr {
     let own = subnet.network();
     if is_of_two(subnet) { own } else { successor(own).unwrap_or(own) }
 }
 
-/// The last address that is not the broadcast address.
+/// Returns the last address before the broadcast address.
 fn last_usable(subnet: IpNetwork) -> IpAddr {
     match subnet.broadcast() {
         IpAddr::V4(broadcast) if !is_of_two(subnet) => IpAddr::V4((u32::from(broadcast) - 1).into()),

@@ -1,4 +1,4 @@
-//! Ranges of one family, of which an attachment gets one address.
+//! Ranges from which an attachment gets one address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,15 +11,18 @@ use crate::range::Range;
 
 /// Ranges of one address family that do not overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeSet {
-    /// Where the set stands in the config, for messages.
+pub(crate) struct RangeSet {
+    /// The set's key in the config, for messages.
     pub(crate) key: String,
-    /// The ranges; there is at least one.
+    /// At least one range.
     pub(crate) ranges: Vec<Range>,
 }
 
 impl RangeSet {
-    /// Checks the ranges of a set. Each comes with its key; the set stands at `key`.
+    /// Checks the ranges of the set at `key`. Each range comes with its own key.
+    ///
+    /// # Errors
+    /// Code 7 with the first invalid key.
     pub(crate) fn new<'a>(
         key: String,
         ranges: impl Iterator<Item = (&'a RangeKeys, String)>,
@@ -37,13 +40,13 @@ impl RangeSet {
         Ok(Self { key, ranges })
     }
 
-    /// The range that `address` is in.
-    pub fn range_of(&self, address: IpAddr) -> Option<&Range> {
+    /// Returns the range that contains `address`.
+    pub(crate) fn range_of(&self, address: IpAddr) -> Option<&Range> {
         self.ranges.iter().find(|range| range.contains(address))
     }
 
-    /// Whether it is a set of IPv4 ranges.
-    pub fn is_ipv4(&self) -> bool {
+    /// Returns whether the ranges are of IPv4.
+    pub(crate) fn is_ipv4(&self) -> bool {
         self.ranges.first().is_some_and(|range| range.subnet.is_ipv4())
     }
 
@@ -67,7 +70,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::range::tests::keys;
 
-    /// A set of whole subnets.
+    /// Returns a set of whole subnets.
     pub(crate) fn set(subnets: &[&str]) -> Result<RangeSet> {
         let keys: Vec<_> = subnets.iter().map(|subnet| keys(subnet)).collect();
         let named = keys.iter().enumerate().map(|(index, keys)| (keys, format!("ipam.ranges[0][{index}]")));

@@ -1,4 +1,4 @@
-//! When addresses were given back, for those who want them to rest: the file `.released`, one line for each,
+//! When addresses were released, for `reuseDelaySeconds`: the file `.released` has a line for each release,
 //! `<seconds since 1970> <address>`, the latest last.
 
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use crate::file;
 
 const NAME: &str = ".released";
 const UNFINISHED: &str = ".released.new";
-/// A longer file is written anew without what is over.
+/// A longer file is rewritten without the addresses whose cooldown is over.
 const LONG: usize = 64 * 1024;
-/// More than the addresses of many /16 need; what is longer is no file of ours.
+/// More than the addresses of many /16 need; a longer file is not weir's.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Notes that the addresses were given back now.
+/// Records that the addresses were released now.
 pub(crate) fn note(directory: &Path, addresses: &[IpAddr], now: SystemTime) -> io::Result<()> {
     let now = seconds(now);
     let lines: String = addresses.iter().map(|address| format!("{now} {address}\n")).collect();
@@ -25,27 +25,27 @@ pub(crate) fn note(directory: &Path, addresses: &[IpAddr], now: SystemTime) -> i
     file.write_all(lines.as_bytes())
 }
 
-/// The addresses that were given back less than `delay` ago, the one that rests longest first. What cannot
-/// be read does not rest.
-pub(crate) fn resting(directory: &Path, delay: Duration, now: SystemTime) -> Vec<IpAddr> {
+/// Returns the addresses that were released less than `delay` ago, the earliest first. A line or a file that cannot be
+/// read counts as none.
+pub(crate) fn in_cooldown(directory: &Path, delay: Duration, now: SystemTime) -> Vec<IpAddr> {
     let text = file::read(&directory.join(NAME), LONGEST).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let now = seconds(now);
-    // A time to come is one of a clock that was wrong.
-    let rests = |since: &u64| *since <= now && now - since < delay.as_secs();
+    // A time in the future was written while the clock was wrong.
+    let cools = |since: &u64| *since <= now && now - since < delay.as_secs();
     let mut latest: HashMap<IpAddr, u64> = HashMap::new();
-    for (since, address) in text.lines().filter_map(parse).filter(|(since, _)| rests(since)) {
+    for (since, address) in text.lines().filter_map(parse).filter(|(since, _)| cools(since)) {
         latest.insert(address, since);
     }
-    let mut resting: Vec<_> = latest.into_iter().map(|(address, since)| (since, address)).collect();
-    resting.sort_unstable();
-    let lines: String = resting.iter().map(|(since, address)| format!("{since} {address}\n")).collect();
+    let mut cooling: Vec<_> = latest.into_iter().map(|(address, since)| (since, address)).collect();
+    cooling.sort_unstable();
+    let lines: String = cooling.iter().map(|(since, address)| format!("{since} {address}\n")).collect();
     if text.len() > LONG && lines.len() < text.len() / 2 {
-        // When it cannot be shortened now, it is next time.
+        // The next call tries again.
         let unfinished = directory.join(UNFINISHED);
         let _ = file::replace(&directory.join(NAME), &unfinished, lines.as_bytes());
     }
-    resting.into_iter().map(|(_, address)| address).collect()
+    cooling.into_iter().map(|(_, address)| address).collect()
 }
 
 fn parse(line: &str) -> Option<(u64, IpAddr)> {
@@ -72,19 +72,19 @@ mod tests {
     }
 
     #[test]
-    fn an_address_rests_from_when_it_was_last_given_back() {
+    fn the_cooldown_of_an_address_begins_with_its_last_release() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let delay = Duration::from_secs(60);
-        assert!(resting(directory, delay, at(0)).is_empty());
+        assert!(in_cooldown(directory, delay, at(0)).is_empty());
         note(directory, &[address(1), address(2)], at(100)).unwrap();
         note(directory, &[address(1)], at(110)).unwrap();
-        assert_eq!(resting(directory, delay, at(120)), [address(2), address(1)]);
-        assert_eq!(resting(directory, delay, at(159)), [address(2), address(1)]);
-        assert_eq!(resting(directory, delay, at(160)), [address(1)]);
-        assert!(resting(directory, delay, at(170)).is_empty());
+        assert_eq!(in_cooldown(directory, delay, at(120)), [address(2), address(1)]);
+        assert_eq!(in_cooldown(directory, delay, at(159)), [address(2), address(1)]);
+        assert_eq!(in_cooldown(directory, delay, at(160)), [address(1)]);
+        assert!(in_cooldown(directory, delay, at(170)).is_empty());
         // The clock was put back.
-        assert!(resting(directory, delay, at(50)).is_empty());
+        assert!(in_cooldown(directory, delay, at(50)).is_empty());
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
             .and_then(|mut file| file.write_all(b"half a li\n"))
             .unwrap();
         note(directory, &[address(7)], at(1000)).unwrap();
-        assert_eq!(resting(directory, Duration::from_secs(60), at(1001)), [address(7)]);
+        assert_eq!(in_cooldown(directory, Duration::from_secs(60), at(1001)), [address(7)]);
         assert_eq!(fs::read_to_string(directory.join(NAME)).unwrap(), "1000 10.0.0.7\n");
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses that a caller asks for.
+//! Addresses that the caller requests.
 
 use std::net::IpAddr;
 
@@ -8,8 +8,8 @@ use ipnetwork::IpNetwork;
 use crate::error::{Result, unfulfilled};
 use crate::range_set::RangeSet;
 
-/// The addresses of `CNI_ARGS` (`IP=`), `args.cni.ips` and `runtimeConfig.ips`, each once. An address may
-/// have a prefix length, which does not count, and may be empty, which means that none is asked for.
+/// Returns the addresses of `CNI_ARGS` (`IP=`), `args.cni.ips` and `runtimeConfig.ips`, each once. A prefix length is
+/// ignored, and so is an empty text.
 ///
 /// # Errors
 /// When one is not an IP address.
@@ -47,10 +47,10 @@ fn parse(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Gives each range set the address that was asked for in it.
+/// Returns the requested address of each range set.
 ///
 /// # Errors
-/// When addresses are in no set, or in one with another.
+/// When an address is in no set, or in the same set as another.
 pub(crate) fn assign(requested: &[IpAddr], sets: &[RangeSet]) -> Result<Vec<Option<IpAddr>>> {
     let mut assigned = vec![None; sets.len()];
     let mut unassigned = Vec::new();

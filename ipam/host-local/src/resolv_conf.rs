@@ -7,7 +7,7 @@ use linux::{SymbolicLinks, read_regular};
 
 use crate::error::{Result, failed};
 
-/// More than any resolver reads.
+/// More bytes than any resolver reads.
 const LONGEST: usize = 1024 * 1024;
 
 /// Reads the file at `path`, which is often a symbolic link (`/etc/resolv.conf`).
@@ -21,7 +21,7 @@ pub(crate) fn read(path: &Path) -> Result<Dns> {
     }
 }
 
-/// As the reference reads it: the last `domain` wins, `search` and `options` add up.
+/// Parses as the reference does: the last `domain` counts, `search` and `options` accumulate.
 fn parse(text: &str) -> Dns {
     let mut dns = Dns::default();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {

@@ -1,4 +1,4 @@
-//! The order in which the addresses of a set are handed out: round robin.
+//! The order in which the addresses of a set are allocated: round robin.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,11 @@ use crate::error::Result;
 use crate::range::{Range, successor};
 use crate::range_set::RangeSet;
 
-/// The first address of `set` after `last`, round robin, that `first_free` finds: it gets the first and the
-/// last address of a part of a range.
+/// Returns the first free address of `set` after `last`, round robin. `first_free` gets the first and the last address of
+/// a part of a range.
 ///
 /// # Errors
-/// What `first_free` returns.
+/// Those of `first_free`.
 pub(crate) fn next_free(
     set: &RangeSet,
     last: Option<IpAddr>,

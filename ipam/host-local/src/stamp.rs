@@ -1,4 +1,4 @@
-//! What a directory looks like from outside, to tell whether anybody changed it since.
+//! Identity and times of a directory and of files, to recognise changes.
 
 use std::fs::{File, FileTimes, Metadata};
 use std::io;
@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Identity and times of a directory. Two that are equal mean: no name was added or removed in between.
+/// Identity and times of a directory. Between two equal stamps no name was added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) device: u64,
@@ -18,18 +18,18 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of `directory` as it is.
+    /// Returns the present stamp of `directory`.
     pub(crate) fn of(directory: &Path) -> io::Result<Self> {
         Ok(Self::from(&std::fs::metadata(directory)?))
     }
 
-    /// Gives `directory` a time of modification that no change to come can have, and returns its stamp.
+    /// Sets a time of modification that no later change can have, and returns the stamp with it.
     ///
-    /// Before Linux 6.13 the clock of files ticks every 1 to 10 ms: a change right after this one could
-    /// leave the same time. Hence the time is set back by a nanosecond, to one that has passed.
+    /// Before Linux 6.13 the clock of files ticks every 1 to 10 ms, so a change right after this one could leave the same
+    /// time. A time that is a nanosecond earlier is in the past.
     ///
     /// # Errors
-    /// The system's, and `Unsupported` where the file system does not keep the time.
+    /// The system's; `Unsupported` where the file system does not keep the time.
     pub(crate) fn settle(directory: &Path) -> io::Result<Self> {
         let file = File::open(directory)?;
         let natural = Self::from(&file.metadata()?);
@@ -52,12 +52,13 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// When the file's content, names or attributes changed last, in nanoseconds since 1970. Nobody can set it.
+/// Returns when the file's content, names or attributes changed last (`st_ctim`), in nanoseconds since 1970. No system call
+/// sets this time.
 pub(crate) fn changed(metadata: &Metadata) -> i64 {
     nanoseconds(metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// Tells a file from one that gets its name later.
+/// Distinguishes a file from a later one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     inode: u64,
@@ -65,7 +66,7 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Of the file at `path`.
+    /// Returns the identity of the file at `path`.
     ///
     /// # Errors
     /// The system's; `NotFound` when there is none.

@@ -1,4 +1,4 @@
-//! Where the index stands: in its file, or in memory until it gets one.
+//! The storage of the index: its file, or memory until it is written.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use crate::file;
 
 /// The bytes of an index.
 pub(super) enum Backing {
-    /// Not written yet, or there is no way to write it.
+    /// Not written yet, or not writable.
     Memory(Vec<u8>),
     File(File),
 }
@@ -20,7 +20,7 @@ impl Backing {
         file::open(path).map(Self::File)
     }
 
-    /// Makes a new file of `length` zeros at `path`.
+    /// Creates a file of `length` zeros at `path`.
     pub(super) fn create(path: &Path, length: u64) -> io::Result<Self> {
         let file = file::create(path)?;
         file.set_len(length)?;

@@ -1,19 +1,19 @@
-//! Which addresses are held, a bit for each: how the next free one is found without looking at names.
+//! A bit for each reserved address, to find the next free one without reading names.
 
 use super::checksum::checksum;
 
-/// So many blocks the index has room for; each is of 65,536 addresses with the same first bits. A node has
-/// one or two. What lies in more is looked up in the directory.
+/// The most blocks of an index. A block is of 65,536 addresses with the same leading bits, and a node has one or two. The
+/// addresses of more blocks are looked up in the directory.
 pub(super) const BLOCKS: usize = 16;
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 8192;
 const BITS: u32 = 16;
 
-/// The held addresses of a block.
+/// The reserved addresses of a block.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Block {
     words: Vec<u64>,
-    /// Whether the file does not have it yet.
+    /// Whether it differs from the file.
     pub(super) is_changed: bool,
 }
 
@@ -22,20 +22,20 @@ impl Block {
         Self { words: vec![0; BLOCK / 8], is_changed: true }
     }
 
-    /// What was read at `place`, unless it is damaged.
+    /// Checks the bytes that were read at `place`; `None` when they are damaged.
     pub(super) fn read(place: usize, bytes: &[u8], sum: u64) -> Option<Self> {
         let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
         (checksum(place as u64, bytes) == sum).then_some(Self { words, is_changed: false })
     }
 
-    /// What to write, with its checksum.
+    /// Returns the bytes to write, and their checksum.
     pub(super) fn sealed(&self, place: usize) -> (Vec<u8>, u64) {
         let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let sum = checksum(place as u64, &bytes);
         (bytes, sum)
     }
 
-    /// Notes that the address is held, or is not.
+    /// Records whether the address is reserved.
     pub(super) fn set(&mut self, wide: u128, held: bool) {
         let (word, bit) = (word_of(wide), 1u64 << (wide % 64));
         if held {
@@ -46,7 +46,7 @@ impl Block {
         self.is_changed = true;
     }
 
-    /// The first address of the block from `wide` on that is not held.
+    /// Returns the first free address of the block from `wide` on.
     pub(super) fn first_free(&self, wide: u128) -> Option<u128> {
         let start = word_of(wide);
         let before = (1u64 << (wide % 64)) - 1;
@@ -58,12 +58,12 @@ impl Block {
     }
 }
 
-/// The block that an address is in.
+/// Returns the number of the block of an address.
 pub(super) fn block_of(wide: u128) -> u128 {
     wide >> BITS
 }
 
-/// The first address of the block after the one that `wide` is in.
+/// Returns the first address after the block of `wide`.
 pub(super) fn next_block(wide: u128) -> Option<u128> {
     (block_of(wide) + 1).checked_mul(1 << BITS)
 }

@@ -1,4 +1,4 @@
-//! Making an index of what is in the directory.
+//! Building an index from the directory.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,18 +13,18 @@ use crate::holder::Holder;
 use crate::listing::{Listing, holder_at};
 use crate::stamp::Stamp;
 
-/// An average page has so many of its 127 entries in a new index.
+/// The average number of entries in a page of a new index, which has room for 127.
 const ENTRIES_PER_PAGE: usize = 48;
-/// Pages do not become more than one for so many entries: then they all have the same key.
+/// The least average number of entries in a page: more pages do not help when all entries have one key.
 const FEWEST_PER_PAGE: usize = 4;
-/// The coarsest clock that a kernel gives files, and some more.
+/// More than a tick of the coarsest clock that a kernel uses for files.
 const TICK_NANOSECONDS: i64 = 20_000_000;
 
 impl Index {
-    /// Makes an index of `directory`, with the help of an older one where there is one.
+    /// Builds the index of `directory`. An older index spares reading unchanged files.
     ///
     /// # Errors
-    /// When the names cannot be read.
+    /// The system's, when the names cannot be read.
     pub(crate) fn build(directory: &Path, older: Option<Self>) -> io::Result<Self> {
         let known = older.map(|older| older.unchanged_entries()).unwrap_or_default();
         let mut entries = Vec::new();
@@ -44,7 +44,7 @@ impl Index {
             }
             let holder = holder_at(&reservation.path(directory));
             // What a reservation that was never finished left may be taken like any other free address.
-            if holder != Holder::Nobody {
+            if holder != Holder::Empty {
                 held.push(address);
             }
             entries.extend(holder.key().map(|key| Entry { key, address, changed }));
@@ -56,8 +56,8 @@ impl Index {
         Ok(index)
     }
 
-    /// The entries whose file is certainly still the same if its time of change is: it had not been changed
-    /// within the clock's last tick when the index was right, so that a later change has another time.
+    /// Returns the entries whose file is unchanged if its time of change is. They had not been changed within the clock's last
+    /// tick when the index was right, so a later change has another time.
     fn unchanged_entries(&self) -> HashMap<IpAddr, Entry> {
         let latest = self.header.stamp.changed.saturating_sub(TICK_NANOSECONDS);
         let entries = self.entries().unwrap_or_default().into_iter();
@@ -72,7 +72,7 @@ impl Index {
         Ok(entries)
     }
 
-    /// An index in memory with these entries, of which none is marked as held.
+    /// Returns an index in memory with these entries, without the bits of their addresses.
     fn of(entries: &[Entry], has_irregular: bool) -> Self {
         let fewest = u32::try_from(entries.len() / ENTRIES_PER_PAGE + 1).unwrap_or(u32::MAX);
         let (pages, all_fit) = distribute(entries, fewest.next_power_of_two());
@@ -93,7 +93,7 @@ impl Index {
         Self { backing: Backing::Memory(bytes), header, blocks: Vec::new(), is_changed: true }
     }
 
-    /// Makes room for one more entry, whose page is full.
+    /// Adds an entry whose page is full, with more pages.
     pub(super) fn grow(&mut self, entry: Entry) -> io::Result<()> {
         let mut entries = self.entries()?;
         entries.push(entry);
@@ -108,8 +108,7 @@ impl Index {
     }
 }
 
-/// Puts entries into their pages, at least `count`, as many as it takes for each to fit. The other value
-/// tells whether they all did.
+/// Distributes entries over at least `count` pages, with more pages until all fit. Returns whether they all did.
 fn distribute(entries: &[Entry], mut count: u32) -> (Vec<Page>, bool) {
     loop {
         let mut pages: Vec<_> = (0..count).map(|place| Page::empty(u64::from(place))).collect();

@@ -1,16 +1,16 @@
-//! Hash and checksum of the index: FNV-1a, which is the same in every version of this program.
+//! Hash and checksum of the index: FNV-1a, which stays the same in every version of weir.
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// The hash of a text.
+/// Returns the hash of a text.
 pub(super) fn hash(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().copied().flatten();
     bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-/// The checksum of a page that stands at `place`, eight bytes at a time: a page of zeros or one that got into
-/// another's place is a wrong one.
+/// Returns the checksum of the page or block at `place`, eight bytes at a time. A page of zeros and a page at the wrong
+/// position do not have it.
 pub(super) fn checksum(place: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let start = (OFFSET ^ place).wrapping_mul(PRIME);
@@ -18,7 +18,7 @@ pub(super) fn checksum(place: u64, bytes: &[u8]) -> u64 {
     rest.iter().fold(sum, |sum, byte| step(sum, u64::from(*byte)))
 }
 
-/// The multiplication carries upwards only; the rotation brings what came up back down.
+/// The multiplication carries only upwards; the rotation brings the high bits back down.
 fn step(sum: u64, word: u64) -> u64 {
     (sum ^ word).wrapping_mul(PRIME).rotate_left(29)
 }

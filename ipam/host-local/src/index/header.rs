@@ -1,4 +1,4 @@
-//! The head of the index: what it is, which state of the directory it describes.
+//! The header of the index: its format, and the state of the directory that it describes.
 
 use std::fs;
 
@@ -6,11 +6,11 @@ use super::blocks::BLOCKS;
 use super::checksum::checksum;
 use crate::stamp::Stamp;
 
-/// Bytes that the header has for itself.
+/// Bytes of the header.
 pub(super) const HEADER: usize = 4096;
-/// Its last byte is the format's version: an index of another version is rebuilt.
+/// The last byte is the version of the format. An index of another version is rebuilt.
 const MAGIC: &[u8; 16] = b"weir ipam index\x01";
-/// A UUID as text.
+/// Bytes of a UUID as text.
 const BOOT_ID: usize = 36;
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -18,14 +18,14 @@ const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) boot: [u8; BOOT_ID],
-    /// The directory when the index was as it is.
+    /// The directory's stamp when the index was right.
     pub(super) stamp: Stamp,
     /// Number of pages, a power of two.
     pub(super) pages: u32,
-    /// There are reservations that the pages do not have: their names are not written as an address is
-    /// shown, or one container has too many.
+    /// Whether the pages lack reservations: their names are not the canonical text of an address, or one container has too
+    /// many.
     pub(super) has_irregular: bool,
-    /// There are held addresses that no block has.
+    /// Whether there are reserved addresses without a block.
     pub(super) has_unblocked: bool,
     /// The blocks in use with their checksums.
     pub(super) blocks: Vec<(u128, u64)>,
@@ -52,7 +52,7 @@ impl Header {
         bytes
     }
 
-    /// Reads a header, unless it is damaged or of another version.
+    /// Parses a header; `None` when it is damaged or of another version.
     pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk::<8>()?;
         if u64::from_le_bytes(*sum) != checksum(0, body) {
@@ -86,7 +86,7 @@ impl Header {
     }
 }
 
-/// The kernel's identity of this boot; `None` where there is no `/proc`.
+/// Returns the kernel's boot ID; `None` without `/proc`.
 pub(super) fn boot_id() -> Option<[u8; BOOT_ID]> {
     fs::read(BOOT_ID_FILE).ok()?.first_chunk().copied()
 }

@@ -1,4 +1,4 @@
-//! A page of the index: the addresses of those attachments whose hash leads to it.
+//! A page of the index: the addresses of the holders whose hash selects it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,38 +8,38 @@ use super::checksum::checksum;
 pub(super) const PAGE: usize = 4096;
 /// Bytes of an entry: key, address, time of change, each little-endian.
 const ENTRY: usize = 32;
-/// The first place belongs to the checksum.
+/// The checksum has the first slot.
 const ENTRIES: usize = PAGE / ENTRY - 1;
 
 /// One address of an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The hash of whom the address is held for; never 0.
+    /// The hash of the holder; never 0.
     pub(crate) key: u64,
     pub(crate) address: IpAddr,
     /// When the reservation's file changed last, in nanoseconds since 1970.
     pub(crate) changed: i64,
 }
 
-/// A page as it is read and written.
+/// A page, with its position for the checksum.
 pub(super) struct Page {
     place: u64,
     bytes: [u8; PAGE],
 }
 
 impl Page {
-    /// A page without entries for `place`.
+    /// Returns a page without entries for `place`.
     pub(super) fn empty(place: u64) -> Self {
         Self { place, bytes: [0; PAGE] }
     }
 
-    /// What was read at `place`, unless it is damaged.
+    /// Checks the bytes that were read at `place`; `None` when they are damaged.
     pub(super) fn read(place: u64, bytes: [u8; PAGE]) -> Option<Self> {
         let sum = u64_at(&bytes, 0);
         (sum == checksum(place, &bytes[8..])).then_some(Self { place, bytes })
     }
 
-    /// What to write.
+    /// Returns the bytes to write, with the checksum.
     pub(super) fn sealed(&mut self) -> &[u8; PAGE] {
         let sum = checksum(self.place, &self.bytes[8..]);
         self.bytes[..8].copy_from_slice(&sum.to_le_bytes());
@@ -50,7 +50,7 @@ impl Page {
         self.bytes.as_chunks::<ENTRY>().0[1..].iter().filter_map(decode)
     }
 
-    /// Adds an entry; gives `false` when there is no room.
+    /// Adds an entry; returns `false` when the page is full.
     pub(super) fn insert(&mut self, entry: Entry) -> bool {
         let places = &mut self.bytes.as_chunks_mut::<ENTRY>().0[1..];
         debug_assert_eq!(places.len(), ENTRIES);
@@ -63,7 +63,7 @@ impl Page {
         }
     }
 
-    /// Removes the entry of this key and address; gives `false` when there is none.
+    /// Removes the entry with this key and address; returns `false` when there is none.
     pub(super) fn remove(&mut self, key: u64, address: IpAddr) -> bool {
         let places = &mut self.bytes.as_chunks_mut::<ENTRY>().0[1..];
         let is_it = |place: &[u8; ENTRY]| {
@@ -79,7 +79,7 @@ impl Page {
     }
 }
 
-/// An address as IPv6, IPv4 ones mapped.
+/// Returns the address as IPv6; an IPv4 address is mapped.
 pub(super) fn wide(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().into(),
@@ -87,7 +87,7 @@ pub(super) fn wide(address: IpAddr) -> u128 {
     }
 }
 
-/// The address that [`wide`] made wide.
+/// Reverses [`wide`].
 pub(super) fn narrow(address: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from(address)).to_canonical()
 }

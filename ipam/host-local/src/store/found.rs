@@ -9,7 +9,7 @@ use crate::holder::Holder;
 use crate::index::key_of_container;
 use crate::listing::{Reservation, holder_at};
 
-/// A reservation as its file has it.
+/// A reservation and its holder.
 pub(super) struct Found {
     pub(super) address: IpAddr,
     pub(super) holder: Holder,
@@ -17,7 +17,7 @@ pub(super) struct Found {
 }
 
 impl Store {
-    /// What is held for an attachment, also by old reservations of the whole container.
+    /// Returns the reservations of an attachment, old ones of the whole container included.
     pub(super) fn found(&mut self, owner: Owner) -> Result<Vec<Found>> {
         for _ in 0..2 {
             if self.index()?.has_irregular() {
@@ -31,7 +31,7 @@ impl Store {
         Ok(self.scan()?.into_iter().filter(|found| owner.has(&found.holder)).collect())
     }
 
-    /// `None` when the index is not right.
+    /// Returns the reservations that the index names; `None` when it is wrong.
     fn found_by_index(&mut self, owner: Owner) -> Result<Option<Vec<Found>>> {
         let mut all = Vec::new();
         for key in [owner.key(), key_of_container(owner.container_id)] {
@@ -49,7 +49,7 @@ impl Store {
         Ok(Some(all))
     }
 
-    /// Every reservation with its holder, from the files.
+    /// Reads every reservation from its file.
     pub(super) fn scan(&self) -> Result<Vec<Found>> {
         let found = |reservation: Reservation| {
             let path = reservation.path(&self.directory);

@@ -1,4 +1,4 @@
-//! The address that each range set handed out last.
+//! The last address that was allocated from each range set.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -13,23 +13,23 @@ const PREFIX: &str = "last_reserved_ip.";
 const LONGEST: usize = 1024;
 
 impl Store {
-    /// The address that range set `set` handed out last. What cannot be read only costs the round robin
-    /// its place.
-    pub fn last_reserved(&self, set: usize) -> Option<IpAddr> {
+    /// Returns the last address that was allocated from range set `set`. An unreadable file only costs the round robin
+    /// its position.
+    pub(crate) fn last_reserved(&self, set: usize) -> Option<IpAddr> {
         let text = file::read(&self.last_reserved_path(set), LONGEST).ok()?;
         std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
-    /// Notes the address that range set `set` handed out last.
+    /// Records the last address that was allocated from range set `set`.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<()> {
+    pub(crate) fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<()> {
         self.touch()?;
         let path = self.last_reserved_path(set);
         let text = address.to_string();
-        // Not truncated first: that would leave it empty when we are killed, and have ext4 write it to the
-        // disk when it is closed, which costs more than the rest of an ADD.
+        // Not truncated first: a kill would leave it empty, and ext4 would write it to the disk on close, which costs more
+        // than the rest of an ADD.
         file::open_or_create(&path)
             .and_then(|mut file| {
                 file.write_all(text.as_bytes())?;

@@ -1,35 +1,35 @@
-//! Whom an address is held for.
+//! The attachment that owns a reservation.
 
 use crate::holder::Holder;
 use crate::index::key_of_attachment;
 
-/// The attachment that an address is held for.
+/// The attachment that owns a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner<'a> {
+pub(crate) struct Owner<'a> {
     /// The container's ID.
-    pub container_id: &'a str,
+    pub(crate) container_id: &'a str,
     /// The interface's name.
-    pub interface: &'a str,
+    pub(crate) interface: &'a str,
 }
 
 impl Owner<'_> {
-    /// What the index has its reservations under.
+    /// Returns the key of its reservations in the index.
     pub(super) fn key(&self) -> u64 {
         key_of_attachment(self.container_id, self.interface)
     }
 
-    /// Whether a reservation is held for this attachment, or for its container.
+    /// Returns whether the holder is this attachment or its container.
     pub(super) fn has(&self, holder: &Holder) -> bool {
         self.is(holder) || self.is_of(holder)
     }
 
-    /// Whether a reservation is this attachment's.
+    /// Returns whether the holder is this attachment.
     pub(super) fn is(&self, holder: &Holder) -> bool {
         matches!(holder, Holder::Attachment { container_id, interface }
             if container_id == self.container_id && interface == self.interface)
     }
 
-    /// Whether a reservation is this attachment's container's, with no interface named.
+    /// Returns whether the holder is its container, with no interface named.
     fn is_of(&self, holder: &Holder) -> bool {
         matches!(holder, Holder::Container { container_id } if container_id == self.container_id)
     }

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::fs;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::listing::UNFINISHED;
 
 const C1: Owner = Owner { container_id: "c1", interface: "eth0" };
 const C2: Owner = Owner { container_id: "c2", interface: "eth0" };

@@ -52,7 +52,7 @@ fn a_duplicate_says_since_when_and_what_to_do() {
     node.add("c1", &config);
     let failure = node.refused("c1", &config, "");
     let file = node.directory().join("10.1.2.2");
-    assert!(failure.details.starts_with(&format!("{} says so since 20", file.display())), "{failure}");
+    assert!(failure.details.starts_with(&format!("reserved in {} since 20", file.display())), "{failure}");
     assert!(failure.details.contains("DEL for container c1"), "{failure}");
 }
 

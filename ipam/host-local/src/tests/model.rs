@@ -78,13 +78,13 @@ impl Model {
         set: usize,
         ranges: &[Range],
         requested: Option<u8>,
-        barred: &HashSet<(usize, u8)>,
+        exclusions: &HashSet<(usize, u8)>,
     ) -> Option<u8> {
         let mut order = self.order(set, ranges);
         order.retain(|number| requested.is_none_or(|requested| requested == *number));
         order
             .into_iter()
-            .find(|number| !self.held[set].contains_key(number) && !barred.contains(&(set, *number)))
+            .find(|number| !self.held[set].contains_key(number) && !exclusions.contains(&(set, *number)))
     }
 
     /// Whether somebody has another address of the first set than the one that is asked for: then ADD is
@@ -119,9 +119,9 @@ proptest! {
         };
         let exclude: Vec<_> = excluded.iter().map(|number| ip(0, *number)).collect();
         let base = node.config(json!({"ranges": [json_of(0), json_of(1)], "exclude": exclude}));
-        let mut barred: HashSet<(usize, u8)> = excluded.iter().map(|number| (0, *number)).collect();
+        let mut exclusions: HashSet<(usize, u8)> = excluded.iter().map(|number| (0, *number)).collect();
         for (set, ranges) in sets.iter().enumerate() {
-            barred.extend(ranges.iter().map(|range| (set, range.gateway)));
+            exclusions.extend(ranges.iter().map(|range| (set, range.gateway)));
         }
         let mut model = Model::default();
         fs::create_dir_all(node.directory()).unwrap();
@@ -137,7 +137,7 @@ proptest! {
                         !model.order(set, &sets[set]).contains(&number)
                     }));
                     let picked: Vec<_> =
-                        (0..2).map(|set| model.pick(set, &sets[set], requested[set], &barred)).collect();
+                        (0..2).map(|set| model.pick(set, &sets[set], requested[set], &exclusions)).collect();
                     let refused = outside || model.has_other(who, requested[0]);
                     if !refused && let Some(first) = picked[0] {
                         // It is given back when the other set has none; the round goes on after it.
@@ -159,7 +159,7 @@ proptest! {
                     model.forget(who);
                 }
                 Step::AddByAnother { who } => {
-                    if let Some(number) = model.pick(0, &sets[0], None, &barred).filter(|_| !model.has(who)) {
+                    if let Some(number) = model.pick(0, &sets[0], None, &exclusions).filter(|_| !model.has(who)) {
                         fs::write(node.directory().join(ip(0, number)), format!("c{who}\r\neth0")).unwrap();
                         fs::write(node.directory().join("last_reserved_ip.0"), ip(0, number)).unwrap();
                         model.last[0] = Some(number);
