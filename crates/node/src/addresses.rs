@@ -63,7 +63,7 @@ impl Addresses {
             };
             return Err(Error::InUse { address: used.address, place });
         }
-        if let Some(recent) = found.iter().find(|reserved| reserved.state == State::Young) {
+        if let Some(recent) = found.iter().find(|reserved| reserved.state == State::Recent) {
             return Err(Error::JustReserved { address: recent.address });
         }
         Ok(found)
@@ -90,7 +90,7 @@ impl Wanted {
                 Self::Container(wanted),
                 Holder::Attachment { container_id, .. } | Holder::Container { container_id },
             ) => wanted == container_id,
-            (Self::Container(_), Holder::Stranger | Holder::Nobody) => false,
+            (Self::Container(_), Holder::Unknown | Holder::Empty) => false,
         }
     }
 }

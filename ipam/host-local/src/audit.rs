@@ -1,4 +1,4 @@
-//! The reservations of a network beside what is really attached.
+//! The reservations of a network, compared with what is attached.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,30 +14,30 @@ use crate::network::Network;
 use crate::stamp::FileIdentity;
 use crate::store::{Seen, Store};
 
-/// What was found in a network's directory.
+/// The ranges and reservations of a network.
 pub struct Audit {
     /// Each range of the config.
     pub ranges: Vec<RangeSummary>,
-    /// Each reservation, by address.
+    /// Each reservation, sorted by address.
     pub reservations: Vec<Reserved>,
 }
 
-/// A range in numbers.
+/// The counts of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeSummary {
-    /// First and last address, or what is known instead.
+    /// First and last address, or a description in parentheses.
     pub range: String,
-    /// How many addresses can be handed out; at most 2¹²⁸ − 1.
+    /// How many addresses can be allocated; at most 2¹²⁸ − 1.
     pub size: u128,
-    /// How many of them are held.
+    /// How many of them are reserved.
     pub held: u64,
     /// How many of them are not.
     pub free: u128,
-    /// How many are held for what is not there.
+    /// How many are reserved for attachments that do not exist.
     pub leaked: u64,
-    /// How many reservations hold nothing.
+    /// How many reservations have no holder.
     pub torn: u64,
-    /// How many addresses somebody has too often.
+    /// How many reservations are duplicated; see [`Reserved::is_duplicated`].
     pub duplicated: u64,
 }
 
@@ -45,18 +45,18 @@ pub struct RangeSummary {
 pub struct Reserved {
     /// The address.
     pub address: IpAddr,
-    /// Whom it is held for.
+    /// Its holder.
     pub holder: Holder,
-    /// What is there of it.
+    /// Whether its holder exists.
     pub state: State,
     /// When the file was written.
     pub since: SystemTime,
     /// How long ago that is.
     pub held: Duration,
-    /// The interfaces that carry the address.
+    /// The interfaces that have the address.
     pub carriers: Vec<Carrier>,
-    /// Several interfaces carry the address, several files hold it, or the attachment holds another one of
-    /// the same range set.
+    /// Several interfaces have the address, several files reserve it, or the attachment has another address of the same
+    /// range set.
     pub is_duplicated: bool,
     /// No range of the config contains it.
     pub is_outside: bool,
@@ -65,56 +65,55 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Where the address is, in words.
+    /// Returns the interfaces that have the address, with their namespaces.
     pub fn places(&self) -> Vec<&str> {
         self.carriers.iter().map(|carrier| carrier.place.as_str()).collect()
     }
 }
 
-/// What is there of a reservation.
+/// Whether the holder of a reservation exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// An interface carries the address, or says that it is the holder's.
+    /// An interface has the address, or its alias names the holder.
     Attached,
-    /// So it does, but no process is in its namespace: between two starts of its containers, or because a runtime left
-    /// the namespace over.
+    /// Attached, but its namespace has no processes: between two starts of its containers, or left over by a runtime.
     Idle,
-    /// No interface does, but a runtime keeps the result: its DEL is still to come.
+    /// Not attached, but a runtime caches its result: DEL is still to come.
     Remembered,
-    /// Nothing is there of it, and it is so young that its ADD may be at work.
-    Young,
-    /// Nothing is there of it.
+    /// Not attached, but so recent that its ADD may be in progress.
+    Recent,
+    /// Not attached.
     Leaked,
-    /// Nothing was found of it, but not everything could be looked at.
+    /// Not found attached, but not everything could be read.
     Uncertain,
-    /// It holds the address for nobody: what a killed ADD left.
-    Torn,
-    /// Somebody else wrote it, or it is no file.
+    /// It has no holder: a killed ADD left it.
+    Corrupt,
+    /// Not in the reference's format, or not a regular file.
     Foreign,
 }
 
 impl State {
-    /// The word for it.
+    /// Returns the word that the operator's commands print; scripts read it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attached => "attached",
             Self::Idle => "idle",
             Self::Remembered => "remembered",
-            Self::Young => "young",
+            Self::Recent => "young",
             Self::Leaked => "leaked",
             Self::Uncertain => "uncertain",
-            Self::Torn => "torn",
+            Self::Corrupt => "torn",
             Self::Foreign => "foreign",
         }
     }
 }
 
 impl Audit {
-    /// Compares the reservations of `network`, under their lock, with evidence that was gathered before. What
-    /// is younger than `youth` and has left no trace yet is [`State::Young`].
+    /// Compares the reservations of `network`, under their lock, with evidence that was gathered before. One that
+    /// is younger than `youth` and not attached is [`State::Recent`].
     ///
     /// # Errors
-    /// When the lock cannot be had, or the directory read.
+    /// When the lock cannot be taken, or the directory cannot be read.
     pub fn of(network: &Network, evidence: &Evidence, youth: Duration) -> Result<Self> {
         let mut reservations = match Store::open(&network.directory, network.options)? {
             Some(store) => list(&store, network, evidence, youth)?,
@@ -126,25 +125,24 @@ impl Audit {
         Ok(Self { ranges, reservations })
     }
 
-    /// How many addresses are held by namespaces without a process.
+    /// Counts the addresses in namespaces without processes.
     pub fn idle(&self) -> usize {
         self.reservations.iter().filter(|reserved| reserved.state == State::Idle).count()
     }
 
-    /// Whether something is leaked, torn or duplicated.
+    /// Returns whether a reservation is leaked, corrupt or duplicated.
     pub fn finds_fault(&self) -> bool {
-        self.reservations
-            .iter()
-            .any(|reserved| reserved.is_duplicated || matches!(reserved.state, State::Leaked | State::Torn))
+        self.reservations.iter().any(|reserved| {
+            reserved.is_duplicated || matches!(reserved.state, State::Leaked | State::Corrupt)
+        })
     }
 }
 
 impl Network {
-    /// Gives back those of the reservations whose file is still the one that was looked at; returns their
-    /// addresses.
+    /// Releases those of the reservations whose file is unchanged since the audit; returns their addresses.
     ///
     /// # Errors
-    /// What could not be removed; the rest is.
+    /// When reservations could not be removed; the others are.
     pub fn release(&self, reservations: &[Reserved]) -> Result<Vec<IpAddr>> {
         let Some(mut store) = Store::open(&self.directory, self.options)? else { return Ok(Vec::new()) };
         let seen = |reserved: &Reserved| Seen {
@@ -170,15 +168,15 @@ fn list(store: &Store, network: &Network, evidence: &Evidence, youth: Duration) 
         let is_outside =
             !network.sets.is_empty() && !network.sets.iter().any(|set| set.range_of(address).is_some());
         let state = match holder {
-            Holder::Empty => State::Torn,
-            _ if making::is_in_progress(&path) => State::Young,
+            Holder::Empty => State::Corrupt,
+            _ if making::is_in_progress(&path) => State::Recent,
             _ if held >= youth && evidence.is_without_process(&network.name, address, &holder) => State::Idle,
             _ if !evidence.carriers(address).is_empty() || evidence.has_pair(&network.name, &holder) => {
                 State::Attached
             }
             Holder::Unknown => State::Foreign,
             _ if evidence.has_result(&holder) => State::Remembered,
-            _ if held < youth || evidence.may_have_missed(since) => State::Young,
+            _ if held < youth || evidence.may_have_missed(since) => State::Recent,
             _ if evidence.is_complete() => State::Leaked,
             _ => State::Uncertain,
         };
@@ -244,14 +242,14 @@ fn summary(range: String, size: u128, reservations: &[&Reserved]) -> RangeSummar
     let count = |is_counted: &dyn Fn(&Reserved) -> bool| {
         reservations.iter().filter(|reserved| is_counted(reserved)).count() as u64
     };
-    let held = count(&|reserved| reserved.state != State::Torn);
+    let held = count(&|reserved| reserved.state != State::Corrupt);
     RangeSummary {
         range,
         size,
         held,
         free: size.saturating_sub(held.into()),
         leaked: count(&|reserved| reserved.state == State::Leaked),
-        torn: count(&|reserved| reserved.state == State::Torn),
+        torn: count(&|reserved| reserved.state == State::Corrupt),
         duplicated: count(&|reserved| reserved.is_duplicated),
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn reclaim(scope: &Scope, yes: bool) -> Result<ExitCode, Error> {
     }
     for network in &addresses.networks {
         let mut lost = addresses.audit(network, scope.min_age())?.reservations;
-        lost.retain(|reserved| matches!(reserved.state, State::Leaked | State::Torn));
+        lost.retain(|reserved| matches!(reserved.state, State::Leaked | State::Corrupt));
         let lines = lost.iter().map(|reserved| format!("{}: {}\n", network.name, report::sentence(reserved)));
         // The addresses are shown before they are released: what cannot be shown stays.
         output::print(&lines.collect::<String>()).map_err(Error::Print)?;

@@ -72,7 +72,7 @@ pub(super) fn to_json(network: &Network, audit: &Audit) -> Value {
         let (container_id, interface) = match &reserved.holder {
             Holder::Attachment { container_id, interface } => (Some(container_id), Some(interface)),
             Holder::Container { container_id } => (Some(container_id), None),
-            Holder::Stranger | Holder::Nobody => (None, None),
+            Holder::Unknown | Holder::Empty => (None, None),
         };
         json!({
             "address": reserved.address, "state": reserved.state.as_str(), "containerID": container_id,
