@@ -17,7 +17,7 @@ mod target;
 
 pub use addresses::{Addresses, Wanted, release};
 pub use attachments::{AttachmentState, Attachments, PodEnd};
-pub use bandwidth::{Change, NotInEffect, Pair, ShapedDirection};
+pub use bandwidth::{Desired, NotInEffect, Pair, ShapedDirection};
 pub use cni::Attachment;
 pub use error::{Error, Result};
 pub use host_local::{Audit, Evidence, Holder, Network, RangeSummary, Reserved, State};

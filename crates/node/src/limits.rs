@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use bandwidth::{Change, Known};
+use bandwidth::{Desired, Pod};
 
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -27,15 +27,15 @@ pub struct LimitChange {
 /// that change limits at the same time wait for each other.
 ///
 /// # Errors
-/// [`Error::Lock`]; as [`Node::find_one`]; [`Error::Bandwidth`] as [`bandwidth::change`].
-pub fn change_limits(target: &Target, ingress: Change, egress: Change) -> Result<LimitChange> {
+/// [`Error::Lock`]; as [`Node::find_one`]; [`Error::Bandwidth`] as [`bandwidth::change_limits`].
+pub fn change_limits(target: &Target, ingress: Desired, egress: Desired) -> Result<LimitChange> {
     let _lock = lock(Path::new(LOCK)).map_err(|source| Error::Lock { path: LOCK.into(), source })?;
     let mut node = Node::open()?;
     let pair = node.find_one(target)?;
     let attachment = pair.attachment.as_ref();
     let subnets = attachment.and_then(|attachment| node.results.subnets(attachment));
-    let pod = Known { host_end: &pair.host_end, attachment, subnets: subnets.as_ref() };
-    let is_changed = bandwidth::change(&mut node.host, &pod, ingress, egress)?;
+    let pod = Pod { host_end: &pair.host_end, attachment, subnets: subnets.as_ref() };
+    let is_changed = bandwidth::change_limits(&mut node.host, &pod, ingress, egress)?;
     Ok(LimitChange { host_interface: pair.host_end.name, is_changed })
 }
 

@@ -32,7 +32,7 @@ mod timing;
 
 pub use effect::NotInEffect;
 pub use error::{Error, Result};
-pub use live::{Change, Known, Pair, ShapedDirection, change, pairs};
+pub use live::{Desired, Pair, Pod, ShapedDirection, change_limits, pairs};
 pub use subnets::Subnets;
 
 /// The plugin.

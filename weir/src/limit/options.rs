@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use limits::burst_bits;
-use node::Change;
+use node::Desired;
 
 use crate::error::Error;
 
@@ -84,7 +84,7 @@ impl Options {
     ///
     /// # Errors
     /// When a burst is given for a limit that is removed.
-    pub fn changes(&self) -> Result<[Change; 2], Error> {
+    pub fn changes(&self) -> Result<[Desired; 2], Error> {
         Ok([
             change("--ingress", self.ingress, self.ingress_burst)?,
             change("--egress", self.egress, self.egress_burst)?,
@@ -92,15 +92,15 @@ impl Options {
     }
 }
 
-fn change(option: &str, rate: Option<Rate>, burst_bits: Option<u64>) -> Result<Change, Error> {
+fn change(option: &str, rate: Option<Rate>, burst_bits: Option<u64>) -> Result<Desired, Error> {
     match (rate, burst_bits) {
-        (None, _) => Ok(Change::Keep),
-        (Some(Rate::None), None) => Ok(Change::Remove),
+        (None, _) => Ok(Desired::Unchanged),
+        (Some(Rate::None), None) => Ok(Desired::Unlimited),
         (Some(Rate::None), Some(_)) => {
             Err(Error::Usage(format!("{option}: none has no burst; leave {option}-burst out")))
         }
         (Some(Rate::Bits(rate_bits_per_sec)), burst_bits) => {
-            Ok(Change::Set { rate_bits_per_sec, burst_bits })
+            Ok(Desired::Limit { rate_bits_per_sec, burst_bits })
         }
     }
 }

@@ -19,15 +19,15 @@ use crate::shaping;
 use crate::subnets::Subnets;
 use crate::timing::Timing;
 
-/// A change of the limit of one direction.
+/// The limit that one direction is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum Desired {
+    /// The one that it has.
+    Unchanged,
     /// None.
-    Keep,
-    /// The limit goes.
-    Remove,
-    /// The limit becomes this one.
-    Set {
+    Unlimited,
+    /// This one.
+    Limit {
         /// 1 to 1P; a rate outside becomes the nearest of these.
         rate_bits_per_sec: u64,
         /// The burst; when absent, the one that ADD would choose.
@@ -37,7 +37,7 @@ pub enum Change {
 
 /// A pod that gets other limits.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct Pod<'a> {
     /// The host's end of its pair.
     pub host_end: &'a Link,
     /// The attachment that the pair belongs to: new devices are named after it, so that DEL finds them.
@@ -53,23 +53,23 @@ pub struct Known<'a> {
 /// # Errors
 /// A change that cannot be recorded, before anything is changed; the kernel's refusal. The steps done until then are
 /// recorded.
-pub fn change(host: &mut Rtnetlink, pod: &Known<'_>, ingress: Change, egress: Change) -> Result<bool> {
+pub fn change_limits(host: &mut Rtnetlink, pod: &Pod<'_>, ingress: Desired, egress: Desired) -> Result<bool> {
     change_by(&mut Kernel::new(host), pod, ingress, egress)
 }
 
 pub(super) fn change_by(
     kernel: &mut Kernel<'_>,
-    pod: &Known<'_>,
-    ingress: Change,
-    egress: Change,
+    pod: &Pod<'_>,
+    ingress: Desired,
+    egress: Desired,
 ) -> Result<bool> {
     let mut changed = false;
     for (direction, wanted) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
         let mut changing = Changing { kernel, host_end: pod.host_end, pod, direction };
         changed |= match wanted {
-            Change::Keep => false,
-            Change::Remove => changing.remove()?,
-            Change::Set { rate_bits_per_sec, burst_bits } => {
+            Desired::Unchanged => false,
+            Desired::Unlimited => changing.remove()?,
+            Desired::Limit { rate_bits_per_sec, burst_bits } => {
                 let burst = burst_bits.map_or(Burst::NotChosen, |bits| Burst::Chosen { bits: bits.max(1) });
                 changing.set(Limit { rate_bits_per_sec: rate_bits_per_sec.clamp(1, *RATES.end()), burst })?
             }
@@ -82,7 +82,7 @@ pub(super) fn change_by(
 pub(super) struct Changing<'a, 'k> {
     pub kernel: &'a mut Kernel<'k>,
     pub host_end: &'a Link,
-    pub pod: &'a Known<'a>,
+    pub pod: &'a Pod<'a>,
     pub direction: Direction,
 }
 
@@ -178,7 +178,7 @@ impl Changing<'_, '_> {
             _ => return Ok(None),
         };
         let is_unknown = found.place != Place::Ifb(Way::Rules) && self.pod.subnets.is_none();
-        let Known { host_end, attachment, .. } = *self.pod;
+        let Pod { host_end, attachment, .. } = *self.pod;
         let led = redirection::lead_by_chain(self.kernel, host_end, attachment, &subnets, found.link.index)?;
         Ok(led.then_some(if is_unknown { Renewed::Everything } else { Renewed::AsBefore }))
     }

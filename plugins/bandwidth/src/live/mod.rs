@@ -6,7 +6,7 @@ mod pair;
 mod queue;
 mod recording;
 
-pub use change::{Change, Known, change};
+pub use change::{Desired, Pod, change_limits};
 pub use pair::{Pair, ShapedDirection, pairs};
 
 #[cfg(test)]
