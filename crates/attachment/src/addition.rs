@@ -5,10 +5,11 @@ use linux::{Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlin
 use nft::Nftables;
 
 use crate::addressing::Addressing;
+use crate::claimant::claimant;
 use crate::config::Settings;
-use crate::del::owner;
 use crate::error::{Error, Result, already_attached, interface_taken, internal, of_namespace};
 use crate::host_end::{self, CANDIDATES, HostEnd};
+use crate::masquerade;
 use crate::pair::{delete, take_addresses};
 use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
 use crate::pod_mac;
@@ -215,7 +216,7 @@ impl<'a> Addition<'a> {
     pub fn masquerade(&mut self, addressing: &Addressing) -> Result<()> {
         if self.settings.ip_masq && !addressing.ips.is_empty() {
             self.masqueraded = true;
-            Nftables::open()?.add_masquerade(&owner(self.request), &addressing.addresses())?;
+            masquerade::add(&mut Nftables::open()?, &claimant(self.request), &addressing.addresses())?;
         }
         Ok(())
     }
@@ -329,11 +330,10 @@ impl<'a> Addition<'a> {
 }
 
 fn remove_masquerade(request: &Request) -> Result<()> {
-    Nftables::open()?.remove_masquerade(&owner(request))?;
+    masquerade::remove(&mut Nftables::open()?, &claimant(request))?;
     Ok(())
 }
 
-/// Whom the masquerade entries of this attachment belong to.
 /// Passes on what earlier plugins of the chain made (Nomad and buildkit run `loopback` first). Loopback
 /// addresses stay behind: the plugins after us take every address of the result for the pod's.
 fn append(result: &mut AddResult, previous: &AddResult) {

@@ -8,8 +8,9 @@ use ipnetwork::IpNetwork;
 use linux::{Family, Link, Route, Rtnetlink};
 use nft::Nftables;
 
-use crate::del::owner;
+use crate::claimant::claimant;
 use crate::error::{Result, differs};
+use crate::masquerade;
 
 /// What `prevResult` says of the interface.
 pub struct Expected<'a> {
@@ -98,7 +99,7 @@ impl<'a> Expected<'a> {
         if self.ips.is_empty() {
             return Ok(());
         }
-        match Nftables::open()?.check_masquerade(&owner(request), &self.addresses())? {
+        match masquerade::check(&mut Nftables::open()?, &claimant(request), &self.addresses())? {
             Some(fault) => differs(format_args!("masquerading: {fault}")),
             None => Ok(()),
         }

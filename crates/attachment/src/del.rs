@@ -1,11 +1,13 @@
 //! DEL: remove what there is of the attachment, in an order that lets the kernel's waits overlap.
 
-use cni::{Answer, Attachment, Failure, Request, code};
-use nft::{Nftables, Owner};
+use cni::{Answer, Failure, Request, code};
+use nft::Nftables;
 
+use crate::claimant::claimant;
 use crate::config::Asked;
 use crate::error::{Error, Result};
 use crate::ipam::Ipam;
+use crate::masquerade;
 use crate::pair::Pair;
 use crate::reference::{self, Maker};
 
@@ -30,7 +32,7 @@ pub fn del<E: Into<Failure>>(
     let mut errors = Vec::new();
     let mut nftables = open_nftables().unwrap_or_else(|error| keep(&mut errors, error));
     let masqueraded =
-        nftables.as_mut().is_some_and(|nftables| match nftables.remove_masquerade(&owner(request)) {
+        nftables.as_mut().is_some_and(|nftables| match masquerade::remove(nftables, &claimant(request)) {
             Ok(found) => found,
             Err(error) => keep(&mut errors, error.into()),
         });
@@ -69,17 +71,6 @@ pub fn del<E: Into<Failure>>(
         errors.push(Failure::new(code::INTERNAL, sentence));
     }
     cni::collected(errors)
-}
-
-/// Returns the owner of the attachment's entries in nf_tables.
-pub fn owner(request: &Request) -> Owner<'_> {
-    Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
-}
-
-/// Returns an attachment as the owner of entries in nf_tables.
-pub(crate) fn owner_of(attachment: &Attachment) -> Owner<'_> {
-    let Attachment { network, container_id, interface, .. } = attachment;
-    Owner { network, container_id, interface }
 }
 
 /// Keeps the error for the end and goes on with nothing.

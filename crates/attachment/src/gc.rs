@@ -1,12 +1,16 @@
 //! GC: remove what says of itself that it belongs to this network and to no valid attachment.
 
-use cni::{Answer, Failure, Request, ValidAttachment};
-use nft::Nftables;
+use std::collections::HashSet;
 
+use cni::{Answer, Failure, Request, ValidAttachment};
+use nft::{Claimant, Nftables};
+
+use crate::claimant::{claimant_of, is_claimant_in};
 use crate::config::ipam_of;
-use crate::del::{open_nftables, owner_of};
+use crate::del::open_nftables;
 use crate::error::{Error, Result};
 use crate::gc_pairs::{self, Kept};
+use crate::masquerade;
 use crate::reference;
 
 /// One GC. The entries in nf_tables are listed before the pairs: so the pair of an entry that an ADD makes at this moment
@@ -17,7 +21,7 @@ pub struct Collection<'a> {
     valid: Option<Vec<ValidAttachment>>,
     /// None in a kernel without nf_tables, and after an error.
     nftables: Option<Nftables>,
-    masqueraded: Vec<nft::Attachment>,
+    masqueraded: Vec<Claimant>,
     kept: Kept,
     errors: Vec<Failure>,
 }
@@ -37,7 +41,8 @@ impl<'a> Collection<'a> {
                 Ok(nftables) => collection.nftables = nftables,
                 Err(error) => collection.errors.push(error.into()),
             }
-            collection.masqueraded = collection.list(|nftables| nftables.attachments().map_err(Error::from));
+            collection.masqueraded =
+                collection.list(|nftables| masquerade::list(nftables).map_err(Error::from));
         }
         Ok(collection)
     }
@@ -74,18 +79,17 @@ impl<'a> Collection<'a> {
     pub fn remove_stale<T, E: Into<Failure>>(
         &mut self,
         entries: Vec<T>,
-        attachment: impl Fn(&T) -> &nft::Attachment,
+        claimant: impl Fn(&T) -> &Claimant,
         mut remove: impl FnMut(&mut Nftables, &T) -> std::result::Result<(), E>,
     ) {
         let Some(nftables) = &mut self.nftables else { return };
         let network = &self.request.network;
-        let is_stale = |attachment: &nft::Attachment| {
-            let mut valid = self.valid.iter().flatten().map(|valid| valid.in_network(network));
-            attachment.is_in(network)
-                && !valid.any(|valid| attachment.is_of(&owner_of(&valid)))
-                && !self.kept.has(attachment)
-        };
-        for entry in entries.iter().filter(|entry| is_stale(attachment(entry))) {
+        let valid = self.valid.iter().flatten().map(|valid| valid.in_network(network));
+        let alive: HashSet<_> =
+            valid.chain(self.kept.attachments.iter().cloned()).map(|it| claimant_of(&it).digest).collect();
+        let is_stale =
+            |claimant: &Claimant| is_claimant_in(claimant, network) && !alive.contains(&claimant.digest);
+        for entry in entries.iter().filter(|entry| is_stale(claimant(entry))) {
             self.errors.extend(remove(nftables, entry).err().map(Into::into));
         }
     }
@@ -98,8 +102,8 @@ impl<'a> Collection<'a> {
         let masqueraded = std::mem::take(&mut self.masqueraded);
         self.remove_stale(
             masqueraded,
-            |attachment| attachment,
-            |nftables, attachment| nftables.remove_attachment(attachment).map(drop).map_err(Error::from),
+            |claimant| claimant,
+            |nftables, claimant| masquerade::remove(nftables, claimant).map(drop).map_err(Error::from),
         );
         if let Some(nftables) = &mut self.nftables {
             let mut valid = self.valid.unwrap_or_default();

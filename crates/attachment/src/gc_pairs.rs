@@ -6,7 +6,6 @@ use cni::{Attachment, Request, ValidAttachment};
 use linux::{Link, NamespaceNumber, Rtnetlink};
 
 use crate::config::gc_removes_running;
-use crate::del::owner_of;
 use crate::error::{Error, Result};
 use crate::owner::created_for;
 use crate::pair;
@@ -23,11 +22,6 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Whether `owner`, as nf_tables knows it, is one of these.
-    pub fn has(&self, owner: &nft::Attachment) -> bool {
-        self.attachments.iter().any(|kept| owner.is_of(&owner_of(kept)))
-    }
-
     /// Whether all of them can be named: an alias has no room for the longest container IDs.
     pub fn is_complete(&self) -> bool {
         !self.is_unnamed && self.attachments.iter().all(|kept| kept.as_valid().is_some())

@@ -10,12 +10,13 @@
 
 use cni::{Request, ValidAttachment};
 use linux::{Family, legacy_nat_in_use};
-use nft::{Leftover, Nftables, Table, TableFamily};
+use nft::{Nftables, Table, TableFamily};
 use sha2::{Digest, Sha512};
 
 use crate::config::Asked;
 use crate::error::Error;
 use crate::host_end::{CANDIDATES, HostEnd};
+use crate::leftovers::{self, Leftover};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 const NFTABLES_BACKEND: Table = Table { family: TableFamily::Inet, name: "cni_plugins_masquerade" };
@@ -67,14 +68,14 @@ pub fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker, 
     if let Some(nftables) = nftables {
         let masquerades = likely.ip_masq.then(|| masquerades(&request.network, container_id, interface));
         for leftover in masquerades.iter().flatten() {
-            match nftables.remove_leftover(leftover) {
+            match leftovers::remove(nftables, leftover) {
                 Ok(found) => is_masqueraded |= found,
                 Err(error) => errors.push(error.into()),
             }
         }
         if likely.macspoofchk {
             errors.extend(
-                nftables.remove_leftover(&spoof_check(container_id, interface)).err().map(Error::from),
+                leftovers::remove(nftables, &spoof_check(container_id, interface)).err().map(Error::from),
             );
         }
     }
@@ -92,7 +93,7 @@ pub fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker, 
 pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]) -> Vec<Error> {
     let (mut left, mut errors) = (Vec::new(), Vec::new());
     let mut comments = |table, chain| {
-        nftables.comments(table, chain).unwrap_or_else(|error| {
+        leftovers::comments(nftables, table, chain).unwrap_or_else(|error| {
             errors.push(error.into());
             Vec::new()
         })
@@ -115,7 +116,7 @@ pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]
             left.push(backend_masquerade(comment));
         }
     }
-    errors.extend(left.iter().filter_map(|left| nftables.remove_leftover(left).err().map(Error::from)));
+    errors.extend(left.iter().filter_map(|left| leftovers::remove(nftables, left).err().map(Error::from)));
     errors
 }
 

@@ -7,6 +7,7 @@ use linux::{NewLinkKind, Rtnetlink};
 use nft::Nftables;
 
 use crate::config::Settings;
+use crate::masquerade;
 
 /// Checks what ADD of every plugin needs: pairs, masquerading where the config asks for it, the IPAM plugin.
 ///
@@ -19,7 +20,7 @@ pub fn status(request: &Request, settings: &Settings, host: &mut Rtnetlink) -> A
     host.probe(NewLinkKind::PROBE_VETH).map_err(|error| not_ready(request, error))?;
     if settings.ip_masq {
         Nftables::open()
-            .and_then(|mut nftables| nftables.probe())
+            .and_then(|mut nftables| masquerade::probe(&mut nftables))
             .map_err(|error| not_ready(request, error))?;
     }
     match &settings.ipam {

@@ -72,6 +72,11 @@ pub(crate) fn text(value: &[u8]) -> &[u8] {
     value.strip_suffix(&[0]).unwrap_or(value)
 }
 
+/// A name as text.
+pub(crate) fn string(value: &[u8]) -> String {
+    String::from_utf8_lossy(text(value)).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,73 +1,81 @@
 //! One transaction: messages that the kernel carries out all together or not at all.
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
-
-use super::attributes::Attributes;
-use crate::table::Table;
 use linux::netlink::HEADER_LEN;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use nix::libc;
 
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
-const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
-const NFNL_MSG_BATCH_END: u16 = 0x11;
+use crate::attributes::Attributes;
+use crate::table::{Table, TableFamily};
+
 /// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, …: every kind of message has its table there.
 const TABLE_NAME: u16 = 1;
 /// Length of `struct nfgenmsg` (uapi/linux/netfilter/nfnetlink.h).
 pub(crate) const FAMILY_HEADER_LEN: usize = 4;
 
-/// Messages about a table, or [one after the other](Batch::turn_to), between a begin and, unless it is a [rehearsal](Batch::rehearsal), an end.
+/// Messages about a table, or [one after the other](Batch::turn_to), that the kernel commits together.
 ///
-/// A message's index counts from the begin, which is message 0: refusals name that index.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Batch {
+/// A message's index counts from the begin, which is message 0: [`Failed::message`](crate::Failed::message) is that
+/// index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
     table: Table,
     bytes: Vec<u8>,
     starts: Vec<usize>,
-    commits: bool,
 }
 
 impl Batch {
-    /// A batch that the kernel commits when it accepts every message.
+    /// A batch without messages, about this table.
     pub fn new(table: Table) -> Self {
         let (bytes, starts) = (Vec::with_capacity(2048), Vec::with_capacity(16));
-        let mut batch = Self { table, bytes, starts, commits: true };
-        batch.delimiter(NFNL_MSG_BATCH_BEGIN);
+        let mut batch = Self { table, bytes, starts };
+        batch.delimiter(libc::NFNL_MSG_BATCH_BEGIN);
         batch
     }
 
-    /// A batch without an end: the kernel checks every message and undoes them all, as for `nft --check`.
-    pub fn rehearsal(table: Table) -> Self {
-        Self { commits: false, ..Self::new(table) }
-    }
-
-    /// The messages that follow are about another table, of whatever family.
+    /// Says that the messages that follow are about another table, of whatever family.
     pub fn turn_to(&mut self, table: Table) {
         self.table = table;
     }
 
+    pub(crate) fn family(&self) -> TableFamily {
+        self.table.family
+    }
+
     /// Appends the message `kind` (`enum nf_tables_msg_types`), whose `content` follows the table's name, and
     /// returns its index.
-    pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Attributes<'_>)) -> usize {
+    pub(crate) fn message(
+        &mut self,
+        kind: i32,
+        flags: u16,
+        content: impl FnOnce(&mut Attributes<'_>),
+    ) -> usize {
         self.starts.push(self.bytes.len());
         append(&mut self.bytes, self.table, kind, NLM_F_REQUEST | flags, content);
         self.starts.len() - 1
     }
 
-    /// Number of messages so far, the begin included.
-    pub fn len(&self) -> usize {
-        self.starts.len()
+    /// Returns the index of the last message so far; 0 when there is none.
+    pub fn last(&self) -> usize {
+        self.starts.len() - 1
     }
 
-    /// The bytes to send. `number` gives the sequence number of each message in turn; the last one before
-    /// the end asks for the acknowledgement, because kernels before 6.10 do not acknowledge the end.
+    /// Returns a number that is unique in the transaction.
+    pub(crate) fn next_id(&self) -> u32 {
+        u32::try_from(self.starts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the bytes to send, and the first and the acknowledged sequence number. `number` gives the sequence number
+    /// of each message in turn; the last one before the end asks for the acknowledgement, because kernels before 6.10
+    /// do not acknowledge the end.
     ///
-    /// Also returns the first and the acknowledged sequence number.
-    pub fn seal(mut self, mut number: impl FnMut() -> u32) -> (Vec<u8>, u32, u32) {
+    /// Without an end, the kernel checks every message and undoes them all.
+    pub(crate) fn seal(mut self, has_end: bool, mut number: impl FnMut() -> u32) -> (Vec<u8>, u32, u32) {
         let last = self.starts.len() - 1;
         let flags = self.starts[last] + 6;
         let asked = u16::from_ne_bytes([self.bytes[flags], self.bytes[flags + 1]]) | NLM_F_ACK;
         self.bytes[flags..flags + 2].copy_from_slice(&asked.to_ne_bytes());
-        if self.commits {
-            self.delimiter(NFNL_MSG_BATCH_END);
+        if has_end {
+            self.delimiter(libc::NFNL_MSG_BATCH_END);
         }
         let numbers: Vec<u32> = self.starts.iter().map(|_| number()).collect();
         for (start, number) in self.starts.iter().zip(&numbers) {
@@ -76,10 +84,10 @@ impl Batch {
         (self.bytes, numbers[0], numbers[last])
     }
 
-    fn delimiter(&mut self, kind: u16) {
+    fn delimiter(&mut self, kind: i32) {
         let start = self.bytes.len();
         self.starts.push(start);
-        header(&mut self.bytes, kind, NLM_F_REQUEST, [0, 0], NFNL_SUBSYS_NFTABLES);
+        header(&mut self.bytes, kind, NLM_F_REQUEST, [0, 0], libc::NFNL_SUBSYS_NFTABLES);
         finish(&mut self.bytes, start);
     }
 }
@@ -87,7 +95,7 @@ impl Batch {
 /// One request outside a transaction: reading from a table.
 pub(crate) fn request(
     table: Table,
-    kind: u16,
+    kind: i32,
     flags: u16,
     sequence: u32,
     content: impl FnOnce(&mut Attributes<'_>),
@@ -101,12 +109,12 @@ pub(crate) fn request(
 fn append(
     bytes: &mut Vec<u8>,
     table: Table,
-    kind: u16,
+    kind: i32,
     flags: u16,
     content: impl FnOnce(&mut Attributes<'_>),
 ) {
     let start = bytes.len();
-    header(bytes, NFNL_SUBSYS_NFTABLES << 8 | kind, flags, [table.family as u8, 0], 0);
+    header(bytes, libc::NFNL_SUBSYS_NFTABLES << 8 | kind, flags, [table.family as u8, 0], 0);
     let mut attributes = Attributes(bytes);
     attributes.text(TABLE_NAME, table.name);
     content(&mut attributes);
@@ -114,13 +122,15 @@ fn append(
 }
 
 /// `struct nlmsghdr` with room for length and sequence number, then `struct nfgenmsg`.
-fn header(bytes: &mut Vec<u8>, kind: u16, flags: u16, family_and_version: [u8; 2], resource: u16) {
+fn header(bytes: &mut Vec<u8>, kind: i32, flags: u16, family_and_version: [u8; 2], resource: i32) {
+    // Both are constants of 16 bits.
+    let short = |number: i32| u16::try_from(number).unwrap_or(u16::MAX);
     bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(&short(kind).to_ne_bytes());
     bytes.extend_from_slice(&flags.to_ne_bytes());
     bytes.resize(bytes.len() + HEADER_LEN - 8, 0);
     bytes.extend_from_slice(&family_and_version);
-    bytes.extend_from_slice(&resource.to_be_bytes());
+    bytes.extend_from_slice(&short(resource).to_be_bytes());
 }
 
 fn finish(bytes: &mut [u8], start: usize) {

@@ -1,171 +1,196 @@
-//! The expressions of our rules. Comparisons and lookups begin at register 1.
+//! The expressions of a rule: what it loads, compares, looks up and does.
+//!
+//! A rule works on 16 words of four bytes. What is loaded begins at the first word, and so do comparisons and lookups;
+//! each of several fields fills whole words.
 
-use std::net::IpAddr;
-
-use super::attributes::Attributes;
-use super::objects::{NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE};
-use super::subnet::{nfproto, octets};
 use linux::Family;
+use nix::libc;
 
-const NFTA_LIST_ELEM: u16 = 1;
-pub(crate) const NFTA_EXPR_NAME: u16 = 1;
-pub(crate) const NFTA_EXPR_DATA: u16 = 2;
-pub(crate) const NFTA_LOOKUP_SET: u16 = 1;
-const NFTA_LOOKUP_SREG: u16 = 2;
-const NFTA_LOOKUP_SET_ID: u16 = 4;
-pub(crate) const NFTA_CMP_DATA: u16 = 3;
-pub(crate) const NFTA_META_KEY: u16 = 2;
-pub(crate) const NFT_META_IIF: u32 = 4;
-const NFTA_IMMEDIATE_DREG: u16 = 1;
-pub(crate) const NFTA_IMMEDIATE_DATA: u16 = 2;
-/// `NF_DROP` and `NF_ACCEPT` (uapi/linux/netfilter.h).
-pub(crate) const NF_DROP: u32 = 0;
-const NF_ACCEPT: u32 = 1;
-/// The name of a set that is one rule's own: the kernel puts a number in the place of `%d`.
-pub(crate) const ANONYMOUS_SET: &str = "__set%d";
+use crate::attributes::Attributes;
+use crate::constants::{
+    NFTA_BITWISE_DREG, NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR,
+    NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_EXPR_DATA,
+    NFTA_EXPR_NAME, NFTA_FWD_SREG_DEV, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIST_ELEM,
+    NFTA_LOOKUP_DREG, NFTA_LOOKUP_FLAGS, NFTA_LOOKUP_SET, NFTA_LOOKUP_SET_ID, NFTA_LOOKUP_SREG,
+    NFTA_META_KEY, NFTA_META_SREG, NFTA_NAT_FAMILY, NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_PROTO_MIN,
+    NFTA_NAT_TYPE, NFTA_RANGE_FROM_DATA, NFTA_RANGE_OP, NFTA_RANGE_SREG, NFTA_RANGE_TO_DATA,
+    NFTA_REDIR_REG_PROTO_MIN, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
+};
+use crate::field::Field;
+use crate::set::{ANONYMOUS_SET, OwnSet};
 
-const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
-
-const NFT_REG_VERDICT: u32 = 0;
-const NFT_REG_1: u32 = 1;
-const NFT_REG_2: u32 = 2;
-
-/// Which address of a packet.
-#[derive(Clone, Copy)]
-pub(crate) enum Side {
-    Source,
-    Destination,
-}
+const VERDICT: u32 = libc::NFT_REG_VERDICT.cast_unsigned();
+const FIRST: u32 = libc::NFT_REG_1.cast_unsigned();
 
 /// How a comparison lets a packet go on to the next expression.
-#[derive(Clone, Copy)]
-pub(crate) enum Comparison {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`
     Equal = 0,
+    /// `!=`
     Different = 1,
+    /// `<=`, of numbers in network order.
     AtMost = 3,
+    /// `>=`, of numbers in network order.
     AtLeast = 5,
 }
 
+/// What happens to a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// `accept`
+    Accept,
+    /// `drop`
+    Drop,
+    /// `return`: goes on behind the jump that led to this chain.
+    Return,
+    /// `jump CHAIN`: goes through the chain, then on behind this rule.
+    Jump(&'a str),
+}
+
+/// Which address of a connection is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nat {
+    /// `snat`
+    Source,
+    /// `dnat`
+    Destination,
+}
+
 /// The expressions of one rule, inside `NFTA_RULE_EXPRESSIONS`.
-pub(crate) struct Expressions<'a, 'b>(pub &'a mut Attributes<'b>);
+pub struct Expressions<'a, 'b>(pub(crate) &'a mut Attributes<'b>);
 
 impl Expressions<'_, '_> {
-    /// Loads `iifname`, which fills the register.
-    pub fn load_input_interface(&mut self) {
-        const NFT_META_IIFNAME: u32 = 6;
-        self.load_meta(NFT_META_IIFNAME);
+    /// Loads fields one after the other (`FIRST . SECOND`).
+    pub fn load(&mut self, fields: &[Field]) {
+        let mut word = 0;
+        for field in fields {
+            self.load_at(word, *field);
+            word += field.length().div_ceil(4);
+        }
     }
 
-    /// `iif INDEX`: ends the rule unless the packet came in by the link with this index.
-    pub fn came_in_by(&mut self, link: u32) {
-        self.load_meta(NFT_META_IIF);
-        self.compare(Comparison::Equal, &link.to_ne_bytes());
+    /// Loads a field behind what was loaded before: at this word, from 0.
+    pub fn load_at(&mut self, word: u32, field: Field) {
+        self.expression(field.expression(), |data| field.load(register(word), data));
     }
 
-    /// `meta protocol PROTOCOL`, an `ETH_P_*`: that of a frame with one VLAN tag is what comes after the tag.
-    pub fn of_protocol(&mut self, protocol: u16) {
-        const NFT_META_PROTOCOL: u32 = 1;
-        self.load_meta(NFT_META_PROTOCOL);
-        self.compare(Comparison::Equal, &protocol.to_be_bytes());
-    }
-
-    /// `@nh,OFFSET,8`: loads one byte of the network header, or of what follows it.
-    pub fn load_byte(&mut self, offset: u32) {
-        self.load_payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, 1);
-    }
-
-    /// `meta nfproto ipv4`: in a table of family inet the rule must say whose header it reads.
-    pub fn of_family(&mut self, family: Family) {
-        const NFT_META_NFPROTO: u32 = 15;
-        self.load_meta(NFT_META_NFPROTO);
-        self.compare(Comparison::Equal, &[nfproto(family)]);
-    }
-
-    /// Loads `ip saddr`, `ip6 daddr`, … into the register.
-    pub fn load_address(&mut self, family: Family, side: Side) {
-        let offset = match (family, side) {
-            (Family::V4, Side::Source) => 12,
-            (Family::V4, Side::Destination) => 16,
-            (Family::V6, Side::Source) => 8,
-            (Family::V6, Side::Destination) => 24,
-        };
-        self.load_payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, family.address_len());
-    }
-
-    /// Loads `ether saddr` into the register after the first: a lookup takes both, as `. ether saddr`.
-    pub fn load_source_hardware_address(&mut self) {
-        const NFT_PAYLOAD_LL_HEADER: u32 = 0;
-        const SOURCE: u32 = 6;
-        const LENGTH: u32 = 6;
-        self.load_payload(NFT_REG_2, NFT_PAYLOAD_LL_HEADER, SOURCE, LENGTH);
-    }
-
-    /// Clears the bits of the register that are not in `mask`.
-    pub fn mask(&mut self, mask: IpAddr) {
-        const NFTA_BITWISE_SREG: u16 = 1;
-        const NFTA_BITWISE_DREG: u16 = 2;
-        const NFTA_BITWISE_LEN: u16 = 3;
-        const NFTA_BITWISE_MASK: u16 = 4;
-        const NFTA_BITWISE_XOR: u16 = 5;
-        let family = Family::of_address(mask);
-        self.expression("bitwise", |data| {
-            data.number(NFTA_BITWISE_SREG, NFT_REG_1);
-            data.number(NFTA_BITWISE_DREG, NFT_REG_1);
-            data.number(NFTA_BITWISE_LEN, family.address_len());
-            data.nest(NFTA_BITWISE_MASK, |value| value.bytes(NFTA_DATA_VALUE, &octets(mask)));
-            data.nest(NFTA_BITWISE_XOR, |value| {
-                value.bytes(NFTA_DATA_VALUE, &octets(family.unspecified()));
+    /// Loads constants one after the other.
+    pub fn load_values(&mut self, values: &[&[u8]]) {
+        let mut word = 0;
+        for value in values {
+            self.expression("immediate", |data| {
+                data.number(NFTA_IMMEDIATE_DREG, register(word));
+                data.nest(NFTA_IMMEDIATE_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, value));
             });
+            word += u32::try_from(value.len()).unwrap_or(u32::MAX).div_ceil(4);
+        }
+    }
+
+    /// Clears the bits that are not in `mask`, which is as long as what was loaded.
+    pub fn mask(&mut self, mask: &[u8]) {
+        self.expression("bitwise", |data| {
+            data.number(NFTA_BITWISE_SREG, FIRST);
+            data.number(NFTA_BITWISE_DREG, FIRST);
+            data.number(NFTA_BITWISE_LEN, u32::try_from(mask.len()).unwrap_or(u32::MAX));
+            data.nest(NFTA_BITWISE_MASK, |value| value.bytes(NFTA_DATA_VALUE, mask));
+            data.nest(NFTA_BITWISE_XOR, |value| value.bytes(NFTA_DATA_VALUE, &vec![0; mask.len()]));
         });
     }
 
-    /// Ends the rule unless the register compares to `value` as wanted.
+    /// Ends the rule unless what was loaded compares to `value` as wanted.
     pub fn compare(&mut self, comparison: Comparison, value: &[u8]) {
-        const NFTA_CMP_SREG: u16 = 1;
-        const NFTA_CMP_OP: u16 = 2;
         self.expression("cmp", |data| {
-            data.number(NFTA_CMP_SREG, NFT_REG_1);
+            data.number(NFTA_CMP_SREG, FIRST);
             data.number(NFTA_CMP_OP, comparison as u32);
             data.nest(NFTA_CMP_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, value));
         });
     }
 
-    /// Ends the rule unless the register is an element of `set`.
+    /// Loads a field and ends the rule unless it has this value.
+    pub fn is(&mut self, field: Field, value: &[u8]) {
+        self.load(&[field]);
+        self.compare(Comparison::Equal, value);
+    }
+
+    /// `FROM-TO`: ends the rule unless what was loaded, in network order, lies between both or is one of them.
+    pub fn is_between(&mut self, from: &[u8], to: &[u8]) {
+        self.compare(Comparison::AtLeast, from);
+        self.compare(Comparison::AtMost, to);
+    }
+
+    /// `!= FROM-TO`: ends the rule if what was loaded, in network order, lies between both or is one of them.
+    pub fn is_not_between(&mut self, from: &[u8], to: &[u8]) {
+        self.expression("range", |data| {
+            data.number(NFTA_RANGE_SREG, FIRST);
+            data.number(NFTA_RANGE_OP, libc::NFT_RANGE_NEQ.cast_unsigned());
+            data.nest(NFTA_RANGE_FROM_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, from));
+            data.nest(NFTA_RANGE_TO_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, to));
+        });
+    }
+
+    /// `meta nfproto ipv4`: in a table of family inet the rule must say whose header it reads.
+    pub fn is_of_family(&mut self, family: Family) {
+        let protocol = match family {
+            Family::V4 => libc::NFPROTO_IPV4,
+            Family::V6 => libc::NFPROTO_IPV6,
+        };
+        self.is(Field::NetworkProtocol, &protocol.to_le_bytes()[..1]);
+    }
+
+    /// `@SET`: ends the rule unless what was loaded is an element.
     pub fn is_in(&mut self, set: &str) {
-        self.expression("lookup", |data| {
-            data.text(NFTA_LOOKUP_SET, set);
-            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
-        });
+        self.look_up(set, |_| {});
     }
 
-    /// Ends the rule unless the register is an element of this rule's own set, which this number names in the
-    /// transaction.
-    pub fn is_in_own(&mut self, id: u32) {
-        self.expression("lookup", |data| {
-            data.text(NFTA_LOOKUP_SET, ANONYMOUS_SET);
-            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
-            data.number(NFTA_LOOKUP_SET_ID, id);
-        });
+    /// `{ … }`: as [`Expressions::is_in`], in a set that is this rule's own.
+    pub fn is_in_own(&mut self, set: OwnSet) {
+        self.look_up(ANONYMOUS_SET, |data| data.number(NFTA_LOOKUP_SET_ID, set.0));
     }
 
-    /// Ends the rule if the register is an element of `set`.
+    /// `!= @SET`: ends the rule if what was loaded is an element.
     pub fn is_not_in(&mut self, set: &str) {
-        const NFTA_LOOKUP_FLAGS: u16 = 5;
-        const NFT_LOOKUP_F_INV: u32 = 1;
+        let inverted = libc::NFT_LOOKUP_F_INV.cast_unsigned();
+        self.look_up(set, |data| data.number(NFTA_LOOKUP_FLAGS, inverted));
+    }
+
+    /// `vmap @MAP`: does what the map says for what was loaded.
+    pub fn decide_by(&mut self, map: &str) {
+        self.look_up(map, |data| data.number(NFTA_LOOKUP_DREG, VERDICT));
+    }
+
+    /// `map @MAP`: loads what the map has for what was loaded, and ends the rule if it has nothing.
+    pub fn map(&mut self, map: &str) {
+        self.look_up(map, |data| data.number(NFTA_LOOKUP_DREG, FIRST));
+    }
+
+    fn look_up(&mut self, set: &str, rest: impl FnOnce(&mut Attributes<'_>)) {
         self.expression("lookup", |data| {
             data.text(NFTA_LOOKUP_SET, set);
-            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
-            data.number(NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+            data.number(NFTA_LOOKUP_SREG, FIRST);
+            rest(data);
         });
     }
 
-    /// `vmap @map`: does what the map says for the register.
-    pub fn decide_by(&mut self, map: &str) {
-        const NFTA_LOOKUP_DREG: u16 = 3;
-        self.expression("lookup", |data| {
-            data.text(NFTA_LOOKUP_SET, map);
-            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
-            data.number(NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
+    /// `counter`: packets and bytes that came so far.
+    pub fn count(&mut self) {
+        self.expression("counter", |_| {});
+    }
+
+    /// Ends the rule and decides about the packet.
+    pub fn decide(&mut self, decision: Verdict<'_>) {
+        self.expression("immediate", |data| {
+            data.number(NFTA_IMMEDIATE_DREG, VERDICT);
+            data.nest(NFTA_IMMEDIATE_DATA, |nest| verdict(nest, decision));
+        });
+    }
+
+    /// `meta mark set MARK`
+    pub fn set_mark(&mut self, mark: u32) {
+        self.load_values(&[&mark.to_ne_bytes()]);
+        self.expression("meta", |data| {
+            data.number(NFTA_META_KEY, libc::NFT_META_MARK.cast_unsigned());
+            data.number(NFTA_META_SREG, FIRST);
         });
     }
 
@@ -174,59 +199,34 @@ impl Expressions<'_, '_> {
         self.expression("masq", |_| {});
     }
 
-    /// `counter`: packets and bytes that came so far.
-    pub fn count(&mut self) {
-        self.expression("counter", |_| {});
-    }
-
-    /// `drop`
-    pub fn drop(&mut self) {
-        self.end_with(NF_DROP);
-    }
-
-    /// `accept`
-    pub fn accept(&mut self) {
-        self.end_with(NF_ACCEPT);
-    }
-
-    fn end_with(&mut self, verdict: u32) {
-        self.expression("immediate", |data| {
-            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
-            data.nest(NFTA_IMMEDIATE_DATA, |nest| {
-                nest.nest(NFTA_DATA_VERDICT, |code| code.number(NFTA_VERDICT_CODE, verdict));
-            });
+    /// `dnat ip to …`, `snat ip6 to …`: rewrites to the address that was loaded, and to the port behind it if
+    /// `has_port`.
+    pub fn nat(&mut self, nat: Nat, family: Family, has_port: bool) {
+        let (kind, protocol) = match (nat, family) {
+            (Nat::Source, Family::V4) => (libc::NFT_NAT_SNAT, libc::NFPROTO_IPV4),
+            (Nat::Source, Family::V6) => (libc::NFT_NAT_SNAT, libc::NFPROTO_IPV6),
+            (Nat::Destination, Family::V4) => (libc::NFT_NAT_DNAT, libc::NFPROTO_IPV4),
+            (Nat::Destination, Family::V6) => (libc::NFT_NAT_DNAT, libc::NFPROTO_IPV6),
+        };
+        self.expression("nat", |data| {
+            data.number(NFTA_NAT_TYPE, kind.cast_unsigned());
+            data.number(NFTA_NAT_FAMILY, protocol.cast_unsigned());
+            data.number(NFTA_NAT_REG_ADDR_MIN, FIRST);
+            if has_port {
+                data.number(NFTA_NAT_REG_PROTO_MIN, register(family.address_len() / 4));
+            }
         });
     }
 
-    /// `fwd to LINK`: the packet goes out of the link with this index.
+    /// `redirect to :PORT`: the destination becomes this host, at the port that was loaded.
+    pub fn redirect(&mut self) {
+        self.expression("redir", |data| data.number(NFTA_REDIR_REG_PROTO_MIN, FIRST));
+    }
+
+    /// `fwd to LINK`, in family `netdev`: the packet goes out of the link with this index.
     pub fn forward_to(&mut self, link: u32) {
-        const NFTA_FWD_SREG_DEV: u16 = 1;
-        self.expression("immediate", |data| {
-            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_1);
-            data.nest(NFTA_IMMEDIATE_DATA, |nest| nest.bytes(NFTA_DATA_VALUE, &link.to_ne_bytes()));
-        });
-        self.expression("fwd", |data| data.number(NFTA_FWD_SREG_DEV, NFT_REG_1));
-    }
-
-    fn load_meta(&mut self, key: u32) {
-        const NFTA_META_DREG: u16 = 1;
-        self.expression("meta", |data| {
-            data.number(NFTA_META_KEY, key);
-            data.number(NFTA_META_DREG, NFT_REG_1);
-        });
-    }
-
-    fn load_payload(&mut self, register: u32, base: u32, offset: u32, length: u32) {
-        const NFTA_PAYLOAD_DREG: u16 = 1;
-        const NFTA_PAYLOAD_BASE: u16 = 2;
-        const NFTA_PAYLOAD_OFFSET: u16 = 3;
-        const NFTA_PAYLOAD_LEN: u16 = 4;
-        self.expression("payload", |data| {
-            data.number(NFTA_PAYLOAD_DREG, register);
-            data.number(NFTA_PAYLOAD_BASE, base);
-            data.number(NFTA_PAYLOAD_OFFSET, offset);
-            data.number(NFTA_PAYLOAD_LEN, length);
-        });
+        self.load_values(&[&link.to_ne_bytes()]);
+        self.expression("fwd", |data| data.number(NFTA_FWD_SREG_DEV, FIRST));
     }
 
     fn expression(&mut self, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
@@ -235,4 +235,28 @@ impl Expressions<'_, '_> {
             element.nest(NFTA_EXPR_DATA, data);
         });
     }
+}
+
+/// The register that begins at a word, as `nft` numbers it: four words in one where they begin together.
+fn register(word: u32) -> u32 {
+    match word % 4 {
+        0 => FIRST + word / 4,
+        _ => libc::NFT_REG32_00.cast_unsigned() + word,
+    }
+}
+
+/// The attribute that says a verdict.
+pub(crate) fn verdict(data: &mut Attributes<'_>, verdict: Verdict<'_>) {
+    let (code, chain) = match verdict {
+        Verdict::Accept => (libc::NF_ACCEPT, None),
+        Verdict::Drop => (libc::NF_DROP, None),
+        Verdict::Return => (libc::NFT_RETURN, None),
+        Verdict::Jump(chain) => (libc::NFT_JUMP, Some(chain)),
+    };
+    data.nest(NFTA_DATA_VERDICT, |nest| {
+        nest.number(NFTA_VERDICT_CODE, code.cast_unsigned());
+        if let Some(chain) = chain {
+            nest.text(NFTA_VERDICT_CHAIN, chain);
+        }
+    });
 }

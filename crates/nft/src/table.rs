@@ -1,8 +1,15 @@
-//! Tables: ours, and those of other tools.
+//! Tables: weir's, and those of other tools.
 
 use std::fmt;
 
-/// The packets that a table sees (`enum` of uapi/linux/netfilter.h, `NFPROTO_*`).
+use netlink_packet_core::NLM_F_CREATE;
+use nix::libc;
+
+use crate::batch::Batch;
+use crate::constants::{NFT_TABLE_F_DORMANT, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA};
+use crate::user_data::UserData;
+
+/// The packets that a table sees (`NFPROTO_*` of uapi/linux/netfilter.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableFamily {
     /// `inet`: IPv4 and IPv6.
@@ -22,8 +29,19 @@ pub enum TableFamily {
 pub struct Table {
     /// Its family.
     pub family: TableFamily,
-    /// Its name, which is unique in the family.
+    /// Its name, unique in the family.
     pub name: &'static str,
+}
+
+/// Whether the kernel enters the chains of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableState {
+    /// It does, also if the table was dormant before.
+    Active,
+    /// It does not (`flags dormant`).
+    Dormant,
+    /// As before, for a table that is there; otherwise it does.
+    Unchanged,
 }
 
 impl fmt::Display for Table {
@@ -36,5 +54,21 @@ impl fmt::Display for Table {
             TableFamily::Ipv6 => "ip6",
         };
         write!(f, "{family} {}", self.name)
+    }
+}
+
+impl Batch {
+    /// Adds the batch's table, unless it is there.
+    ///
+    /// The effect of `nft add table FAMILY NAME { comment "…"; }`.
+    pub fn add_table(&mut self, state: TableState, comment: &str) {
+        self.message(libc::NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
+            match state {
+                TableState::Active => table.number(NFTA_TABLE_FLAGS, 0),
+                TableState::Dormant => table.number(NFTA_TABLE_FLAGS, NFT_TABLE_F_DORMANT),
+                TableState::Unchanged => {}
+            }
+            table.bytes(NFTA_TABLE_USERDATA, UserData::of_comment(comment).bytes());
+        });
     }
 }

@@ -175,7 +175,7 @@ impl Checked<'_, '_> {
             Subnets::All => 0,
             Subnets::Only(subnets) | Subnets::AllBut(subnets) => subnets.len(),
         };
-        let want = Subnets::from(subnets.traffic().normalised());
+        let want = subnets.clone().normalised();
         match shown {
             // `effect::fault` names the missing rules.
             None => Ok(()),

@@ -1,9 +1,9 @@
 //! DEL: removes the attachment's ifbs, and with them the veth pair if weir created it.
 
+use attachment::claimant;
 use cni::{Request, collected};
 use limits::Direction;
 use linux::{Link, Rtnetlink};
-use nft::Owner;
 
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
@@ -37,9 +37,9 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         let names = to_delete.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
         let chains = redirection::chains(&mut kernel, names, &to_delete);
         let pair = pair.filter(is_ours);
-        let owner = pair.as_ref().map(|_| owner(request));
+        let claimant = pair.as_ref().map(|_| claimant(request));
         let removed =
-            chains.and_then(|chains| redirection::remove_chains(&mut kernel, &chains, owner.as_ref()));
+            chains.and_then(|chains| redirection::remove_chains(&mut kernel, &chains, claimant.as_ref()));
         if let Err(error) = removed {
             // The devices tell the next DEL the chains' names.
             errors.push(error);
@@ -92,11 +92,6 @@ pub(crate) fn undo_add(request: &Request) -> Result<()> {
         errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
     }
     collected(errors)
-}
-
-/// Returns the owner of the attachment's masquerade entry.
-fn owner(request: &Request) -> Owner<'_> {
-    Owner { network: &request.network, container_id: request.container_id(), interface: request.interface() }
 }
 
 /// Finds the devices of a live change that did not know the attachment: they are named after the pair.

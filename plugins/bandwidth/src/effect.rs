@@ -4,6 +4,7 @@ use limits::Direction;
 use linux::{Hook, Link, Rtnetlink, Rule};
 
 use crate::error::Result;
+use crate::forwarded;
 use crate::ifb;
 use crate::kernel::Kernel;
 use crate::recorded::Recorded;
@@ -77,10 +78,10 @@ pub(crate) fn fault(
         Way::Rules => bypass(kernel, host_end, hook(direction), shaper.link.index),
         Way::Chain(chain) => {
             let Some(nftables) = kernel.nftables()? else { return Ok(None) };
-            if nftables.forwarding_is_dormant()? {
+            if forwarded::are_dormant(nftables)? {
                 return Ok(Some(NotInEffect::Dormant));
             }
-            let is_whole = nftables.forwarded_traffic(chain)?.is_some();
+            let is_whole = forwarded::subnets(nftables, chain)?.is_some();
             Ok((!is_whole).then(|| NotInEffect::RulesMissing(chain.link_name.clone())))
         }
     }

@@ -14,6 +14,8 @@ mod config;
 mod del;
 mod effect;
 mod error;
+mod forward;
+mod forwarded;
 mod gc;
 mod host_end;
 mod ifb;

@@ -6,12 +6,15 @@
 //! reference plugin. What a pod receives can only come to an ifb by filters: the kernel does not tell an ifb where
 //! packets that are to be sent came from, unless mirred does.
 
+use attachment::masquerade;
 use cni::Attachment;
 use limits::Direction;
 use linux::{Error, Link, Rtnetlink, Rule};
-use nft::{Forward, Nftables, Owner};
+use nft::{Claimant, FoundChain, Nftables};
 
 use crate::error::Result;
+use crate::forward;
+use crate::forwarded::{self, Forward};
 use crate::kernel::Kernel;
 use crate::subnets::{Subnets, hook};
 
@@ -56,12 +59,7 @@ pub(crate) fn lead_by_chain(
     ifb: u32,
 ) -> Result<bool> {
     let Some(nftables) = kernel.nftables()? else { return Ok(false) };
-    let owner = attachment.map(|attachment| Owner {
-        network: &attachment.network,
-        container_id: &attachment.container_id,
-        interface: &attachment.interface,
-    });
-    match nftables.add_forward(owner.as_ref(), host_end, ifb, &subnets.traffic()) {
+    match forward::add(nftables, attachment, host_end, ifb, subnets) {
         Ok(()) => {
             kernel.host.delete_rules(host_end.index, hook(Direction::Egress))?;
             Ok(true)
@@ -115,7 +113,7 @@ pub(crate) fn targets_of_rules(
 /// The chain for what arrives at the host's end.
 fn chain(kernel: &mut Kernel<'_>, host_end: &Link) -> Result<Option<Forward>> {
     let Some(nftables) = kernel.nftables()? else { return Ok(None) };
-    match nftables.forward(&host_end.name) {
+    match forwarded::find(nftables, &host_end.name) {
         // One of a former link of this name does nothing.
         Ok(chain) => Ok(chain.filter(|chain| chain.link == host_end.index)),
         Err(error) if error.is_denied() => {
@@ -140,7 +138,7 @@ pub(crate) fn subnets(
         && let Some(chain) = chain(kernel, host_end)?
         && let Some(nftables) = kernel.nftables()?
     {
-        return Ok(nftables.forwarded_traffic(&chain)?.map(Subnets::from));
+        return Ok(forwarded::subnets(nftables, &chain)?);
     }
     Ok(Subnets::of_rules(&kernel.host.rules(host_end.index, hook(direction))?))
 }
@@ -154,7 +152,7 @@ pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Directio
         && let Some(chain) = chain(kernel, host_end)?
         && let Some(nftables) = kernel.nftables()?
     {
-        nftables.remove_forward(&chain)?;
+        forward::remove(nftables, &chain)?;
     }
     Ok(kernel.host.delete_rules(host_end.index, hook(direction))?)
 }
@@ -172,14 +170,14 @@ pub(crate) fn chains<'a>(
     let mut found: Vec<Forward> = Vec::new();
     for link in links {
         if found.iter().all(|chain| chain.link_name != link) {
-            let chain = nftables.forward(link)?;
+            let chain = forwarded::find(nftables, link)?;
             found.extend(chain.filter(|chain| devices.iter().any(|device| device.index == chain.to)));
         }
     }
     Ok(found)
 }
 
-/// Removes chains, and with them the masquerade entry of `owner`, if it has one: the kernel waits once for both, when
+/// Removes chains, and with them the masquerade entry of `claimant`, if it has one: the kernel waits once for both, when
 /// `kernel` is dropped. To delete devices before that costs no further wait.
 ///
 /// An entry that cannot be removed is no error: the main plugin's DEL tries again, and says what it cannot.
@@ -189,14 +187,15 @@ pub(crate) fn chains<'a>(
 pub(crate) fn remove_chains(
     kernel: &mut Kernel<'_>,
     chains: &[Forward],
-    owner: Option<&Owner<'_>>,
+    claimant: Option<&Claimant>,
 ) -> Result<()> {
     let Some(nftables) = kernel.nftables()? else { return Ok(()) };
-    if owner.is_some_and(|owner| nftables.remove_masquerade_and_forwards(owner, chains).is_ok()) {
+    let found: Vec<FoundChain> = chains.iter().map(Forward::chain).collect();
+    if claimant.is_some_and(|claimant| masquerade::remove_with(nftables, claimant, &found).is_ok()) {
         return Ok(());
     }
     for chain in chains {
-        nftables.remove_forward(chain)?;
+        forward::remove(nftables, chain)?;
     }
     Ok(())
 }
@@ -208,16 +207,16 @@ pub(crate) fn collect_chains(kernel: &mut Kernel<'_>) -> Vec<crate::Error> {
     collect(
         kernel,
         &mut errors,
-        Nftables::forwards,
+        forwarded::list,
         |host, chain| host.link_by_index(chain.link),
-        |nftables, chain| nftables.remove_forward(chain).map(drop),
+        |nftables, chain| forward::remove(nftables, chain).map(drop),
     );
     collect(
         kernel,
         &mut errors,
-        Nftables::idle_chains,
-        |host, chain| host.link_by_name(&chain.link_name),
-        Nftables::remove_idle_chain,
+        forwarded::idle_chains,
+        |host, chain| host.link_by_name(&chain.name),
+        forwarded::remove_idle_chain,
     );
     errors
 }

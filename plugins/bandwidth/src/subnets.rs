@@ -6,7 +6,6 @@ use cni::Failure;
 use ipnetwork::{IpNetwork, IpNetworkError};
 use limits::Direction;
 use linux::{End, Hook, Rule};
-use nft::Traffic;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -96,24 +95,40 @@ impl Subnets {
         Some(Self::Only(subnets(true))).filter(|only| *only != Self::Only(Vec::new()))
     }
 
-    /// The same for a chain of nf_tables.
-    pub(crate) fn traffic(&self) -> Traffic {
+    /// The same with its subnets sorted, and without those that lie in others: as it is read back.
+    #[must_use]
+    pub(crate) fn normalised(self) -> Self {
         match self {
-            Self::All => Traffic::All,
-            Self::Only(subnets) => Traffic::Only(subnets.clone()),
-            Self::AllBut(subnets) => Traffic::AllBut(subnets.clone()),
+            Self::All => Self::All,
+            Self::Only(subnets) => Self::Only(outermost(subnets.into_iter())),
+            Self::AllBut(subnets) => Self::AllBut(outermost(subnets.into_iter())),
+        }
+    }
+
+    /// How many rules of a chain of nf_tables say it.
+    pub(crate) fn rules_of_chain(&self) -> usize {
+        let families = |subnets: &[IpNetwork]| {
+            usize::from(subnets.iter().any(IpNetwork::is_ipv4))
+                + usize::from(subnets.iter().any(IpNetwork::is_ipv6))
+        };
+        match self {
+            Self::All => 1,
+            Self::Only(subnets) | Self::AllBut(subnets) => 3 + families(subnets),
         }
     }
 }
 
-impl From<Traffic> for Subnets {
-    fn from(traffic: Traffic) -> Self {
-        match traffic {
-            Traffic::All => Self::All,
-            Traffic::Only(subnets) => Self::Only(subnets),
-            Traffic::AllBut(subnets) => Self::AllBut(subnets),
+/// Sorted, without those that lie in others: of two subnets one lies in the other, or they have no address in common.
+pub(crate) fn outermost(subnets: impl Iterator<Item = IpNetwork>) -> Vec<IpNetwork> {
+    let mut sorted: Vec<IpNetwork> = subnets.collect();
+    sorted.sort_by_key(|subnet| (subnet.network(), subnet.prefix()));
+    let mut kept: Vec<IpNetwork> = Vec::with_capacity(sorted.len());
+    for subnet in sorted {
+        if !kept.last().is_some_and(|last| last.contains(subnet.network())) {
+            kept.push(subnet);
         }
     }
+    kept
 }
 
 /// Returns the hook of the host's end where packets of a direction pass.

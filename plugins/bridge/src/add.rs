@@ -18,9 +18,11 @@ pub(crate) fn add(request: &Request) -> Answer<AddResult> {
     let outcome = attach(&mut addition, &config, bridge);
     if outcome.is_err() {
         addition.undo(|host_end| match host_end {
-            Some(port) if config.macspoofchk => {
-                Ok(spoof_check::end(&mut Nftables::open().map_err(Error::from)?, request, Some(&port.name))?)
-            }
+            Some(port) if config.macspoofchk => Ok(spoof_check::remove(
+                &mut Nftables::open().map_err(Error::from)?,
+                request,
+                Some(&port.name),
+            )?),
             _ => Ok(()),
         });
     }
@@ -83,7 +85,7 @@ fn prepare(
 fn connect(addition: &mut Addition<'_>, config: &Config, host_end: &Link, bridge: &Link) -> Result<()> {
     let request = addition.request;
     if config.macspoofchk {
-        spoof_check::begin(request, host_end, addition.pod_mac)?;
+        spoof_check::install(request, host_end, addition.pod_mac)?;
     }
     addition.host.raise_port(host_end, &request.attachment().to_string(), config.port)?;
     match &config.vlans {

@@ -3,19 +3,17 @@
 use attachment::Collection;
 use cni::{Answer, Request};
 
-use crate::spoof_check::failed;
+use crate::spoof_check;
 
 /// The spoof checks are removed after the pairs: frames are checked until their device is gone.
 pub(crate) fn gc(request: &Request) -> Answer<()> {
     let mut collection = Collection::begin(request)?;
-    let spoof_checks = collection.list(|nftables| nftables.spoof_checks().map_err(failed));
+    let spoof_checks = collection.list(spoof_check::list);
     collection.delete_pairs();
     collection.remove_stale(
         spoof_checks,
-        |(attachment, _)| attachment,
-        |nftables, (attachment, port)| {
-            nftables.remove_listed_spoof_check(attachment, port).map(drop).map_err(failed)
-        },
+        |(claimant, _)| claimant,
+        |nftables, (claimant, port)| spoof_check::remove_of(nftables, claimant, port),
     );
     collection.end()
 }

@@ -2,35 +2,281 @@
 //!
 //! As in the reference, that is the address at the time of ADD: where a later plugin of the chain changes it,
 //! nothing that the pod sends arrives.
+//!
+//! What `nft list table bridge weir` shows for a pod of network `podnet`:
+//!
+//! ```text
+//! table bridge weir {
+//!     set checked-ports {
+//!         type ifname
+//!         elements = { "veth1c2d3e4f" comment "podnet/3fd…/eth0" }
+//!     }
+//!     set allowed-sources {
+//!         type ifname . ether_addr
+//!         elements = { "veth1c2d3e4f" . 0a:58:0a:01:00:07 comment "podnet/3fd…/eth0" }
+//!     }
+//!     chain prerouting {
+//!         type filter hook prerouting priority -300; policy accept;
+//!         iifname @checked-ports iifname . ether saddr != @allowed-sources counter drop
+//!     }
+//! }
+//! ```
+//!
+//! One rule for all pods: a frame costs a lookup, one of a checked port two; adding and removing a pod touches one
+//! element of each set. A port's element carries its owner and the allowed address in user data.
 
-use attachment::{HostEnd, Result, differs, owner};
+use attachment::{HostEnd, Result, claimant, differs};
 use cni::{Failure, Request, code};
-use linux::{Link, Mac};
-use nft::Nftables;
+use linux::{Attempts, Feature, Link, Mac};
+use nft::{
+    Batch, Chain, ChainHook, ChainType, Claimant, DataType, Element, Failed, Field, FoundElement, HookPoint,
+    Nftables, Policy, Set, Table, TableFamily, TableState, UserData, Values, Verdict, unsettled,
+};
+use nix::errno::Errno;
 
-/// Begins before the pod's end is up: there is no moment in which something else passes.
-pub(crate) fn begin(request: &Request, port: &Link, mac: Mac) -> Result<()> {
+const TABLE: Table = Table { family: TableFamily::Bridge, name: "weir" };
+const PORTS: &str = "checked-ports";
+const SOURCES: &str = "allowed-sources";
+const PREROUTING: &str = "prerouting";
+/// Kind of user data.
+const HARDWARE_ADDRESS: u8 = 0x88;
+
+/// Checks frames of `port` from now on: whatever their protocol, the kernel drops those with another source address than
+/// `mac`. An earlier entry of this port gives way. Installed before the pod's end is up, so that there is no moment in
+/// which something else passes.
+///
+/// The effect of `nft add element bridge weir checked-ports { PORT }` and `… allowed-sources { PORT . MAC }`, and of
+/// creating the table when it is not there.
+///
+/// # Errors
+/// The kernel's refusal, also when the kernel has no nf_tables for bridges.
+pub(crate) fn install(request: &Request, port: &Link, mac: Mac) -> Result<()> {
     Ok(Nftables::open()
-        .and_then(|mut nftables| nftables.add_spoof_check(&owner(request), &port.name, mac))
+        .and_then(|mut nftables| add(&mut nftables, &claimant(request), &port.name, mac))
         .map_err(failed)?)
 }
 
-/// Ends it; `port` is the host's end, if it is known.
-pub(crate) fn end(nftables: &mut Nftables, request: &Request, port: Option<&str>) -> Result<()> {
+/// Removes the check of `port`, or of the port that the attachment usually has, if it is the attachment's.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(crate) fn remove(nftables: &mut Nftables, request: &Request, port: Option<&str>) -> Result<()> {
     let usual = HostEnd::candidate(&request.attachment(), 0).name;
-    nftables.remove_spoof_check(&owner(request), port.unwrap_or(&usual)).map_err(failed)?;
-    Ok(())
+    remove_of(nftables, &claimant(request), port.unwrap_or(&usual))
 }
 
-/// Looks whether it is in force.
+/// Removes the check of `port`, if it is the claimant's. Nothing there is no error, nor is a kernel without nf_tables.
+///
+/// The effect of `nft delete element bridge weir …` on both elements.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(crate) fn remove_of(nftables: &mut Nftables, claimant: &Claimant, port: &str) -> Result<()> {
+    let operation = format_args!("check source addresses of frames from {port} no more");
+    let mac = match found(nftables, port) {
+        Ok(Some((found, mac))) if found.digest == claimant.digest => mac,
+        Ok(_) => return Ok(()),
+        Err(refused) if refused.is_missing_subsystem() => return Ok(()),
+        Err(refused) => return Err(failed(refused.during(operation)).into()),
+    };
+    let mut batch = Batch::new(TABLE);
+    delete(&mut batch, port, Some(mac));
+    match nftables.transact(batch) {
+        // Somebody deleted the table.
+        Err(refused) if !refused.is(Errno::ENOENT) => Err(failed(refused.during(operation)).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Checks whether frames of `port` are checked, with the address that was given first, and whether the rule is in place.
+///
+/// # Errors
+/// The kernel's refusal, and the difference.
 pub(crate) fn check(request: &Request, port: &Link) -> Result<()> {
+    let operation = format_args!("look at the check of frames from {}", port.name);
     let fault = Nftables::open()
-        .and_then(|mut nftables| nftables.check_spoof_check(&owner(request), &port.name))
+        .and_then(|mut nftables| {
+            fault(&mut nftables, &claimant(request), &port.name).map_err(|failed| failed.during(operation))
+        })
         .map_err(failed)?;
     fault.map_or(Ok(()), |fault| differs(format_args!("macspoofchk: {fault}")))
 }
 
+/// Returns the claimants with checked frames, each with its port: what a garbage collection compares with the
+/// attachments that still exist.
+///
+/// The effect of `nft list set bridge weir checked-ports`.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(crate) fn list(nftables: &mut Nftables) -> Result<Vec<(Claimant, String)>> {
+    let listed = |port: FoundElement<'_>| {
+        let (claimant, _) = read_port(port.user_data())?;
+        let name = port.key().split(|byte| *byte == 0).next().unwrap_or_default();
+        Some((claimant, String::from_utf8_lossy(name).into_owned()))
+    };
+    let listed = nftables
+        .elements(TABLE, PORTS, listed)
+        .map_err(|refused| failed(refused.during(format_args!("list the ports whose frames are checked"))))?;
+    Ok(listed)
+}
+
 /// The kernel refused.
-pub(crate) fn failed(error: linux::Error) -> Failure {
+fn failed(error: linux::Error) -> Failure {
     Failure::new(code::INTERNAL, format!("macspoofchk: {error}"))
+}
+
+/// Checks whether the kernel has nf_tables for bridges. Changes nothing.
+///
+/// The effect of `nft --check add chain bridge …`.
+///
+/// # Errors
+/// [`linux::Error::MissingFeature`] when the kernel cannot; [`linux::Error::Refused`] with `EPERM` when the caller may
+/// not ask.
+pub(crate) fn probe(nftables: &mut Nftables) -> linux::Result<()> {
+    if nftables.rules(TABLE, None).is_ok_and(|rules| rules.iter().any(|rule| rule.drops)) {
+        return Ok(());
+    }
+    let mut batch = Batch::new(Table { name: "weir-probe", ..TABLE });
+    batch.add_table(TableState::Dormant, "never committed");
+    batch.add_chain(&prerouting("never committed"));
+    nftables.dry_run(batch).map_err(|failed| {
+        failed.missing(Feature::NftablesBridge, format_args!("check source addresses of frames"))
+    })
+}
+
+fn add(nftables: &mut Nftables, claimant: &Claimant, port: &str, mac: Mac) -> linux::Result<()> {
+    let operation = format_args!("check source addresses of frames from {port}");
+    let record = UserData::of_claimant(claimant).with(HARDWARE_ADDRESS, &mac.0);
+    let mut earlier = None;
+    for () in Attempts::default() {
+        let mut batch = Batch::new(TABLE);
+        if let Some(mac) = earlier {
+            delete(&mut batch, port, mac);
+        }
+        batch.create_element(&Element::new(PORTS, name_key(port)).with_user_data(&record));
+        let comment = UserData::of_comment(&claimant.comment);
+        batch.add_element(&Element::new(SOURCES, source_key(port, mac)).with_user_data(&comment));
+        match nftables.transact(batch) {
+            Ok(()) => return Ok(()),
+            Err(failed) if failed.is(Errno::ENOENT) => create(nftables)?,
+            Err(failed) if failed.is_conflict() => {
+                let found = found(nftables, port).map_err(|failed| failed.during(operation))?;
+                earlier = Some(found.map(|(_, mac)| mac));
+            }
+            Err(failed) => return Err(failed.missing(Feature::NftablesBridge, operation)),
+        }
+    }
+    Err(unsettled(operation, TABLE))
+}
+
+/// Why frames of a port are not checked as they should be; `None` when all is well.
+fn fault(
+    nftables: &mut Nftables,
+    claimant: &Claimant,
+    port: &str,
+) -> std::result::Result<Option<String>, Failed> {
+    let Some((_, mac)) = found(nftables, port)?.filter(|(found, _)| found.digest == claimant.digest) else {
+        let fault = format!("frames of the port are not checked (nf_tables, set {PORTS} of {TABLE})");
+        return Ok(Some(fault));
+    };
+    if nftables.element(TABLE, SOURCES, &source_key(port, mac), |_| ())?.is_none() {
+        return Ok(Some(format!(
+            "no frame of the port may pass: {mac} is gone (nf_tables, set {SOURCES} of {TABLE})"
+        )));
+    }
+    let rules = nftables.rules(TABLE, Some(PREROUTING))?;
+    if rules.iter().any(|rule| rule.drops && rule.sets == [PORTS, SOURCES]) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "the rule of chain {PREROUTING} is gone (nf_tables, {TABLE}), for other pods too; after nft delete table \
+         {TABLE}, pods that are attached anew are checked again"
+    )))
+}
+
+/// The claimant of a port, and which source it may use; `None` also for an element that weir did not write.
+fn found(nftables: &mut Nftables, port: &str) -> std::result::Result<Option<(Claimant, Mac)>, Failed> {
+    let found = nftables.element(TABLE, PORTS, &name_key(port), |found| read_port(found.user_data()))?;
+    Ok(found.flatten())
+}
+
+fn read_port(user_data: &[u8]) -> Option<(Claimant, Mac)> {
+    let mac = UserData::find(user_data, HARDWARE_ADDRESS)?.try_into().ok()?;
+    Some((UserData::claimant(user_data)?, Mac(mac)))
+}
+
+/// Makes the table with its one rule, which cannot double: it comes with the sets, and they come once.
+fn create(nftables: &mut Nftables) -> linux::Result<()> {
+    let mut batch = Batch::new(TABLE);
+    batch.add_table(TableState::Active, "source addresses of pods' frames, kept by weir");
+    let ports = Set {
+        name: PORTS,
+        key: &[DataType::INTERFACE_NAME],
+        values: Values::None,
+        has_ranges: false,
+        comment: "in the comments: network/container ID/interface",
+    };
+    batch.create_set(&ports);
+    let key = &[DataType::INTERFACE_NAME, DataType::HARDWARE_ADDRESS];
+    batch.create_set(&Set { name: SOURCES, key, ..ports });
+    batch.add_chain(&prerouting("one rule for all pods"));
+    batch.add_rule(PREROUTING, &UserData::of_comment("pods send with their own address only"), |rule| {
+        rule.load(&[Field::InputLinkName]);
+        rule.is_in(PORTS);
+        rule.load_at(4, Field::SourceHardwareAddress);
+        rule.is_not_in(SOURCES);
+        rule.count();
+        rule.decide(Verdict::Drop);
+    });
+    match nftables.transact(batch) {
+        // Another process was faster.
+        Err(failed) if failed.is(Errno::EEXIST) => Ok(()),
+        outcome => outcome.map_err(|failed| {
+            failed.missing(Feature::NftablesBridge, format_args!("create nf_tables table {TABLE}"))
+        }),
+    }
+}
+
+/// Before everything else that a bridge does with a frame.
+fn prerouting(comment: &str) -> Chain<'_> {
+    let hook = ChainHook {
+        kind: ChainType::Filter,
+        point: HookPoint::Prerouting,
+        priority: nix::libc::NF_BR_PRI_NAT_DST_BRIDGED,
+        device: None,
+        policy: Policy::Accept,
+    };
+    Chain { name: PREROUTING, hook: Some(hook), comment }
+}
+
+/// Deletes a port and the source that it was allowed. What is gone is no obstacle.
+fn delete(batch: &mut Batch, port: &str, mac: Option<Mac>) {
+    if let Some(mac) = mac {
+        batch.delete_expected(&Element::new(SOURCES, source_key(port, mac)));
+    }
+    batch.delete_expected(&Element::new(PORTS, name_key(port)));
+}
+
+/// A name fills the key with zeros.
+fn name_key(port: &str) -> [u8; nix::libc::IFNAMSIZ] {
+    let mut key = [0; nix::libc::IFNAMSIZ];
+    key.iter_mut().zip(port.bytes()).for_each(|(to, from)| *to = from);
+    key
+}
+
+fn source_key(port: &str, mac: Mac) -> Vec<u8> {
+    [name_key(port).as_slice(), &mac.0, &[0; 2]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_of_a_key_fills_whole_registers() {
+        assert_eq!(name_key("veth1c2d3e4f"), *b"veth1c2d3e4f\0\0\0\0");
+        let key = source_key("veth0", Mac([2, 0, 0, 0, 0, 1]));
+        assert_eq!(key, *b"veth0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\x01\0\0");
+    }
 }

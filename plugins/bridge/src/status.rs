@@ -7,6 +7,7 @@ use nft::Nftables;
 
 use crate::config::Config;
 use crate::device;
+use crate::spoof_check;
 
 pub(crate) fn status(request: &Request) -> Answer<()> {
     let config = Config::read(request)?;
@@ -24,7 +25,7 @@ pub(crate) fn status(request: &Request) -> Answer<()> {
     }
     if config.macspoofchk {
         Nftables::open()
-            .and_then(|mut nftables| nftables.probe_spoof_check())
+            .and_then(|mut nftables| spoof_check::probe(&mut nftables))
             .map_err(|error| not_ready(request, error))?;
     }
     attachment::status(request, &config.settings, &mut host)

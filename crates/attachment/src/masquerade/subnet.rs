@@ -1,21 +1,12 @@
-//! The subnets that pods live in, and the names of what our table holds for each.
+//! The subnets that pods live in, and the names of what the table holds for each.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-
 use linux::Family;
 
-/// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
-pub(crate) fn nfproto(family: Family) -> u8 {
-    match family {
-        Family::V4 => 2,
-        Family::V6 => 10,
-    }
-}
-
 /// What is never masqueraded, because the answers would not come back: 224.0.0.0/4, ff00::/8.
-pub(crate) fn multicast(family: Family) -> IpNetwork {
+pub fn multicast(family: Family) -> IpNetwork {
     let prefix = match family {
         Family::V4 => IpNetwork::new(Ipv4Addr::new(224, 0, 0, 0).into(), 4),
         Family::V6 => IpNetwork::new(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8),
@@ -32,7 +23,7 @@ fn keyword(family: Family) -> &'static str {
 
 /// A subnet of pods: inside it they keep their addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subnet(IpNetwork);
+pub struct Subnet(IpNetwork);
 
 impl Subnet {
     /// The subnet of a pod's address with its prefix length.
@@ -75,14 +66,6 @@ impl Subnet {
 impl std::fmt::Display for Subnet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.to_string().replace(':', "_"))
-    }
-}
-
-/// An address as the packet carries it.
-pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

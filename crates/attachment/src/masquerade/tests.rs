@@ -10,11 +10,16 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use nix::sched::{CloneFlags, unshare};
 
-use super::{MasqueradeFault, Nftables, Owner};
-use linux::Error;
+use super::*;
+use crate::claimant::{is_claimant_in, of_parts};
 
-const BLUE: Owner<'_> = Owner { network: "podnet", container_id: "blue", interface: "eth0" };
-const RED: Owner<'_> = Owner { network: "podnet", container_id: "red", interface: "eth0" };
+fn blue() -> Claimant {
+    of_parts("podnet", "blue", "eth0")
+}
+
+fn red() -> Claimant {
+    of_parts("podnet", "red", "eth0")
+}
 
 /// Gives this thread, and the threads and processes that it starts, a network namespace of their own.
 fn namespace() -> Nftables {
@@ -40,7 +45,7 @@ fn listing() -> String {
 #[test]
 fn nft_shows_a_table_that_explains_itself() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00:1::5/64"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16", "fd00:1::5/64"])).unwrap();
     let listing = listing();
     for line in [
         "elements = { 10.88.0.5 comment \"podnet/blue/eth0\" }",
@@ -61,8 +66,8 @@ fn nft_shows_a_table_that_explains_itself() {
 fn a_ruleset_that_nft_saved_can_be_loaded_again() {
     let mut nftables = namespace();
     let long = "n".repeat(255);
-    let owner = Owner { network: &long, container_id: &long, interface: "eth0" };
-    nftables.add_masquerade(&owner, &pods(&["10.88.0.5/16", "fd00:1::5/64", "10.9.9.9/32"])).unwrap();
+    let owner = of_parts(&long, &long, "eth0");
+    add(&mut nftables, &owner, &pods(&["10.88.0.5/16", "fd00:1::5/64", "10.9.9.9/32"])).unwrap();
     let before = listing();
     run(
         "nft list ruleset > /tmp/weir-$$.nft && nft flush ruleset && nft -f /tmp/weir-$$.nft; result=$?; rm /tmp/weir-$$.nft; exit $result",
@@ -74,57 +79,57 @@ fn a_ruleset_that_nft_saved_can_be_loaded_again() {
 #[test]
 fn an_addition_can_be_repeated() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
     let before = listing();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
     assert_eq!(listing(), before);
 }
 
 #[test]
 fn an_addition_with_other_addresses_replaces_the_earlier_ones() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
     let now = pods(&["10.88.0.6/16", "fd00::5/64"]);
-    nftables.add_masquerade(&BLUE, &now).unwrap();
-    assert_eq!(nftables.check_masquerade(&BLUE, &now).unwrap(), None);
+    add(&mut nftables, &blue(), &now).unwrap();
+    assert_eq!(check(&mut nftables, &blue(), &now).unwrap(), None);
     assert!(!listing().contains("10.88.0.5"));
 }
 
 #[test]
 fn an_address_can_move_to_another_subnet() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/24"])).unwrap();
-    assert_eq!(nftables.check_masquerade(&BLUE, &pods(&["10.88.0.5/24"])).unwrap(), None);
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/24"])).unwrap();
+    assert_eq!(check(&mut nftables, &blue(), &pods(&["10.88.0.5/24"])).unwrap(), None);
     assert_eq!(run("nft list set inet weir pods-10.88.0.0/16 | grep -c elements || true"), "0\n");
 }
 
 #[test]
 fn a_removal_needs_nothing_but_the_owner() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64", "10.9.9.9/32"])).unwrap();
-    nftables.add_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap();
-    nftables.remove_masquerade(&BLUE).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16", "fd00::5/64", "10.9.9.9/32"])).unwrap();
+    add(&mut nftables, &red(), &pods(&["10.88.0.6/16"])).unwrap();
+    remove(&mut nftables, &blue()).unwrap();
     let listing = listing();
     for gone in ["10.88.0.5", "fd00::5", "10.9.9.9", "blue"] {
         assert!(!listing.contains(gone), "{gone} is in\n{listing}");
     }
-    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap(), None);
+    assert_eq!(check(&mut nftables, &red(), &pods(&["10.88.0.6/16"])).unwrap(), None);
 }
 
 #[test]
 fn a_second_removal_is_fine() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.remove_masquerade(&BLUE).unwrap();
-    nftables.remove_masquerade(&BLUE).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
+    remove(&mut nftables, &blue()).unwrap();
+    remove(&mut nftables, &blue()).unwrap();
 }
 
 #[test]
 fn a_removal_before_any_addition_creates_nothing() {
     let mut nftables = namespace();
-    nftables.remove_masquerade(&BLUE).unwrap();
-    assert_eq!(nftables.attachments().unwrap(), []);
+    remove(&mut nftables, &blue()).unwrap();
+    assert_eq!(list(&mut nftables).unwrap(), []);
     assert_eq!(run("nft list ruleset"), "");
 }
 
@@ -132,68 +137,68 @@ fn a_removal_before_any_addition_creates_nothing() {
 fn a_lost_owner_is_replaced() {
     let mut nftables = namespace();
     let address = pods(&["10.88.0.5/16"]);
-    nftables.add_masquerade(&BLUE, &address).unwrap();
-    nftables.add_masquerade(&RED, &address).unwrap();
-    assert_eq!(nftables.check_masquerade(&RED, &address).unwrap(), None);
+    add(&mut nftables, &blue(), &address).unwrap();
+    add(&mut nftables, &red(), &address).unwrap();
+    assert_eq!(check(&mut nftables, &red(), &address).unwrap(), None);
     let taken = MasqueradeFault::AddressTaken("10.88.0.5".parse().unwrap());
-    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), Some(taken));
+    assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), Some(taken));
     assert!(listing().contains("10.88.0.5 comment \"podnet/red/eth0\""));
 }
 
 #[test]
 fn a_lost_owner_in_another_subnet_is_replaced() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.add_masquerade(&RED, &pods(&["10.88.0.5/24"])).unwrap();
-    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.5/24"])).unwrap(), None);
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &red(), &pods(&["10.88.0.5/24"])).unwrap();
+    assert_eq!(check(&mut nftables, &red(), &pods(&["10.88.0.5/24"])).unwrap(), None);
     assert_eq!(run("nft list set inet weir pods-10.88.0.0/16 | grep -c elements || true"), "0\n");
 }
 
 #[test]
 fn an_address_that_went_to_another_pod_stays() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
-    nftables.add_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.remove_masquerade(&BLUE).unwrap();
-    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap(), None);
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
+    add(&mut nftables, &red(), &pods(&["10.88.0.5/16"])).unwrap();
+    remove(&mut nftables, &blue()).unwrap();
+    assert_eq!(check(&mut nftables, &red(), &pods(&["10.88.0.5/16"])).unwrap(), None);
     assert!(!listing().contains("fd00::5"));
-    assert_eq!(nftables.attachments().unwrap().len(), 1);
+    assert_eq!(list(&mut nftables).unwrap().len(), 1);
 }
 
 #[test]
 fn an_owner_whose_addresses_all_went_to_others_can_be_added_again() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.add_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.6/16"])).unwrap();
-    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.5/16"])).unwrap(), None);
-    assert_eq!(nftables.check_masquerade(&BLUE, &pods(&["10.88.0.6/16"])).unwrap(), None);
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &red(), &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.6/16"])).unwrap();
+    assert_eq!(check(&mut nftables, &red(), &pods(&["10.88.0.5/16"])).unwrap(), None);
+    assert_eq!(check(&mut nftables, &blue(), &pods(&["10.88.0.6/16"])).unwrap(), None);
 }
 
 #[test]
 fn two_interfaces_of_one_container_are_two_attachments() {
     let mut nftables = namespace();
-    let second = Owner { interface: "net1", ..BLUE };
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
-    nftables.add_masquerade(&second, &pods(&["10.89.0.5/16"])).unwrap();
-    nftables.remove_masquerade(&BLUE).unwrap();
-    assert_eq!(nftables.check_masquerade(&second, &pods(&["10.89.0.5/16"])).unwrap(), None);
+    let second = of_parts("podnet", "blue", "net1");
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &second, &pods(&["10.89.0.5/16"])).unwrap();
+    remove(&mut nftables, &blue()).unwrap();
+    assert_eq!(check(&mut nftables, &second, &pods(&["10.89.0.5/16"])).unwrap(), None);
 }
 
 #[test]
 fn attachments_are_listed_with_their_owners_and_can_be_collected() {
     let mut nftables = namespace();
     let long = "n".repeat(200);
-    let stranger = Owner { network: &long, container_id: "c", interface: "eth0" };
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
-    nftables.add_masquerade(&stranger, &pods(&["10.89.0.5/16"])).unwrap();
-    let attachments = nftables.attachments().unwrap();
-    let blue = attachments.iter().find(|attachment| attachment.is_of(&BLUE)).unwrap();
-    assert_eq!((&*blue.network, &*blue.container_id, &*blue.interface), ("podnet", "blue", "eth0"));
-    assert_eq!(blue.addresses, pods(&["10.88.0.5/16", "fd00::5/64"]));
-    let other = attachments.iter().find(|attachment| attachment.is_in(&long)).unwrap();
-    nftables.remove_attachment(other).unwrap();
-    assert_eq!(nftables.attachments().unwrap(), std::slice::from_ref(blue));
+    let other = of_parts(&long, "c", "eth0");
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16", "fd00::5/64"])).unwrap();
+    add(&mut nftables, &other, &pods(&["10.89.0.5/16"])).unwrap();
+    let listed = list(&mut nftables).unwrap();
+    let blue = listed.iter().find(|owner| owner.digest == blue().digest).unwrap();
+    assert_eq!(blue.comment, "podnet/blue/eth0");
+    assert_eq!(recorded(&mut nftables, blue.digest).unwrap().unwrap(), pods(&["10.88.0.5/16", "fd00::5/64"]));
+    let other = listed.iter().find(|owner| is_claimant_in(owner, &long)).unwrap();
+    remove(&mut nftables, other).unwrap();
+    assert_eq!(list(&mut nftables).unwrap(), std::slice::from_ref(blue));
 }
 
 #[test]
@@ -201,29 +206,29 @@ fn a_check_notices_what_was_removed_by_hand() {
     let mut nftables = namespace();
     let address = pods(&["10.88.0.5/16"]);
     let missing = MasqueradeFault::AddressMissing("10.88.0.5".parse().unwrap());
-    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), Some(missing.clone()));
-    nftables.add_masquerade(&BLUE, &address).unwrap();
-    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), None);
+    assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), Some(missing.clone()));
+    add(&mut nftables, &blue(), &address).unwrap();
+    assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), None);
     run("nft flush set inet weir pods-10.88.0.0/16");
-    assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), Some(missing));
+    assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), Some(missing));
     run(
         "nft add element inet weir pods-10.88.0.0/16 { 10.88.0.5 }; nft flush chain inet weir from-10.88.0.0/16",
     );
-    let fault = nftables.check_masquerade(&BLUE, &address).unwrap();
+    let fault = check(&mut nftables, &blue(), &address).unwrap();
     assert_eq!(fault, Some(MasqueradeFault::RuleMissing { chain: "from-10.88.0.0/16".into() }));
     run("nft flush table inet weir");
-    let fault = nftables.check_masquerade(&BLUE, &address).unwrap();
+    let fault = check(&mut nftables, &blue(), &address).unwrap();
     assert_eq!(fault, Some(MasqueradeFault::RuleMissing { chain: "postrouting".into() }));
 }
 
 #[test]
 fn a_deleted_table_comes_back_with_the_next_pod() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.0.5/16"])).unwrap();
+    add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
     run("nft delete table inet weir");
-    nftables.remove_masquerade(&BLUE).unwrap();
-    nftables.add_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap();
-    assert_eq!(nftables.check_masquerade(&RED, &pods(&["10.88.0.6/16"])).unwrap(), None);
+    remove(&mut nftables, &blue()).unwrap();
+    add(&mut nftables, &red(), &pods(&["10.88.0.6/16"])).unwrap();
+    assert_eq!(check(&mut nftables, &red(), &pods(&["10.88.0.6/16"])).unwrap(), None);
 }
 
 #[test]
@@ -231,19 +236,19 @@ fn elements_flushed_by_hand_do_not_stop_a_removal_or_an_addition() {
     let mut nftables = namespace();
     let address = pods(&["10.88.0.5/16"]);
     for set in ["set inet weir pods-10.88.0.0/16", "map inet weir owners", "set inet weir attachments"] {
-        nftables.add_masquerade(&BLUE, &address).unwrap();
+        add(&mut nftables, &blue(), &address).unwrap();
         run(&format!("nft flush {set}"));
-        nftables.add_masquerade(&BLUE, &address).unwrap();
-        assert_eq!(nftables.check_masquerade(&BLUE, &address).unwrap(), None, "after flushing {set}");
+        add(&mut nftables, &blue(), &address).unwrap();
+        assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), None, "after flushing {set}");
         run(&format!("nft flush {set}"));
-        nftables.remove_masquerade(&BLUE).unwrap();
+        remove(&mut nftables, &blue()).unwrap();
     }
 }
 
 #[test]
 fn a_probe_leaves_nothing_behind() {
     let mut nftables = namespace();
-    nftables.probe().unwrap();
+    probe(&mut nftables).unwrap();
     assert_eq!(run("nft list ruleset"), "");
 }
 
@@ -251,7 +256,7 @@ fn a_probe_leaves_nothing_behind() {
 fn too_many_addresses_are_an_error_that_says_so() {
     let mut nftables = namespace();
     let many: Vec<_> = (0..60).map(|n| format!("10.88.0.{n}/16").parse().unwrap()).collect();
-    let error = nftables.add_masquerade(&BLUE, &many).unwrap_err();
+    let error = add(&mut nftables, &blue(), &many).unwrap_err();
     assert!(matches!(error, Error::TooManyAddresses { .. }), "{error}");
 }
 
@@ -266,14 +271,14 @@ fn two_processes_create_the_table_at_once() {
                 thread::spawn(move || {
                     let mut nftables = Nftables::open().unwrap();
                     let id = format!("c{n}");
-                    let owner = Owner { container_id: &id, ..BLUE };
+                    let owner = of_parts("podnet", &id, "eth0");
                     start.wait();
                     let pods = pods(&[
                         &format!("10.88.0.{n}/16"),
                         &format!("fd00::{n}/64"),
                         &format!("10.9.0.{n}/32"),
                     ]);
-                    nftables.add_masquerade(&owner, &pods).unwrap();
+                    add(&mut nftables, &owner, &pods).unwrap();
                 })
             })
             .collect();
@@ -288,9 +293,9 @@ fn two_processes_create_the_table_at_once() {
 #[test]
 fn sixty_four_attachments_come_and_go_at_once() {
     let mut nftables = namespace();
-    nftables.add_masquerade(&BLUE, &pods(&["10.88.255.1/16", "fd00:ffff::1/16"])).unwrap();
-    nftables.remove_masquerade(&BLUE).unwrap();
-    let skeleton = listing();
+    add(&mut nftables, &blue(), &pods(&["10.88.255.1/16", "fd00:ffff::1/16"])).unwrap();
+    remove(&mut nftables, &blue()).unwrap();
+    let base = listing();
     let start = Arc::new(Barrier::new(64));
     let threads: Vec<_> = (0..64)
         .map(|n| {
@@ -298,19 +303,19 @@ fn sixty_four_attachments_come_and_go_at_once() {
             thread::spawn(move || {
                 let mut nftables = Nftables::open().unwrap();
                 let id = format!("c{n}");
-                let owner = Owner { container_id: &id, ..BLUE };
+                let owner = of_parts("podnet", &id, "eth0");
                 let pods = pods(&[&format!("10.88.0.{n}/16"), &format!("fd00::{n}/16")]);
                 start.wait();
                 for _ in 0..20 {
-                    nftables.add_masquerade(&owner, &pods).unwrap();
-                    assert_eq!(nftables.check_masquerade(&owner, &pods).unwrap(), None);
-                    nftables.remove_masquerade(&owner).unwrap();
+                    add(&mut nftables, &owner, &pods).unwrap();
+                    assert_eq!(check(&mut nftables, &owner, &pods).unwrap(), None);
+                    remove(&mut nftables, &owner).unwrap();
                 }
             })
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(listing(), skeleton);
+    assert_eq!(listing(), base);
 }
 
 #[test]
@@ -323,13 +328,13 @@ fn an_address_that_many_fight_for_has_one_owner_in_the_end() {
             thread::spawn(move || {
                 let mut nftables = Nftables::open().unwrap();
                 let id = format!("c{n}");
-                let owner = Owner { container_id: &id, ..BLUE };
+                let owner = of_parts("podnet", &id, "eth0");
                 start.wait();
                 for _ in 0..20 {
-                    nftables.add_masquerade(&owner, &pods(&["10.88.0.5/16"])).unwrap();
-                    nftables.remove_masquerade(&owner).unwrap();
+                    add(&mut nftables, &owner, &pods(&["10.88.0.5/16"])).unwrap();
+                    remove(&mut nftables, &owner).unwrap();
                 }
-                nftables.add_masquerade(&owner, &pods(&["10.88.0.5/16"])).unwrap();
+                add(&mut nftables, &owner, &pods(&["10.88.0.5/16"])).unwrap();
             })
         })
         .collect();
@@ -337,13 +342,13 @@ fn an_address_that_many_fight_for_has_one_owner_in_the_end() {
     let holders: Vec<_> = (0..8)
         .filter(|n| {
             let id = format!("c{n}");
-            let owner = Owner { container_id: &id, ..BLUE };
-            nftables.check_masquerade(&owner, &pods(&["10.88.0.5/16"])).unwrap().is_none()
+            let owner = of_parts("podnet", &id, "eth0");
+            check(&mut nftables, &owner, &pods(&["10.88.0.5/16"])).unwrap().is_none()
         })
         .collect();
     assert_eq!(holders.len(), 1);
-    for attachment in nftables.attachments().unwrap() {
-        nftables.remove_attachment(&attachment).unwrap();
+    for owner in list(&mut nftables).unwrap() {
+        remove(&mut nftables, &owner).unwrap();
     }
     assert!(!listing().contains("10.88.0.5"));
 }
@@ -388,7 +393,7 @@ fn packets_leave_the_subnet_with_the_nodes_address_and_stay_themselves_inside() 
     // has an address in the pod's subnet behind the node, to which the node routes.
     let outside = inner("out1", "ip link set lo up; ip addr add 192.0.2.2/24 dev out1; ip addr add 10.88.0.77/32 dev lo; ip link set out1 up; ip route add 10.88.0.0/24 via 192.0.2.1".into());
     run("ip route add 10.88.0.77/32 via 192.0.2.2; sysctl -qw net.ipv4.conf.pod0.proxy_arp=1");
-    node.add_masquerade(&BLUE, &pods(&["10.88.0.5/24"])).unwrap();
+    add(&mut node, &blue(), &pods(&["10.88.0.5/24"])).unwrap();
 
     let listen = |address: &str| UdpSocket::bind(address).unwrap();
     let seen_source = |to: &'static str, socket: UdpSocket| {
@@ -418,6 +423,6 @@ fn packets_leave_the_subnet_with_the_nodes_address_and_stay_themselves_inside() 
         give.send(UdpSocket::bind("192.0.2.2:8").unwrap()).unwrap();
         String::new()
     }));
-    node.remove_masquerade(&BLUE).unwrap();
+    remove(&mut node, &blue()).unwrap();
     assert_eq!(seen_source("192.0.2.2:8", take.recv().unwrap()), "10.88.0.5");
 }

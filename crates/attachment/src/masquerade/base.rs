@@ -1,0 +1,192 @@
+//! What the table holds before the first pod, and for each subnet: declared once, found there ever after.
+//!
+//! Every transaction here may run in many processes at once and over what another one left: the table and a
+//! subnet are declared so that declaring them again changes nothing. Only declaring a base chain again is
+//! dear (its closing socket waits some ten milliseconds), so it happens only when something is missing.
+
+use linux::{Attempts, Family, Feature, Result, are_loaded};
+use nft::{
+    Batch, Chain, ChainHook, ChainType, Comparison, Data, DataType, Element, Failed, Field, HookPoint,
+    Nftables, Policy, Set, Side, Table, TableFamily, TableState, UserData, Values, unsettled,
+};
+use nix::errno::Errno;
+
+use super::record::Holder;
+use super::subnet::{Subnet, multicast};
+
+/// The table of the masquerading.
+pub const TABLE: Table = Table { family: TableFamily::Inet, name: "weir" };
+pub const ATTACHMENTS: &str = "attachments";
+pub const OWNERS: &str = "owners";
+pub const POSTROUTING: &str = "postrouting";
+
+/// As `nft` numbers `priority srcnat`.
+const SOURCE_NAT: i32 = nix::libc::NF_IP_PRI_NAT_SRC;
+
+/// Makes what pods of `subnet` need, as far as it is missing, in one transaction.
+///
+/// What is there is read first rather than found out by a refusal: undoing a refused transaction waits for an RCU grace
+/// period.
+pub fn create_subnet(nftables: &mut Nftables, subnet: Subnet) -> Result<()> {
+    let feature = Feature::NftablesNat;
+    let operation = format_args!("create the masquerading of subnet {} in nf_tables", subnet.network());
+    for () in Attempts::default() {
+        let needs = missing_for(nftables, subnet).map_err(|failed| failed.missing(feature, operation))?;
+        let (batch, features) = declare(subnet, needs);
+        match nftables.transact(batch) {
+            Ok(()) => return Ok(()),
+            // All that these messages name is declared before them: an unknown name is the feature's.
+            Err(failed) if failed.is(Errno::ENOENT) && !features.contains(&failed.message()) => {}
+            // Another process was faster.
+            Err(failed) if failed.is(Errno::EEXIST) => {}
+            Err(failed) => return Err(failed.missing(feature, operation)),
+        }
+        if subnet.is_host() && nftables.has_set(TABLE, &subnet.pods()).is_ok_and(|exists| exists) {
+            return Ok(());
+        }
+    }
+    Err(unsettled(operation, TABLE))
+}
+
+/// Checks whether the kernel has nf_tables with address translation and masquerading. Loads their modules if they are
+/// installed; changes nothing else.
+///
+/// The effect of `nft --check add …` of a table with such a chain and rule.
+///
+/// # Errors
+/// [`Error::MissingFeature`](linux::Error::MissingFeature) when the kernel cannot;
+/// [`Error::Refused`](linux::Error::Refused) with `EPERM` when the caller may not ask.
+pub fn probe(nftables: &mut Nftables) -> Result<()> {
+    // Undoing a dry run waits for an RCU grace period; a rule that is in use needs none, nor do modules that are loaded
+    // for another rule.
+    let rules = nftables.rules(TABLE, None);
+    let is_answered = rules.is_ok();
+    if rules.is_ok_and(|rules| rules.iter().any(|rule| rule.masquerades)) {
+        return Ok(());
+    }
+    if is_answered && are_loaded(&["nf_tables", "nft_chain_nat", "nft_masq"]) {
+        return Ok(());
+    }
+    let comment = "never committed";
+    let mut batch = Batch::new(Table { family: TableFamily::Inet, name: "weir-probe" });
+    // No packet sees a dormant table.
+    batch.add_table(TableState::Dormant, comment);
+    batch.add_chain(&postrouting(comment));
+    batch.add_rule(POSTROUTING, &UserData::of_comment(comment), |rule| rule.masquerade());
+    nftables
+        .dry_run(batch)
+        .map_err(|failed| failed.missing(Feature::NftablesNat, format_args!("masquerade with nf_tables")))
+}
+
+fn missing_for(nftables: &mut Nftables, subnet: Subnet) -> std::result::Result<Needs, Failed> {
+    let table = !nftables.has_chain(TABLE, POSTROUTING)?;
+    let dispatch = !subnet.is_host() && (table || !nftables.has_set(TABLE, &subnet.dispatch())?);
+    Ok(Needs { table, dispatch })
+}
+
+/// What a subnet lacks beside its own objects.
+#[derive(Clone, Copy)]
+struct Needs {
+    table: bool,
+    dispatch: bool,
+}
+
+/// The transaction that makes a subnet, and the indices of the messages that need a feature of the kernel.
+fn declare(subnet: Subnet, needs: Needs) -> (Batch, Vec<usize>) {
+    let mut batch = Batch::new(TABLE);
+    let mut features = Vec::new();
+    if needs.table {
+        features.push(table(&mut batch));
+    }
+    if needs.dispatch {
+        dispatch(&mut batch, subnet);
+    }
+    features.push(if subnet.is_host() { hosts(&mut batch, subnet) } else { inner(&mut batch, subnet) });
+    (batch, features)
+}
+
+/// The table, what it always has, and as the last of it the base chain, whose index is returned.
+fn table(batch: &mut Batch) -> usize {
+    batch.add_table(TableState::Active, "pod networks, kept by weir");
+    batch.add_set(&Set {
+        name: ATTACHMENTS,
+        key: &[DataType::MARK; nft::Digest::LEN / 4],
+        values: Values::None,
+        has_ranges: false,
+        comment: "key: digest of the owner, in the comment: network/container ID/interface",
+    });
+    batch.add_set(&Set {
+        name: OWNERS,
+        key: &[DataType::IPV6_ADDRESS],
+        values: Values::Data(&[DataType::MARK; Holder::LEN / 4]),
+        has_ranges: false,
+        comment: "address (IPv4 mapped): digest of the owner . prefix length",
+    });
+    batch.add_chain(&postrouting("one rule per prefix length in use"))
+}
+
+fn postrouting(comment: &str) -> Chain<'_> {
+    let hook = ChainHook {
+        kind: ChainType::Nat,
+        point: HookPoint::Postrouting,
+        priority: SOURCE_NAT,
+        device: None,
+        policy: Policy::Accept,
+    };
+    Chain { name: POSTROUTING, hook: Some(hook), comment }
+}
+
+/// The map of all subnets with one prefix length, and the rule that asks it. The rule cannot double: it comes
+/// with the map, and the map comes once.
+fn dispatch(batch: &mut Batch, subnet: Subnet) {
+    let (family, map) = (subnet.family(), subnet.dispatch());
+    batch.create_set(&Set { values: Values::Verdict, ..of_addresses(family, &map, "subnets of pods") });
+    batch.add_rule(POSTROUTING, &UserData::of_comment("to the chain of the source's subnet"), |rule| {
+        rule.is_of_family(family);
+        rule.load(&[Field::Address(family, Side::Source)]);
+        rule.mask(&nft::octets(subnet.network().mask()));
+        rule.decide_by(&map);
+    });
+}
+
+/// The set of one subnet's pods, its chain with the masquerading rule, and the way there. Emptying the chain
+/// first makes sure of exactly one rule. Returns that rule's index.
+fn inner(batch: &mut Batch, subnet: Subnet) -> usize {
+    let chain = subnet.chain();
+    batch.add_set(&of_addresses(subnet.family(), &subnet.pods(), "pods"));
+    batch.add_chain(&Chain { name: &chain, hook: None, comment: "packets of a subnet of pods" });
+    batch.flush_chain(&chain);
+    let way = Element::new(subnet.dispatch(), nft::octets(subnet.network().ip()));
+    batch.add_element(&Element { data: Data::Jump(chain.clone()), ..way });
+    masquerade(batch, subnet, &chain)
+}
+
+/// The set of pods without a subnet and the rule for them, which come together and once.
+fn hosts(batch: &mut Batch, subnet: Subnet) -> usize {
+    batch.create_set(&of_addresses(subnet.family(), &subnet.pods(), "pods without a subnet"));
+    masquerade(batch, subnet, POSTROUTING)
+}
+
+fn masquerade(batch: &mut Batch, subnet: Subnet, chain: &str) -> usize {
+    let family = subnet.family();
+    let own = (!subnet.is_host()).then(|| subnet.network());
+    batch.add_rule(chain, &UserData::of_comment("pods leave with the node's address"), |rule| {
+        rule.is_of_family(family);
+        rule.load(&[Field::Address(family, Side::Source)]);
+        rule.is_in(&subnet.pods());
+        for kept in own.into_iter().chain([multicast(family)]) {
+            rule.load(&[Field::Address(family, Side::Destination)]);
+            rule.mask(&nft::octets(kept.mask()));
+            rule.compare(Comparison::Different, &nft::octets(kept.ip()));
+        }
+        rule.masquerade();
+    })
+}
+
+fn of_addresses<'a>(family: Family, name: &'a str, comment: &'a str) -> Set<'a> {
+    let key: &[DataType] = match family {
+        Family::V4 => &[DataType::IPV4_ADDRESS],
+        Family::V6 => &[DataType::IPV6_ADDRESS],
+    };
+    Set { name, key, values: Values::None, has_ranges: false, comment }
+}

@@ -1,0 +1,259 @@
+//! Masquerading of pods with nf_tables.
+//!
+//! What `nft list table inet weir` shows for a pod 10.88.0.5/16 of network `podnet`:
+//!
+//! ```text
+//! table inet weir {
+//!     set attachments {                  # key: digest of the owner
+//!         type mark . mark . mark . mark
+//!         elements = { 0x0f… . 0x1a… . 0x93… . 0x4c… comment "podnet/3fd…/eth0" }
+//!     }
+//!     map owners {                       # address: digest of the owner . prefix length
+//!         type ipv6_addr : mark . mark . mark . mark . mark
+//!         elements = { ::ffff:10.88.0.5 : 0x0f… . 0x1a… . 0x93… . 0x4c… . 0x00000010 }
+//!     }
+//!     map subnets-ipv4-16 {              # one per prefix length in use
+//!         type ipv4_addr : verdict
+//!         elements = { 10.88.0.0 : jump from-10.88.0.0/16 }
+//!     }
+//!     set pods-10.88.0.0/16 {            # one per subnet
+//!         type ipv4_addr
+//!         elements = { 10.88.0.5 comment "podnet/3fd…/eth0" }
+//!     }
+//!     chain from-10.88.0.0/16 {          # one per subnet
+//!         ip saddr @pods-10.88.0.0/16 ip daddr != 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade
+//!     }
+//!     chain postrouting {
+//!         type nat hook postrouting priority srcnat; policy accept;
+//!         ip saddr & 255.255.0.0 vmap @subnets-ipv4-16
+//!     }
+//! }
+//! ```
+//!
+//! - A packet costs one lookup per prefix length in use and one in its subnet's set; adding or removing a pod
+//!   touches one element of each set. Neither depends on how many pods, networks or subnets there are. (A
+//!   verdict map with one `jump` per pod would not do: the kernel walks the whole map at each addition, to
+//!   find loops.)
+//! - An attachment's element carries its addresses in user data, so that removing it needs nothing but its
+//!   owner: no namespace, no earlier result, no dump.
+//! - `owners` says which attachment has an address, and is how a transaction makes sure of it: see [`nft::Claim`].
+//! - The table, and what belongs to a subnet, stay when their last pod goes.
+//! - An addition that finds its sets takes the rules for granted: nothing in a transaction asks for a rule without
+//!   changing it, and a question of its own would cost every pod a message. So after `nft flush table inet weir`,
+//!   which takes the rules and leaves the sets, only a check tells. What is deleted whole is made anew.
+
+mod base;
+mod check;
+mod record;
+mod subnet;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use linux::{Attempts, Error, Feature, Result};
+use nft::{Batch, Claim, Claimant, Digest, Element, Failed, FoundChain, Nftables, UserData, unsettled};
+use nix::errno::Errno;
+
+use self::base::{ATTACHMENTS, OWNERS, TABLE, create_subnet};
+use self::record::Holder;
+use self::subnet::Subnet;
+
+pub use self::base::probe;
+pub use self::check::{MasqueradeFault, check};
+
+/// Masquerades what `claimant` sends from `addresses` to anywhere but the address's own subnet and multicast. Each address
+/// comes with its subnet's prefix length (`10.88.0.5/16`).
+///
+/// Afterwards the owner masquerades exactly these addresses: adding again is no error, an address that another owner left
+/// behind is taken over, and what this owner had before and did not name now is removed. All of it happens at once or
+/// not at all.
+///
+/// The effect of `nft add element inet weir pods-10.88.0.0/16 { 10.88.0.5 comment "…" }`, and of creating the table and
+/// the subnet's rule when they are not there.
+///
+/// # Errors
+/// [`Error::MissingFeature`] when the kernel cannot masquerade, [`Error::TooManyAddresses`] when there are more than the
+/// kernel remembers for one element (20 IPv4, or 7 IPv6, always fit), [`Error::Refused`] and [`Error::Netlink`] for the
+/// rest.
+pub fn add(nftables: &mut Nftables, claimant: &Claimant, addresses: &[IpNetwork]) -> Result<()> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let operation = format_args!("masquerade {claimant}");
+    let wanted = Wanted::new(claimant, addresses)
+        .ok_or_else(|| Error::TooManyAddresses { operation: operation.to_string() })?;
+    let mut stale: Option<Vec<Held>> = None;
+    for () in Attempts::default() {
+        match nftables.transact(wanted.batch(stale.as_deref())) {
+            Ok(()) => return Ok(()),
+            Err(failed) if failed.is(Errno::ENOENT) => {
+                let replaced = stale.iter().flatten().filter_map(Held::pod);
+                let mut subnets: Vec<Subnet> =
+                    wanted.pods.iter().copied().chain(replaced).map(Subnet::of).collect();
+                subnets.dedup();
+                for subnet in subnets {
+                    create_subnet(nftables, subnet)?;
+                }
+            }
+            Err(failed) if failed.is_conflict() => {
+                stale = Some(held(nftables, &wanted).map_err(|failed| failed.during(operation))?);
+            }
+            Err(failed) => return Err(failed.missing(Feature::NftablesNat, operation)),
+        }
+    }
+    Err(unsettled(operation, TABLE))
+}
+
+/// Stops masquerading for `claimant`, whatever addresses it has. Addresses that went to another owner meanwhile stay.
+/// Returns whether the owner was known; nothing there is no error, nor is a kernel without nf_tables.
+///
+/// The effect of `nft delete element inet weir …` on each of the owner's elements. The kernel frees them when `nftables`
+/// is dropped: see [`Nftables`].
+///
+/// # Errors
+/// [`Error::Refused`] and [`Error::Netlink`].
+pub fn remove(nftables: &mut Nftables, claimant: &Claimant) -> Result<bool> {
+    remove_with(nftables, claimant, &[])
+}
+
+/// As [`remove`], and deletes `chains` as far as they are still the same ones, in one transaction: the kernel frees both
+/// after one grace period.
+///
+/// # Errors
+/// [`Error::Refused`] and [`Error::Netlink`]; then nothing is removed, or not everything.
+pub fn remove_with(nftables: &mut Nftables, claimant: &Claimant, chains: &[FoundChain]) -> Result<bool> {
+    remove_all(nftables, claimant.digest, chains)
+        .map_err(|failed| failed.during(format_args!("stop masquerading {claimant}")))
+}
+
+/// Returns the claimants that masquerade, in no particular order: what a garbage collection compares with the attachments
+/// that still exist.
+///
+/// While others add and remove, one of them may be missed; it is there the next time.
+///
+/// The effect of `nft list set inet weir attachments`.
+///
+/// # Errors
+/// [`Error::Refused`] and [`Error::Netlink`].
+pub fn list(nftables: &mut Nftables) -> Result<Vec<Claimant>> {
+    let mut found = nftables
+        .elements(TABLE, ATTACHMENTS, record::claimant)
+        .map_err(|failed| failed.during(format_args!("list the masqueraded attachments")))?;
+    // The kernel may show an element twice when its hash table grows in the middle.
+    found.sort_unstable_by_key(|claimant| claimant.digest);
+    found.dedup();
+    Ok(found)
+}
+
+fn remove_all(
+    nftables: &mut Nftables,
+    owner: Digest,
+    chains: &[FoundChain],
+) -> std::result::Result<bool, Failed> {
+    let addresses = match recorded(nftables, owner) {
+        Err(failed) if failed.is_missing_subsystem() => None,
+        addresses => addresses?,
+    };
+    let Some(addresses) = addresses else {
+        return nftables.delete_found_chains(chains).map(|()| false);
+    };
+    let claims = addresses
+        .into_iter()
+        .map(|pod| Held { address: pod.ip(), holder: Holder { owner, prefix: pod.prefix() } }.claim())
+        .collect();
+    nftables.give_back(TABLE, &Element::new(ATTACHMENTS, owner.0), claims, chains).map(|()| true)
+}
+
+/// Which addresses an owner has, as its attachment says; `None` when there is none.
+fn recorded(nftables: &mut Nftables, owner: Digest) -> std::result::Result<Option<Vec<IpNetwork>>, Failed> {
+    nftables.element(TABLE, ATTACHMENTS, &owner.0, |element| record::addresses(element.user_data()))
+}
+
+/// Who holds an address.
+fn holder(nftables: &mut Nftables, address: IpAddr) -> std::result::Result<Option<Holder>, Failed> {
+    let key = record::owners_key(address);
+    let found = nftables.element(TABLE, OWNERS, &key, |element| Holder::read(element.data()))?;
+    Ok(found.flatten())
+}
+
+/// What must give way to what is wanted: what its owner held before, and the new addresses that others hold.
+fn held(nftables: &mut Nftables, wanted: &Wanted<'_>) -> std::result::Result<Vec<Held>, Failed> {
+    let before = recorded(nftables, wanted.claimant.digest)?.unwrap_or_default();
+    let mut held: Vec<Held> = Vec::new();
+    for address in before.iter().chain(&wanted.pods).map(|pod| pod.ip()) {
+        let is_wanted = wanted.pods.iter().any(|pod| pod.ip() == address);
+        let is_known = held.iter().any(|held| held.address == address);
+        let holder = if is_known { None } else { holder(nftables, address)? };
+        if let Some(holder) = holder.filter(|holder| is_wanted || holder.owner == wanted.claimant.digest) {
+            held.push(Held { address, holder });
+        }
+    }
+    Ok(held)
+}
+
+/// An address and its holder.
+struct Held {
+    address: IpAddr,
+    holder: Holder,
+}
+
+impl Held {
+    fn pod(&self) -> Option<IpNetwork> {
+        IpNetwork::new(self.address, self.holder.prefix).ok()
+    }
+
+    /// The elements that say so: that of the address's holder, and that in its subnet's set.
+    fn claim(&self) -> Claim {
+        let holder = Element::new(OWNERS, record::owners_key(self.address)).with_data(self.holder.to_bytes());
+        let address = nft::octets(self.address);
+        let in_subnet = self.pod().map(|pod| Element::new(Subnet::of(pod).pods(), address));
+        Claim { holder, elements: in_subnet.into_iter().collect() }
+    }
+}
+
+/// What an owner is to have.
+struct Wanted<'a> {
+    claimant: &'a Claimant,
+    /// The element that records it.
+    record: Element,
+    pods: Vec<IpNetwork>,
+}
+
+impl<'a> Wanted<'a> {
+    /// `None` when there are more addresses than can be recorded.
+    fn new(claimant: &'a Claimant, addresses: &[IpNetwork]) -> Option<Self> {
+        let mut pods: Vec<IpNetwork> = Vec::with_capacity(addresses.len());
+        for pod in addresses {
+            if !pods.iter().any(|known| known.ip() == pod.ip()) {
+                pods.push(*pod);
+            }
+        }
+        let user_data = record::user_data(&claimant.comment, &pods)?;
+        let record = Element::new(ATTACHMENTS, claimant.digest.0).with_user_data(&user_data);
+        Some(Self { claimant, record, pods })
+    }
+
+    /// The transaction in which `stale`, if anything was in the way, gives way.
+    fn batch(&self, stale: Option<&[Held]>) -> Batch {
+        let mut batch = Batch::new(TABLE);
+        if let Some(stale) = stale {
+            for held in stale {
+                batch.give_back(&held.claim());
+            }
+            batch.delete_expected(&self.record);
+        }
+        let comment = UserData::of_comment(&self.claimant.comment);
+        for pod in &self.pods {
+            let holder = Holder { owner: self.claimant.digest, prefix: pod.prefix() };
+            let mut claim = Held { address: pod.ip(), holder }.claim();
+            for element in &mut claim.elements {
+                element.user_data = comment.bytes().to_vec();
+            }
+            batch.take(&claim);
+        }
+        batch.create_element(&self.record);
+        batch
+    }
+}
