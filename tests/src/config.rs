@@ -15,6 +15,14 @@ pub fn bridge(changes: Value) -> Value {
     changed(&base, changes)
 }
 
+/// A `ptp` config of version 1.0.0: network `pods`, addresses of 10.244.0.0/24 and fd00:244::/64 from `host-local`, a
+/// default route of each family. `changes` are put over it as [`changed`] does.
+pub fn ptp(changes: Value) -> Value {
+    let mut ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
+    ipam["routes"] = json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]);
+    changed(&json!({"cniVersion": "1.0.0", "name": "pods", "type": "ptp", "ipam": ipam}), changes)
+}
+
 /// The config with other values for the keys of `changes`; `null` takes a key away.
 pub fn changed(config: &Value, changes: Value) -> Value {
     let mut config = config.clone();

@@ -7,6 +7,7 @@
 //! | `protocol.rs` | environment, standard input, versions, errors, names of the executable |
 //! | `loopback.rs` | the plugin `loopback` |
 //! | `bridge/` | the plugin `bridge`, without and with IPAM |
+//! | `ptp/` | the plugin `ptp`, with limits behind it |
 //! | `vlan/` | `vlan`, `vlanTrunk`, `preserveDefaultVlan`: what the kernel must have, ports, gateways |
 //! | `masquerade.rs` | `ipMasq` |
 //! | `spoof_check.rs` | `macspoofchk` |

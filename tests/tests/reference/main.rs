@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
 mod masquerade;
+mod ptp;
 mod spoof_check;
 
 use std::fs;

@@ -15,7 +15,7 @@ fn config() -> Value {
 }
 
 /// The flavours of `iptables` of one kind, `nft` or `legacy`, for the reference to find.
-fn iptables(node: &Node, kind: &str) -> String {
+pub(crate) fn iptables(node: &Node, kind: &str) -> String {
     node.look(&format!(
         "mkdir -p /mnt/{kind}; \
          for name in iptables ip6tables; do ln -sf /usr/sbin/xtables-{kind}-multi /mnt/{kind}/$name; done"
