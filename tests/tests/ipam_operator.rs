@@ -132,16 +132,16 @@ fn reclaim_frees_what_is_leaked_and_nothing_that_is_in_use() {
     fs::write(network.file("198.18.2.5"), "young\r\neth0").unwrap();
     for arguments in ["reclaim reclaimed", "reclaim reclaimed --dry-run"] {
         let output = network.weir(arguments);
-        assert!(said(&output).contains("reclaimed: would give back 2: --yes does it"), "{}", said(&output));
+        assert!(said(&output).contains("reclaimed: would release 2; --yes does it"), "{}", said(&output));
         assert!(said(&output).contains("198.18.2.3: leaked"), "{}", said(&output));
         assert_eq!(network.states().len(), 4);
     }
     let output = network.weir("reclaim reclaimed --yes");
-    assert!(output.status.success() && said(&output).contains("gave back 2"), "{}", said(&output));
+    assert!(output.status.success() && said(&output).contains("released 2"), "{}", said(&output));
     let left: Vec<_> = network.states().into_iter().map(|(address, _)| address).collect();
     assert_eq!(left, ["198.18.2.2", "198.18.2.5"]);
     call.check(&network.config, &result);
-    assert!(said(&network.weir("reclaim reclaimed --yes")).contains("gave back 0"));
+    assert!(said(&network.weir("reclaim reclaimed --yes")).contains("released 0"));
     assert_eq!(network.weir("audit reclaimed").status.code(), Some(0));
 }
 
@@ -158,12 +158,12 @@ fn release_shows_first_and_does_it_when_told_and_never_to_what_is_in_use() {
         assert!(said(&output).contains("198.18.3.2 is in use (eth0 in "), "{}", said(&output));
     }
     let output = network.weir("release released --container gone");
-    assert!(said(&output).contains("would give back 2: --yes does it"), "{}", said(&output));
+    assert!(said(&output).contains("would release 2; --yes does it"), "{}", said(&output));
     assert_eq!(network.states().len(), 3);
     let output = network.weir("release released --address 198.18.3.4 --yes");
-    assert!(said(&output).contains("gave back 1"), "{}", said(&output));
+    assert!(said(&output).contains("released 1"), "{}", said(&output));
     let output = network.weir("release released --container gone --yes");
-    assert!(said(&output).contains("gave back 1"), "{}", said(&output));
+    assert!(said(&output).contains("released 1"), "{}", said(&output));
     assert_eq!(network.states(), [("198.18.3.2".to_owned(), "attached".to_owned())]);
     let output = network.weir("release released --container gone --yes");
     assert_eq!(output.status.code(), Some(1));

@@ -1,8 +1,8 @@
 //! A standard output that was closed before this process started.
 //!
-//! Rust opens `/dev/null` in its place before `main`, so that every answer would seem to arrive, and an ADD whose
-//! result no runtime reads would leave its attachment behind. Before that, a pipe without a reader takes the place:
-//! writing fails with `EPIPE`.
+//! Rust opens `/dev/null` in its place before `main`: every answer would seem to arrive, and an ADD would leave its
+//! attachment behind though no runtime reads the result. Before that, a pipe without a reader takes the place, and writing
+//! fails with `EPIPE`.
 
 use nix::libc;
 
@@ -16,7 +16,7 @@ extern "C" fn replace_closed_output() {
             return;
         }
         let [reader, writer] = pipe;
-        // The lowest free descriptors are given first: either end may have the number itself.
+        // pipe(2) returns the lowest free descriptors: either end may be standard output already.
         if writer != libc::STDOUT_FILENO {
             libc::dup2(writer, libc::STDOUT_FILENO);
             libc::close(writer);

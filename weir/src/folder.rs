@@ -1,8 +1,8 @@
 //! Files in a folder that may belong to another user.
 //!
-//! The folder's owner may plant symbolic links and exchange names at any moment, and weir mostly runs as root. So the
-//! folder is opened once and names are looked up in that descriptor; a new file gets a name that cannot be foreseen and
-//! must not exist; owner and permissions are set on the descriptor; and the rename at the end follows no link.
+//! The folder's owner can create symbolic links and exchange names at any moment, and weir mostly runs as root. So the
+//! folder is opened once and names are looked up in that descriptor; a new file gets a random name that must not exist;
+//! owner and permissions are set on the descriptor; and the rename at the end follows no link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
@@ -20,7 +20,7 @@ use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 /// Permission bits, without set-user-ID, set-group-ID and sticky.
 const PERMISSIONS: u32 = 0o777;
-/// What group and others need to create and rename.
+/// The bits that let group and others create and rename.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
@@ -29,17 +29,16 @@ pub(crate) struct Folder {
     descriptor: OwnedFd,
 }
 
-/// Who may do what with a new file.
+/// The permissions of a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// The permissions of the file that is replaced and, for root, its owner; without such a file what the umask
-    /// leaves of `rw-rw-rw-`.
+    /// Those of the file that is replaced and, for root, its owner; without such a file, `rw-rw-rw-` less the umask.
     Kept,
-    /// These permissions.
+    /// These.
     Exactly(u32),
 }
 
-/// What a name stands for.
+/// The kind of file that a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Regular,
@@ -59,10 +58,10 @@ impl Folder {
         Ok(Self { descriptor: open(path, flags, Mode::empty())? })
     }
 
-    /// The folder that the file at `path` is in or is to be in, and its name there.
+    /// Opens the folder of the file at `path`, which need not exist, and returns it with the file's name.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` when `path` ends with no name.
+    /// The system's; `InvalidInput` when `path` does not end with a name.
     pub fn of(path: &Path) -> io::Result<(Self, &OsStr)> {
         let name = path.file_name().ok_or_else(|| {
             io::Error::new(ErrorKind::InvalidInput, "the path does not end with a file name")
@@ -71,8 +70,8 @@ impl Folder {
         Ok((Self::open(parent.unwrap_or_else(|| Path::new(".")))?, name))
     }
 
-    /// Makes a file with what `fill` writes and renames it to `name`: readers find the former file or the whole new
-    /// one, and whatever had the name, a link for instance, is replaced and not followed.
+    /// Creates a file with the content that `fill` writes, and renames it to `name`: readers find the former file or the
+    /// whole new one. A symbolic link with that name is replaced, not followed.
     ///
     /// # Errors
     /// The system's, or what `fill` returns; then the name is as it was.
@@ -107,7 +106,7 @@ impl Folder {
         self.finish(Ok(()), &temporary.0, second)
     }
 
-    /// Kind of what has this name; none when there is nothing.
+    /// Returns the kind of file that has this name; none when there is none.
     ///
     /// # Errors
     /// The system's.
@@ -115,7 +114,7 @@ impl Folder {
         Ok(self.stat(name)?.map(|stat| kind(&stat)))
     }
 
-    /// Whether no other user than root can have put `name` there.
+    /// Tells whether only root or this user can have created `name`.
     ///
     /// # Errors
     /// The system's.
@@ -128,7 +127,7 @@ impl Folder {
         Ok(is_trusted(folder.st_uid) && is_closed && link.is_some_and(|link| is_trusted(link.st_uid)))
     }
 
-    /// Where the symbolic link `name` leads.
+    /// Returns the target of the symbolic link `name`. As `readlink`.
     ///
     /// # Errors
     /// The system's.
@@ -136,7 +135,7 @@ impl Folder {
         Ok(readlinkat(&self.descriptor, name)?)
     }
 
-    /// Whether the folder is one of `/proc`, where links lead to files that a process has open.
+    /// Tells whether the folder is in `/proc`, where links lead to the open files of processes.
     ///
     /// # Errors
     /// The system's.
@@ -147,17 +146,17 @@ impl Folder {
     /// Opens the device, FIFO or the like `name` for writing; waits for a reader as `cp` does.
     ///
     /// # Errors
-    /// The system's, and when it has become a regular file or a link.
+    /// The system's; also when the name has become a regular file or a link.
     pub fn open_special(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let file = File::from(openat(&self.descriptor, name, flags, Mode::empty())?);
         if file.metadata()?.is_file() {
-            return Err(io::Error::other("it was exchanged for a regular file at this moment"));
+            return Err(io::Error::other("it has just become a regular file"));
         }
         Ok(file)
     }
 
-    /// Brings the names to the disk.
+    /// Writes the names to the disk (fsync(2)).
     ///
     /// # Errors
     /// The system's.
@@ -181,7 +180,7 @@ impl Folder {
         Ok((name, descriptor.into()))
     }
 
-    /// Tries names until `make` finds one free; each is drawn anew from the kernel's random numbers.
+    /// Tries random names until `make` finds one free.
     fn with_free_name<T>(&self, make: impl Fn(&OsStr) -> nix::Result<T>) -> io::Result<(OsString, T)> {
         const TRIES: u64 = 8;
         for attempt in 0..TRIES {
@@ -194,7 +193,7 @@ impl Folder {
         Err(Errno::EEXIST.into())
     }
 
-    /// Renames a file that was made, or takes it away.
+    /// Renames a file that was made, or deletes it.
     fn finish(&self, made: io::Result<()>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
         let renamed = made.and_then(|()| Ok(renameat(&self.descriptor, temporary, &self.descriptor, name)?));
         // After a rename onto another link of the same file both names are still there. Otherwise there is nothing to
@@ -204,7 +203,7 @@ impl Folder {
     }
 }
 
-/// The owner first: a change of owner takes permission bits away.
+/// Gives a file the owner and permissions of the former one. The owner comes first: changing it clears permission bits.
 fn keep(file: &File, former: &FileStat) -> io::Result<()> {
     let owner = |metadata: &Metadata| (metadata.uid(), metadata.gid());
     if geteuid().is_root() && owner(&file.metadata()?) != (former.st_uid, former.st_gid) {

@@ -1,6 +1,6 @@
 //! Numbers for people.
 
-/// `12500000` as `12.5 M`: three digits that count and a decimal prefix.
+/// Renders a number with up to three digits and a decimal prefix: `12500000` as `12.5M`.
 pub(crate) fn decimal(number: u64) -> String {
     const PREFIXES: [(&str, u64); 5] = [
         ("P", 1_000_000_000_000_000),

@@ -1,4 +1,4 @@
-//! `weir install`: this executable under the names of all plugins.
+//! `weir install`: installs this executable under the names of all plugins.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -10,10 +10,10 @@ use cni::Plugin;
 use crate::folder::{Access, Folder};
 use crate::output;
 
-/// The operator's own name for the executable.
+/// The name with which the executable is the operator's tool.
 const OWN_NAME: &str = "weir";
 
-/// Why an installation failed. What was there before is untouched, name by name.
+/// An installation that failed. A name that was not installed stays what it was.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {}: {source}", path.display())]
 pub(crate) struct Error {
@@ -29,15 +29,15 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 /// Copies this executable into `folder` as `weir` and links it to the name of each plugin.
 ///
-/// Each name appears by a rename, so that a runtime which executes it at that moment gets the old file or
-/// the whole new one; a file that is being executed is replaced, not written to.
+/// Each name appears by a rename: a runtime that executes it meanwhile gets the old file or the whole new one. A file that
+/// is being executed is replaced, not written to.
 pub(crate) fn install(folder: &Path, plugins: &[Plugin]) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(failed("create folder", folder))?;
     let open = Folder::open(folder).map_err(failed("open folder", folder))?;
     let main = OsStr::new(OWN_NAME);
     let copy = |to: &mut File| {
         io::copy(&mut File::open("/proc/self/exe")?, to)?;
-        // Before its name is there, and the permissions follow: a crash leaves no half of an executable.
+        // Before the permissions and the name: a crash leaves no partial executable.
         to.sync_all()
     };
     open.replace(main, Access::Exactly(0o755), copy).map_err(failed("install", &folder.join(main)))?;

@@ -1,11 +1,10 @@
 //! Standard output.
 //!
-//! The only place that writes to it: `println!` ends the process in the middle of things when nobody reads or the
-//! disk is full.
+//! Nothing else writes to it: `println!` panics when the reader has gone or the disk is full.
 
 use std::io::{self, ErrorKind, Write};
 
-/// Prints a whole text for a reader who decides how much of it to take: one that has gone is no error.
+/// Prints a text for a reader that may stop reading: a closed pipe is not an error.
 ///
 /// # Errors
 /// The system's, such as `ENOSPC`.
@@ -19,7 +18,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 /// Prints a text that must arrive.
 ///
 /// # Errors
-/// As [`print`], and `EPIPE` when nobody reads any more.
+/// As [`print`], and `EPIPE` when the reader has gone.
 pub(crate) fn deliver(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;

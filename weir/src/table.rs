@@ -3,15 +3,15 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-/// So much of a container's ID tells it apart (`crictl` prints as much).
+/// The characters of a container ID that are shown, as many as `crictl` shows.
 const ID_LENGTH: usize = 13;
-/// So much is shown of one cell: a pod's namespace and name have room (63 and 253 characters). Formatting ends at
-/// 65,535.
+/// The characters of a cell that are shown: enough for a pod's namespace and name (63 and 253). `format!` takes widths up
+/// to 65,535.
 const CELL_LENGTH: usize = 320;
-/// So many items of a list are shown; the others are counted.
+/// The items of a list that are shown; the others are counted.
 const ITEMS: usize = 4;
 
-/// A table with a header, columns aligned; those of `numbers` to the right.
+/// Renders a table with a header. Columns are aligned, those of `numbers` to the right.
 pub(crate) fn render<const COLUMNS: usize>(
     header: [&str; COLUMNS],
     numbers: Range<usize>,
@@ -41,25 +41,25 @@ pub(crate) fn render<const COLUMNS: usize>(
     text
 }
 
-/// A text, or `-` for one that is absent or empty.
+/// Returns a text, or `-` for one that is absent or empty.
 pub(crate) fn cell(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
-/// The beginning of a container's ID.
+/// Returns the beginning of a container's ID.
 pub(crate) fn short_id(id: &str) -> &str {
     &id[..id.floor_char_boundary(ID_LENGTH)]
 }
 
-/// The first items of a list, separated by commas, and how many more there are: `a,b,c,d,+3996`. A pod has as many
-/// addresses as it likes.
+/// Renders the first items of a list, separated by commas, and how many more there are: `a,b,c,d,+3996`. A pod can have
+/// thousands of addresses.
 pub(crate) fn items<T: ToString>(all: &[T]) -> String {
     let (shown, others) = all.split_at(all.len().min(ITEMS));
     let others = (!others.is_empty()).then(|| format!("+{}", others.len()));
     shown.iter().map(T::to_string).chain(others).collect::<Vec<_>>().join(",")
 }
 
-/// A pod may name its interfaces as it likes, also with what a terminal takes for commands.
+/// Escapes control characters: a pod chooses the names of its interfaces, and a terminal would obey them.
 fn printable<const COLUMNS: usize>(row: &[String; COLUMNS]) -> [String; COLUMNS] {
     row.each_ref().map(|cell| {
         let shown = cni::printable(cell);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_nothing_controls_the_terminal() {
+    fn columns_are_aligned_and_control_characters_escaped() {
         let rows = [
             ["ä".to_owned(), "7".to_owned(), String::new()],
             ["long\x1b[2J".to_owned(), "1500".to_owned(), "x".to_owned()],
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_list_the_first_are_shown_and_the_others_counted() {
+    fn a_long_list_shows_its_first_items_and_counts_the_others() {
         let all: Vec<_> = (0..4_000).map(|number| number.to_string()).collect();
         assert_eq!(items(&all[..4]), "0,1,2,3");
         assert_eq!(items(&all), "0,1,2,3,+3996");

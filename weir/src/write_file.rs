@@ -1,4 +1,4 @@
-//! A file that an operator names for output.
+//! Writing a file that the operator names.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use crate::folder::{Access, Folder, Kind};
 
-/// As many links as the kernel follows (`MAXSYMLINKS` in linux/namei.h).
+/// The most symbolic links that are followed, as by the kernel (`MAXSYMLINKS` in linux/namei.h).
 const MOST_LINKS: u32 = 40;
 
-/// Writes `text` to what `path` stands for: a regular file is replaced as a whole and keeps its permissions and owner,
-/// a device or FIFO is written to, as `cp` does.
+/// Writes `text` to `path`. A regular file is replaced as a whole and keeps its permissions and owner; a device or FIFO is
+/// written to, as `cp` does.
 ///
-/// A symbolic link is followed where only root or the caller can have made it, so that `/dev/stdout` works. In a
-/// folder that another user may write to, neither links nor FIFOs are followed.
+/// A symbolic link is followed when only root or the caller can have created it, so that `/dev/stdout` works. In a folder
+/// that another user may write to, links and FIFOs are refused.
 ///
 /// # Errors
-/// The system's, or why what `path` stands for is not written to.
+/// The system's, or the reason of a refusal.
 pub(crate) fn write_file(path: &Path, text: &[u8]) -> io::Result<()> {
     write_through(path, text, MOST_LINKS)
 }
@@ -25,18 +25,18 @@ fn write_through(path: &Path, text: &[u8], links: u32) -> io::Result<()> {
     let (folder, name) = Folder::of(path)?;
     let refused = |what: &str| {
         Err(io::Error::other(format!(
-            "{what} in a folder that another user may write to; name the file itself, or another folder"
+            "{what} in a folder that another user may write to; name the target itself, or choose another folder"
         )))
     };
     match folder.kind_of(name)? {
         None | Some(Kind::Regular) => folder.replace(name, Access::Kept, |file| file.write_all(text)),
         Some(Kind::Device) => folder.open_special(name)?.write_all(text),
-        Some(Kind::Other) if !folder.vouches_for(name)? => refused("it is no regular file"),
+        Some(Kind::Other) if !folder.vouches_for(name)? => refused("not a regular file"),
         Some(Kind::Other) => folder.open_special(name)?.write_all(text),
         Some(Kind::SymbolicLink) if folder.is_of_proc()? => {
             File::options().write(true).truncate(true).open(path)?.write_all(text)
         }
-        Some(Kind::SymbolicLink) if !folder.vouches_for(name)? => refused("it is a symbolic link"),
+        Some(Kind::SymbolicLink) if !folder.vouches_for(name)? => refused("a symbolic link"),
         Some(Kind::SymbolicLink) => {
             let target = folder.read_link(name)?;
             let left = links.checked_sub(1).ok_or_else(|| io::Error::other("too many symbolic links"))?;

@@ -26,7 +26,7 @@ pub(super) fn reclaim(scope: &Scope, yes: bool) -> Result<ExitCode, Error> {
         // The addresses are shown before they are released: what cannot be shown stays.
         output::print(&lines.collect::<String>()).map_err(Error::Print)?;
         let count = if yes { node::release(network, &lost)? } else { lost.len() };
-        let done = format!("{}: {}\n", network.name, report::given_back(count, yes));
+        let done = format!("{}: {}\n", network.name, report::released(count, yes));
         output::print(&done).map_err(Error::Print)?;
     }
     Ok(ExitCode::SUCCESS)

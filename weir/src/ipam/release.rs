@@ -24,6 +24,6 @@ pub(super) fn release(name: &str, wanted: &Wanted, yes: bool, folders: &Folders)
             node::Error::NothingReserved { network: name.to_owned(), wanted: wanted.to_string() }.into()
         );
     }
-    output::print(&(report::given_back(count, yes) + "\n")).map_err(Error::Print)?;
+    output::print(&(report::released(count, yes) + "\n")).map_err(Error::Print)?;
     Ok(ExitCode::SUCCESS)
 }

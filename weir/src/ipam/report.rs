@@ -30,11 +30,11 @@ pub(super) fn text(network: &Network, audit: &Audit) -> String {
 }
 
 /// Renders how many reservations were released, or would be with `--yes`.
-pub(super) fn given_back(count: usize, yes: bool) -> String {
+pub(super) fn released(count: usize, yes: bool) -> String {
     match (yes, count) {
-        (true, _) => format!("gave back {count}"),
-        (false, 0) => "would give back 0".to_owned(),
-        (false, _) => format!("would give back {count}: --yes does it"),
+        (true, _) => format!("released {count}"),
+        (false, 0) => "would release 0".to_owned(),
+        (false, _) => format!("would release {count}; --yes does it"),
     }
 }
 

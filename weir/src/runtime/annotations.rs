@@ -1,4 +1,4 @@
-//! Pod annotations as containerd turns them into capabilities (`internal/cri/server/sandbox_run.go`).
+//! Capabilities from pod annotations, as containerd makes them (`internal/cri/server/sandbox_run.go`).
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +6,10 @@ use super::error::Error;
 
 const INGRESS: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS: &str = "kubernetes.io/egress-bandwidth";
-/// containerd's burst in bits, which means that nobody chose one (`math.MaxUint32`).
+/// containerd's burst in bits when none was chosen (`math.MaxUint32`).
 const UNCHOSEN_BURST: u64 = u32::MAX as u64;
 
-/// Takes `KEY=VALUE` pairs apart.
+/// Parses `KEY=VALUE` pairs.
 pub(crate) fn parse(pairs: &[String]) -> Result<Map<String, Value>, Error> {
     pairs
         .iter()
@@ -20,8 +20,8 @@ pub(crate) fn parse(pairs: &[String]) -> Result<Map<String, Value>, Error> {
         .collect()
 }
 
-/// The capabilities that containerd offers for a pod with these annotations. The keys of the bandwidth are
-/// capitalised because go-cni's are.
+/// Returns the capabilities that containerd offers for a pod with these annotations. The keys of `bandwidth` are
+/// capitalised, as go-cni's are.
 pub(crate) fn capabilities(annotations: &Map<String, Value>) -> Result<Map<String, Value>, Error> {
     let mut capabilities = Map::new();
     capabilities.insert("io.kubernetes.cri.pod-annotations".to_owned(), json!(annotations));

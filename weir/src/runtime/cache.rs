@@ -1,4 +1,4 @@
-//! The result of an attachment, kept until it is detached.
+//! The result of an attachment, cached until it is detached.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -14,19 +14,19 @@ use crate::folder::{Access, Folder};
 use super::error::Error;
 use super::execute::Execution;
 
-/// A pod's addresses and arguments are for nobody else.
-const ONLY_OWN: Access = Access::Exactly(0o600);
+/// Only root reads a pod's addresses and arguments.
+const ACCESS: Access = Access::Exactly(0o600);
 
-/// What CHECK and DEL need of ADD.
+/// What CHECK and DEL need from ADD.
 #[derive(Deserialize)]
 pub(crate) struct Cached {
     /// The last plugin's result.
     pub result: Value,
-    /// The capabilities that were offered.
+    /// The capabilities that the runtime offered.
     pub offers: Map<String, Value>,
 }
 
-/// The file: it says whose it is in the keys of libcni's (`libcni/api.go`, `cachedInfo`).
+/// The file, with the keys of libcni's (`libcni/api.go`, `cachedInfo`).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct File<'a> {
@@ -40,7 +40,7 @@ struct File<'a> {
 }
 
 impl Cached {
-    /// Keeps it, whole or not at all.
+    /// Writes the file, whole or not at all.
     pub fn write(&self, folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
         let path = file(folder, network, execution);
         let text = serde_json::to_vec(&File {
@@ -58,11 +58,11 @@ impl Cached {
             .mode(0o700)
             .create(folder)
             .and_then(|()| Folder::of(&path))
-            .and_then(|(folder, name)| folder.replace(name, ONLY_OWN, |file| file.write_all(&text)))
+            .and_then(|(folder, name)| folder.replace(name, ACCESS, |file| file.write_all(&text)))
             .map_err(|source| Error::Write { path: path.clone(), source })
     }
 
-    /// What was kept, if anything.
+    /// Reads the file; none when there is none.
     pub fn read(folder: &Path, network: &str, execution: &Execution) -> Result<Option<Self>, Error> {
         let path = file(folder, network, execution);
         match read_file(&path) {
@@ -74,7 +74,7 @@ impl Cached {
         }
     }
 
-    /// Keeps it no longer.
+    /// Deletes the file.
     pub fn forget(folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
         let path = file(folder, network, execution);
         match fs::remove_file(&path) {

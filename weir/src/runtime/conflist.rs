@@ -1,4 +1,4 @@
-//! Network configuration lists (specification, section 1), and what each plugin gets of one (section 3).
+//! Network configuration lists (specification, section 1), and the config that each plugin gets (section 3).
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,20 +8,20 @@ use serde_json::{Map, Value, json};
 
 use super::error::Error;
 
-/// A list of plugins under one name.
+/// A network configuration list.
 pub(crate) struct Conflist {
     /// `name`.
     pub name: String,
-    /// `cniVersion`; the plugins get exactly this one.
+    /// `cniVersion`, which the plugins get unchanged.
     pub version: String,
-    /// `disableCheck`, as a truth value or its text.
+    /// `disableCheck`, a boolean or its text.
     pub disables_check: bool,
     /// The plugins' objects, in order.
     pub plugins: Vec<Map<String, Value>>,
 }
 
 impl Conflist {
-    /// Reads a list from a file or, for `-`, from standard input, or a single plugin's config, which is a list of one.
+    /// Reads a list from a file, or from standard input for `-`. A single plugin's config is a list of one.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = if path.as_os_str() == "-" { read_standard_input() } else { read_file(path) };
         let text = text.map_err(|source| Error::Read { path: path.to_owned(), source })?;
@@ -60,8 +60,8 @@ impl Conflist {
         Ok(Self { name, version, disables_check, plugins })
     }
 
-    /// The config that a plugin gets: its own object, the list's name and version, what the runtime offers
-    /// of the capabilities that it declares, and the result so far.
+    /// Returns the config that a plugin gets: its own object, the list's name and version, the runtime's offers for the
+    /// capabilities that it declares, and the result so far.
     pub fn config_of(
         &self,
         plugin: &Map<String, Value>,
@@ -87,7 +87,7 @@ impl Conflist {
         Value::Object(config)
     }
 
-    /// libcni hands DEL the result since 0.4.0.
+    /// Tells whether DEL gets the result: since version 0.4.0, as with libcni.
     pub fn has_prev_result_for_del(&self) -> bool {
         !matches!(self.version.as_str(), "" | "0.1.0" | "0.2.0" | "0.3.0" | "0.3.1")
     }
@@ -102,7 +102,7 @@ fn read_standard_input() -> io::Result<Vec<u8>> {
     }
 }
 
-/// The executable that a plugin's object names.
+/// Returns the executable that a plugin's object names.
 pub(crate) fn type_of(plugin: &Map<String, Value>) -> &str {
     plugin.get("type").and_then(Value::as_str).unwrap_or_default()
 }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused_with_the_reason() {
+    fn an_invalid_list_is_refused_with_the_reason() {
         for (value, reason) in [
             (json!([]), "want an object"),
             (json!({"plugins": [{"type": "bridge"}]}), "name is missing"),

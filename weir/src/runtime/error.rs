@@ -1,4 +1,4 @@
-//! What can go wrong between a conflist and its plugins.
+//! Errors between a conflist and its plugins.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,23 +10,23 @@ pub(crate) enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("{} is no JSON: {source}", path.display())]
+    #[error("{}: not valid JSON: {source}", path.display())]
     NotJson { path: PathBuf, source: serde_json::Error },
-    #[error("{} is no network configuration: {problem}", path.display())]
+    #[error("{}: invalid network configuration: {problem}", path.display())]
     Conflist { path: PathBuf, problem: String },
     #[error("{option} {pair:?}: want KEY=VALUE")]
     Pair { option: &'static str, pair: String },
-    #[error("--cap {key}: the value is no JSON: {source}")]
+    #[error("--cap {key}: not valid JSON: {source}")]
     Capability { key: String, source: serde_json::Error },
     #[error("annotation {key}: {problem} (got {value:?})")]
     Annotation { key: String, value: String, problem: String },
-    #[error("cannot find out where this executable lies: {0}")]
+    #[error("cannot find the path of this executable: {0}")]
     OwnPath(io::Error),
     #[error("cannot write the result as JSON: {0}")]
     Encode(serde_json::Error),
     #[error("cannot print: {0}")]
     Print(io::Error),
-    #[error("cannot print the result, so the attachment was taken back: {0}")]
+    #[error("cannot print the result, so the attachment was undone: {0}")]
     Undelivered(io::Error),
     #[error(transparent)]
     Protocol(#[from] cni::Error),

@@ -1,4 +1,4 @@
-//! Executing one plugin as libcni does.
+//! Executing a plugin as libcni does.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::conflist::type_of;
 use super::error::Error;
 
-/// What stays the same for every plugin of one call.
+/// What is the same for every plugin of a call.
 pub(crate) struct Execution {
     /// `CNI_PATH`.
     pub path: String,
@@ -22,12 +22,12 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// The executable of `plugin`.
+    /// Finds the executable of `plugin`.
     pub fn find(&self, plugin: &Map<String, Value>) -> Result<PathBuf, Error> {
         Ok(cni::find(type_of(plugin), &self.path)?)
     }
 
-    /// Runs `verb` of `plugin` with `config` on standard input; returns what it printed, if anything.
+    /// Runs `verb` of `plugin` with `config` on standard input, and returns the JSON that it printed, if any.
     pub fn run(
         &self,
         verb: &'static str,

@@ -1,19 +1,19 @@
-//! A small container runtime: what libcni and containerd do around a conflist, for one namespace.
+//! A small container runtime: it does with a conflist what libcni and containerd do, for one namespace.
 //!
-//! Plugins run in the list's order for ADD and CHECK and in reverse for DEL, each result is the next
-//! plugin's `prevResult`, the first error stops, and the last result is kept for CHECK and DEL.
+//! Plugins run in the list's order for ADD and CHECK and in reverse for DEL. Each result is the next plugin's `prevResult`,
+//! the first error stops, and the last result is cached for CHECK and DEL.
 
 mod annotations;
 mod cache;
 mod conflist;
 mod error;
 mod execute;
-
-use std::path::PathBuf;
+mod options;
 
 use serde_json::{Map, Value};
 
 pub(crate) use error::Error;
+pub(crate) use options::Options;
 
 use crate::output;
 
@@ -21,74 +21,12 @@ use cache::Cached;
 use conflist::{Conflist, type_of};
 use execute::Execution;
 
-/// What to attach, check or detach.
-pub(crate) struct Attaching {
-    /// File with the network configuration list.
-    pub conflist: PathBuf,
-    /// The network namespace's path; may be empty for detach.
-    pub netns: String,
-    /// The container's ID.
-    pub container_id: String,
-    /// Name of the interface in the container.
-    pub interface: String,
-    /// Pod annotations, `KEY=VALUE`.
-    pub annotations: Vec<String>,
-    /// Pairs of `CNI_ARGS`, `KEY=VALUE`.
-    pub arguments: Vec<String>,
-    /// Capabilities, `KEY=JSON`.
-    pub capabilities: Vec<String>,
-    /// `CNI_PATH`.
-    pub path: Option<String>,
-    /// Folder of the kept results.
-    pub cache: PathBuf,
-}
-
-impl Attaching {
-    /// What the runtime offers to plugins that declare the capability.
-    fn offers(&self) -> Result<Map<String, Value>, Error> {
-        let annotations = annotations::parse(&self.annotations)?;
-        let mut offers = annotations::capabilities(&annotations)?;
-        for pair in &self.capabilities {
-            let (key, json) = pair.split_once('=').ok_or_else(|| Error::pair("--cap", pair))?;
-            let value = serde_json::from_str(json)
-                .map_err(|source| Error::Capability { key: key.to_owned(), source })?;
-            offers.insert(key.to_owned(), value);
-        }
-        Ok(offers)
-    }
-
-    fn execution(&self) -> Result<Execution, Error> {
-        if let Some(pair) = self.arguments.iter().find(|pair| !pair.contains('=')) {
-            return Err(Error::pair("--arg", pair));
-        }
-        Ok(Execution {
-            path: match &self.path {
-                Some(path) => path.clone(),
-                None => default_path()?,
-            },
-            container_id: self.container_id.clone(),
-            netns: self.netns.clone(),
-            interface: self.interface.clone(),
-            arguments: self.arguments.join(";"),
-        })
-    }
-}
-
-/// `CNI_PATH` of the environment, or else the folder of this executable.
-fn default_path() -> Result<String, Error> {
-    if let Some(path) = std::env::var("CNI_PATH").ok().filter(|path| !path.is_empty()) {
-        return Ok(path);
-    }
-    let own = std::env::current_exe().map_err(Error::OwnPath)?;
-    Ok(own.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default())
-}
-
-/// ADD of every plugin; prints the last result. When anything fails after the first ADD, also the printing, the
-/// namespace is detached again, as a runtime does, and the first error is reported.
-pub(crate) fn attach(attaching: Attaching) -> Result<(), Error> {
-    let conflist = Conflist::read(&attaching.conflist)?;
-    let (offers, execution) = (attaching.offers()?, attaching.execution()?);
-    if Cached::read(&attaching.cache, &conflist.name, &execution)?.is_some() {
+/// Runs ADD of every plugin and prints the last result. When anything fails after the first ADD, also the printing, the
+/// namespace is detached again, as a runtime does, and the first error is returned.
+pub(crate) fn attach(options: &Options) -> Result<(), Error> {
+    let conflist = Conflist::read(&options.conflist)?;
+    let (offers, execution) = (options.offers()?, options.execution()?);
+    if Cached::read(&options.cache, &conflist.name, &execution)?.is_some() {
         return Err(Error::AlreadyAttached {
             network: conflist.name,
             container: execution.container_id,
@@ -100,22 +38,22 @@ pub(crate) fn attach(attaching: Attaching) -> Result<(), Error> {
     }
     let mut cached = Cached { result: Value::Null, offers };
     let attached = add(&conflist, &execution, &mut cached)
-        .and_then(|()| cached.write(&attaching.cache, &conflist.name, &execution));
+        .and_then(|()| cached.write(&options.cache, &conflist.name, &execution));
     if let Err(error) = attached {
         undo(&conflist, &execution, &cached.offers, None);
         return Err(error);
     }
     if let Err(source) = output::deliver(&format!("{:#}\n", cached.result)) {
-        // What could not be detached is kept, so that `weir detach` can go on.
+        // The result of a failed detach stays, so that `weir detach` can try again.
         if undo(&conflist, &execution, &cached.offers, Some(&cached.result)) {
-            Cached::forget(&attaching.cache, &conflist.name, &execution)?;
+            Cached::forget(&options.cache, &conflist.name, &execution)?;
         }
         return Err(Error::Undelivered(source));
     }
     Ok(())
 }
 
-/// DEL of every plugin in reverse order, whatever fails; whether nothing did.
+/// Runs DEL of every plugin in reverse order, goes on after errors, and tells whether there was none.
 fn undo(
     conflist: &Conflist,
     execution: &Execution,
@@ -127,7 +65,7 @@ fn undo(
     for plugin in conflist.plugins.iter().rev() {
         let config = conflist.config_of(plugin, offers, result);
         if let Err(second) = execution.run("DEL", plugin, &config) {
-            cni::note(format_args!("weir: while detaching after the failed attach: {second}"));
+            cni::note(format_args!("weir: cannot undo the failed attach: {second}"));
             is_undone = false;
         }
     }
@@ -146,15 +84,15 @@ fn add(conflist: &Conflist, execution: &Execution, cached: &mut Cached) -> Resul
     Ok(())
 }
 
-/// CHECK of every plugin against the kept result; a list with `disableCheck` is not checked.
-pub(crate) fn check(attaching: Attaching) -> Result<(), Error> {
-    let conflist = Conflist::read(&attaching.conflist)?;
+/// Runs CHECK of every plugin against the cached result; a list with `disableCheck` is not checked.
+pub(crate) fn check(options: &Options) -> Result<(), Error> {
+    let conflist = Conflist::read(&options.conflist)?;
     if conflist.disables_check {
         let said = format!("{}: disableCheck is set, nothing was checked\n", conflist.name);
         return output::print(&said).map_err(Error::Print);
     }
-    let execution = attaching.execution()?;
-    let cached = Cached::read(&attaching.cache, &conflist.name, &execution)?.ok_or_else(|| {
+    let execution = options.execution()?;
+    let cached = Cached::read(&options.cache, &conflist.name, &execution)?.ok_or_else(|| {
         Error::NotAttached { network: conflist.name.clone(), container: execution.container_id.clone() }
     })?;
     for plugin in &conflist.plugins {
@@ -166,17 +104,17 @@ pub(crate) fn check(attaching: Attaching) -> Result<(), Error> {
     output::print(&said).map_err(Error::Print)
 }
 
-/// DEL of every plugin in reverse order, with the kept result if there is one.
-pub(crate) fn detach(attaching: Attaching) -> Result<(), Error> {
-    let conflist = Conflist::read(&attaching.conflist)?;
-    let execution = attaching.execution()?;
-    let cached = Cached::read(&attaching.cache, &conflist.name, &execution)?;
+/// Runs DEL of every plugin in reverse order, with the cached result if there is one.
+pub(crate) fn detach(options: &Options) -> Result<(), Error> {
+    let conflist = Conflist::read(&options.conflist)?;
+    let execution = options.execution()?;
+    let cached = Cached::read(&options.cache, &conflist.name, &execution)?;
     let (offers, result) = match cached {
         Some(cached) => (cached.offers, Some(cached.result)),
-        None => (attaching.offers()?, None),
+        None => (options.offers()?, None),
     };
     remove(&conflist, &offers, &execution, result.as_ref())?;
-    Cached::forget(&attaching.cache, &conflist.name, &execution)
+    Cached::forget(&options.cache, &conflist.name, &execution)
 }
 
 fn remove(
