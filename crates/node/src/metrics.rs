@@ -1,6 +1,7 @@
 //! The limits of a node as metrics.
 
 use bandwidth::{NotInEffect, Pair, ShapedDirection};
+use limits::Direction;
 
 use MetricType::{Counter, Gauge};
 
@@ -83,52 +84,34 @@ const LIMIT: [Definition; 8] = [
 
 /// Returns the metrics of the pairs' limits. `weir_limit_in_effect` also has a sample for a limit that lost its filter.
 pub fn limit_metrics(limited: &[Pair]) -> Vec<Metric> {
-    let metric = |name, metric_type, help, value: &dyn Fn(&Direction<'_>) -> Option<u64>| {
-        let sample =
-            |direction: Direction<'_>| Some(Sample { value: value(&direction)?, labels: direction.labels() });
-        let samples = limited.iter().flat_map(directions).filter_map(sample).collect();
-        Metric { name, metric_type, help, samples }
+    type Value<'a> = &'a dyn Fn(Option<&ShapedDirection>, Option<&NotInEffect>) -> Option<u64>;
+    let metric = |name, metric_type, help, value: Value<'_>| {
+        let limits = limited.iter().flat_map(|pair| pair.limits().map(move |limit| (pair, limit)));
+        let samples = limits.filter_map(|(pair, (direction, limit, fault))| {
+            Some(Sample { value: value(limit, fault)?, labels: labels(pair, direction) })
+        });
+        Metric { name, metric_type, help, samples: samples.collect() }
     };
     let of_limit = LIMIT.map(|(name, metric_type, help, value)| {
-        metric(name, metric_type, help, &|direction| direction.limit.map(value))
+        metric(name, metric_type, help, &|limit, _| limit.map(value))
     });
     let help = "Whether packets come to the limit and go on from there.";
-    let in_effect = metric("weir_limit_in_effect", Gauge, help, &|direction| {
-        let is_limited = direction.limit.is_some() || direction.fault.is_some();
-        is_limited.then(|| direction.fault.is_none().into())
-    });
+    let in_effect = metric("weir_limit_in_effect", Gauge, help, &|_, fault| Some(fault.is_none().into()));
     of_limit.into_iter().chain([in_effect]).collect()
 }
 
-/// One direction of a pair.
-struct Direction<'a> {
-    pair: &'a Pair,
-    name: &'static str,
-    limit: Option<&'a ShapedDirection>,
-    fault: Option<&'a NotInEffect>,
-}
-
-fn directions(pair: &Pair) -> [Direction<'_>; 2] {
-    [("ingress", &pair.ingress, &pair.ingress_fault), ("egress", &pair.egress, &pair.egress_fault)]
-        .map(|(name, limit, fault)| Direction { pair, name, limit: limit.as_ref(), fault: fault.as_ref() })
-}
-
-impl Direction<'_> {
-    fn labels(&self) -> [(&'static str, String); 7] {
-        let attachment = self.pair.attachment.as_ref();
-        let (namespace, pod) = attachment
-            .and_then(|attachment| attachment.pod.as_deref())
-            .and_then(|pod| pod.split_once('/'))
-            .unwrap_or_default();
-        [
-            ("namespace", namespace),
-            ("pod", pod),
-            ("network", attachment.map_or("", |attachment| &attachment.network)),
-            ("container", attachment.map_or("", |attachment| &attachment.container_id)),
-            ("interface", attachment.map_or("", |attachment| &attachment.interface)),
-            ("host_interface", &self.pair.host_end.name),
-            ("direction", self.name),
-        ]
-        .map(|(label, value)| (label, value.to_owned()))
-    }
+fn labels(pair: &Pair, direction: Direction) -> [(&'static str, String); 7] {
+    let attachment = pair.attachment.as_ref();
+    let pod = attachment.and_then(|attachment| attachment.pod.as_deref());
+    let (namespace, pod) = pod.and_then(|pod| pod.split_once('/')).unwrap_or_default();
+    [
+        ("namespace", namespace),
+        ("pod", pod),
+        ("network", attachment.map_or("", |attachment| &attachment.network)),
+        ("container", attachment.map_or("", |attachment| &attachment.container_id)),
+        ("interface", attachment.map_or("", |attachment| &attachment.interface)),
+        ("host_interface", &pair.host_end.name),
+        ("direction", direction.as_str()),
+    ]
+    .map(|(label, value)| (label, value.to_owned()))
 }

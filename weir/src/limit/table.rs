@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use limits::Direction;
 use node::{NotInEffect, Pair, ShapedDirection};
 
 use crate::human::decimal;
@@ -26,24 +27,14 @@ const NUMBERS: Range<usize> = 6..11;
 
 /// Renders the table.
 pub(crate) fn render(limited: &[Pair]) -> String {
-    let mut rows = Vec::new();
-    for each in limited {
-        for (direction, limit, fault) in
-            [("to pod", &each.ingress, &each.ingress_fault), ("from pod", &each.egress, &each.egress_fault)]
-        {
-            if limit.is_some() || fault.is_some() {
-                rows.push(row(each, direction, limit.as_ref(), fault.as_ref()));
-            }
-        }
-    }
+    let rows =
+        limited.iter().flat_map(|pair| pair.limits().map(|limit| row(pair, limit))).collect::<Vec<_>>();
     table::render(HEADER, NUMBERS, &rows)
 }
 
 fn row(
     pair: &Pair,
-    direction: &str,
-    limit: Option<&ShapedDirection>,
-    fault: Option<&NotInEffect>,
+    (direction, limit, fault): (Direction, Option<&ShapedDirection>, Option<&NotInEffect>),
 ) -> [String; HEADER.len()] {
     let attachment = pair.attachment.as_ref();
     let number = |number: fn(&ShapedDirection) -> String| table::cell(limit.map(number).as_deref());
@@ -52,7 +43,10 @@ fn row(
         table::cell(attachment.map(|attachment| table::short_id(&attachment.container_id))),
         table::cell(attachment.map(|attachment| attachment.interface.as_str())),
         pair.host_end.name.clone(),
-        direction.to_owned(),
+        match direction {
+            Direction::Ingress => "to pod".to_owned(),
+            Direction::Egress => "from pod".to_owned(),
+        },
         number(|limit| limit.device.clone()),
         number(|limit| decimal(limit.tbf.rate_bytes_per_sec.saturating_mul(8))),
         number(|limit| decimal(limit.tbf.burst_bytes.into())),

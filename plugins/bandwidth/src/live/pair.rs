@@ -76,9 +76,21 @@ impl Pair {
         Ok(Self { host_end, attachment, ingress, egress, ingress_fault, egress_fault })
     }
 
+    /// Returns the directions that have a limit, in effect or not: the limit, or none when only traces of it are left, and
+    /// why it is not in effect.
+    pub fn limits(
+        &self,
+    ) -> impl Iterator<Item = (Direction, Option<&ShapedDirection>, Option<&NotInEffect>)> {
+        let directions = [
+            (Direction::Ingress, self.ingress.as_ref(), self.ingress_fault.as_ref()),
+            (Direction::Egress, self.egress.as_ref(), self.egress_fault.as_ref()),
+        ];
+        directions.into_iter().filter(|(_, limit, fault)| limit.is_some() || fault.is_some())
+    }
+
     /// Whether either direction has a limit, in effect or not.
     pub fn is_limited(&self) -> bool {
-        self.ingress.is_some() || self.egress.is_some() || !self.is_in_effect()
+        self.limits().next().is_some()
     }
 
     /// Whether all limits are in effect.
