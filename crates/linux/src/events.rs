@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::namespace::Namespace;
 use crate::netlink::Socket;
 use crate::rtnetlink::Rtnetlink;
@@ -38,8 +38,11 @@ impl Rtnetlink {
         let deadline = Instant::now() + patience;
         loop {
             let Some(found) = pending(self)? else { return Ok(None) };
-            let event = events.wait(deadline, |_| {});
-            if !event.map_err(|failure| failure.during(format_args!("wait for netlink group {group}")))? {
+            let event = events.wait(deadline).map_err(|source| Error::Netlink {
+                operation: format!("wait for netlink group {group}"),
+                source,
+            })?;
+            if !event {
                 return Ok(Some(found));
             }
         }

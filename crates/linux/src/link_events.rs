@@ -1,4 +1,4 @@
-//! Waiting for changes of links, a point in time and signals, all at once.
+//! Waiting for changes of links, a deadline and signals at once.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::error::{Error, Result};
-use crate::netlink::{Failure, Socket, readable_until};
+use crate::netlink::{Socket, readable_until};
 
 /// Several events of one change come within this time.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -24,17 +24,17 @@ pub struct LinkEvents {
 /// Why [`LinkEvents::wait`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wakeup {
-    /// The time has come.
+    /// The deadline passed.
     Deadline,
-    /// A link came, went or changed.
+    /// A link was added, changed or deleted.
     LinkChange,
-    /// `SIGINT` or `SIGTERM` came.
+    /// `SIGINT` or `SIGTERM` arrived.
     Signal,
 }
 
 impl LinkEvents {
-    /// Subscribes. From now on `SIGINT` and `SIGTERM` do not end this process: the signals are blocked in this thread, which
-    /// is to be its only one.
+    /// Subscribes. From now on `SIGINT` and `SIGTERM` do not end this process: they are blocked in this thread, which
+    /// must be its only one.
     ///
     /// # Errors
     /// [`Error::Netlink`] without a socket, [`Error::Refused`] when signals cannot be received.
@@ -48,20 +48,19 @@ impl LinkEvents {
         Ok(Self { events, signals: signals.map_err(refused)? })
     }
 
-    /// Waits until `deadline`, or until links change or a signal comes. A change is reported a moment after its first event,
-    /// together with what follows at once.
+    /// Waits until `deadline`, or until links change or a signal comes. A change is reported 50 ms after its first event.
     ///
     /// # Errors
     /// [`Error::Netlink`].
     pub fn wait(&mut self, deadline: Instant) -> Result<Wakeup> {
         let (mut wakeup, mut until) = (Wakeup::Deadline, deadline);
-        let failed = |failure: Failure| failure.during(format_args!("wait for changes of links"));
+        let failed = |source| Error::Netlink { operation: "wait for changes of links".to_owned(), source };
         loop {
             let ready = readable_until(until, [self.signals.as_fd(), self.events.as_fd()]);
-            match ready.map_err(|error| failed(error.into()))? {
+            match ready.map_err(failed)? {
                 None => return Ok(wakeup),
                 Some(0) => return Ok(Wakeup::Signal),
-                Some(_) => self.events.wait(until, |_| {}).map_err(failed)?,
+                Some(_) => self.events.wait(until).map_err(failed)?,
             };
             if wakeup == Wakeup::Deadline {
                 (wakeup, until) = (Wakeup::LinkChange, Instant::now() + SETTLE);

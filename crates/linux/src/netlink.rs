@@ -2,18 +2,19 @@
 
 mod failure;
 mod message;
+mod wait;
 
 pub use failure::{Failure, Refusal};
 pub use message::{HEADER_LEN, Reply, attributes};
 pub(crate) use message::{message, read_text, read_u32, request_flags};
+pub(crate) use wait::readable_until;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
 use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, getsockopt, socklen_t};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Error, Result};
 use message::Messages;
@@ -79,14 +80,6 @@ impl Socket {
         #[allow(unsafe_code)]
         let outcome = unsafe { getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie_at, &raw mut length) };
         (outcome == 0).then_some(cookie)
-    }
-
-    /// Joins a multicast group, so that [`Socket::wait`] receives its events.
-    pub fn subscribe(&mut self, group: u32) -> Result<()> {
-        self.raw.add_membership(group).map_err(|source| Error::Netlink {
-            operation: format!("subscribe to netlink group {group}"),
-            source,
-        })
     }
 
     /// Returns the sequence number for the next message.
@@ -191,29 +184,6 @@ impl Socket {
         }
     }
 
-    /// Reads the events of one datagram of the subscribed groups, and waits for it until `deadline`.
-    ///
-    /// Returns `false` when the deadline passed without an event. Dropped events (`ENOBUFS`) count as an event: the
-    /// caller looks at the objects again.
-    pub fn wait(
-        &mut self,
-        deadline: std::time::Instant,
-        mut on_event: impl FnMut(Reply<'_>),
-    ) -> std::result::Result<bool, Failure> {
-        if !self.is_readable_until(deadline)? {
-            return Ok(false);
-        }
-        self.receive.clear();
-        let length = match self.raw.recv(&mut self.receive, 0) {
-            Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(true),
-            length => length?,
-        };
-        for message in Messages(&self.receive[..length]) {
-            on_event(Reply { kind: message.kind, payload: message.payload });
-        }
-        Ok(true)
-    }
-
     /// Sends again when a signal interrupted the call, before anything is sent.
     fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.lost = None;
@@ -245,39 +215,6 @@ impl Socket {
                     _ => return Err(error),
                 },
                 length => return length,
-            }
-        }
-    }
-
-    fn is_readable_until(&self, deadline: std::time::Instant) -> std::io::Result<bool> {
-        Ok(readable_until(deadline, [self.as_fd()])?.is_some())
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor belongs to `self.raw`, which outlives this borrow.
-        #[allow(unsafe_code)]
-        unsafe {
-            BorrowedFd::borrow_raw(self.raw.as_raw_fd())
-        }
-    }
-}
-
-/// Waits until one of the descriptors can be read, and returns the place of the first that can; none when `deadline`
-/// passed before (poll(2)).
-pub(crate) fn readable_until<const COUNT: usize>(
-    deadline: std::time::Instant,
-    descriptors: [BorrowedFd<'_>; COUNT],
-) -> std::io::Result<Option<usize>> {
-    let mut descriptors = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
-    loop {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        match poll(&mut descriptors, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-            Err(Errno::EINTR) => {}
-            ready => {
-                ready?;
-                return Ok(descriptors.iter().position(|descriptor| descriptor.any() == Some(true)));
             }
         }
     }
