@@ -1,4 +1,4 @@
-//! What the tests of this crate have in common.
+//! Fixtures of this crate's tests.
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -8,6 +8,13 @@ use crate::{Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer};
 pub fn new_namespace() -> Rtnetlink {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of its own needs root");
     Rtnetlink::open().unwrap()
+}
+
+/// Returns a socket in a new namespace, and host0, an end of a veth pair there.
+pub fn namespace_with_veth() -> (Rtnetlink, Link) {
+    let mut rtnetlink = new_namespace();
+    let veth = veth(&mut rtnetlink, "host0", "pod0", None);
+    (rtnetlink, veth)
 }
 
 /// Creates a bridge.

@@ -113,11 +113,12 @@ impl Rtnetlink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tc::tests::{in_a_namespace_of_its_own, tc};
+    use crate::tc::tests::tc;
+    use crate::testing::namespace_with_veth;
 
     #[test]
     fn a_hook_is_made_once_and_goes_only_when_nobody_uses_it() {
-        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, veth) = namespace_with_veth();
         assert_eq!(rtnetlink.hook_kind(veth.index).unwrap(), None);
         assert!(rtnetlink.ensure_hook(veth.index).unwrap());
         assert!(!rtnetlink.ensure_hook(veth.index).unwrap());
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_ingress_qdisc_is_told_from_clsact() {
-        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, veth) = namespace_with_veth();
         tc("qdisc add dev host0 ingress");
         assert_eq!(rtnetlink.hook_kind(veth.index).unwrap().as_deref(), Some("ingress"));
         assert!(!rtnetlink.ensure_hook(veth.index).unwrap());

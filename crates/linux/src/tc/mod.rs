@@ -38,8 +38,8 @@ fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{ifb, new_namespace, veth};
-    use crate::{Change, Hook, Link, Rtnetlink, Rule, Tbf};
+    use crate::testing::{ifb, namespace_with_veth};
+    use crate::{Change, Hook, Rule, Tbf};
 
     /// Runs `tc` in this test's namespace.
     pub fn tc(arguments: &str) -> String {
@@ -48,16 +48,9 @@ mod tests {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Returns a socket in a network namespace that ends with this test's thread, and host0, an end of a veth pair.
-    pub fn in_a_namespace_of_its_own() -> (Rtnetlink, Link) {
-        let mut rtnetlink = new_namespace();
-        let veth = veth(&mut rtnetlink, "host0", "pod0", None);
-        (rtnetlink, veth)
-    }
-
     #[test]
     fn a_pod_is_shaped_in_both_directions_and_read_back() {
-        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, veth) = namespace_with_veth();
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
         let ifb = ifb(&mut rtnetlink, "bwp0");

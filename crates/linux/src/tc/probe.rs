@@ -69,12 +69,12 @@ fn probe(rtnetlink: &mut Rtnetlink) -> Result<Vec<Feature>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tc::tests::in_a_namespace_of_its_own;
     use crate::testing::ifb;
+    use crate::testing::namespace_with_veth;
 
     #[test]
     fn a_kernel_that_can_shape_lacks_nothing_and_nothing_is_left() {
-        let (mut rtnetlink, _) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, _) = namespace_with_veth();
         assert_eq!(missing_shaping_features().unwrap(), []);
         assert!(rtnetlink.links_of_kind("ifb").unwrap().is_empty());
         assert!(rtnetlink.root_qdisc(1).unwrap().is_none_or(|qdisc| qdisc.tbf.is_none()));
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_ifb_with_a_filter_proves_that_pods_can_be_shaped() {
-        let (mut rtnetlink, _) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, _) = namespace_with_veth();
         let ifb = ifb(&mut rtnetlink, "ifb7");
         assert!(!is_in_use(&mut rtnetlink).unwrap());
         let tbf = Tbf { rate_bytes_per_sec: 1_000_000, burst_bytes: 100_000, limit_bytes: 100_000 };

@@ -153,18 +153,18 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
-    use crate::tc::tests::in_a_namespace_of_its_own;
+    use crate::testing::namespace_with_veth;
 
     #[test]
     fn a_link_that_never_had_a_qdisc_has_none() {
-        let (mut rtnetlink, veth) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, veth) = namespace_with_veth();
         assert_eq!(rtnetlink.root_qdisc(veth.index).unwrap(), None);
         assert_eq!(rtnetlink.root_qdisc(4711).unwrap_err().errno(), Some(Errno::ENODEV));
     }
 
     #[test]
     fn what_passed_and_what_was_dropped_is_counted() {
-        let (mut rtnetlink, _) = in_a_namespace_of_its_own();
+        let (mut rtnetlink, _) = namespace_with_veth();
         const LOOPBACK: u32 = 1;
         rtnetlink.set_up(LOOPBACK).unwrap();
         let tbf = Tbf { rate_bytes_per_sec: 1_000, burst_bytes: 2_000, limit_bytes: 2_000 };

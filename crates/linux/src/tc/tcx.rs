@@ -44,8 +44,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::tc::tests::in_a_namespace_of_its_own;
     use crate::testing::ifb;
+    use crate::testing::namespace_with_veth;
     use crate::{Change, Rtnetlink, Rule, Tbf};
 
     const BPF_PROG_LOAD: libc::c_int = 5;
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_program_that_accepts_everything_is_told_and_a_chain_is_asked_after_it() {
-        let (mut host, veth) = in_a_namespace_of_its_own();
+        let (mut host, veth) = namespace_with_veth();
         let ifb = ifb(&mut host, "bwp0");
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
         // The device itself sends nothing.
