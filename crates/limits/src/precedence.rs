@@ -6,7 +6,8 @@
 //! 4. The default of the limit range of the pod's namespace.
 //!
 //! From 2 on each direction finds its own source, and the range's bounds hold. The burst comes from the runtime, unless it
-//! sends a number that only says that none was chosen; then from the pod's annotations: weir's before kube-ovn's.
+//! sends a number that only says that none was chosen; then from the pod's annotations: weir's before kube-ovn's. Without
+//! them that number counts where the config has `"runtimeBurst": "literal"`.
 
 use crate::annotations::{Annotations, Asked};
 use crate::burst::{Burst, RuntimeBurst};
@@ -29,16 +30,16 @@ pub struct Sources {
     pub annotations: Annotations,
     /// The limit range of the pod's namespace.
     pub range: LimitRange,
-    /// What the numbers mean by which a runtime says that no burst was chosen.
+    /// The meaning of the numbers by which a runtime says that no burst was chosen.
     pub runtime_burst: RuntimeBurst,
 }
 
-/// What a pod gets for one direction.
+/// The decision on one direction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The limit, or none.
     pub limit: Option<Limit>,
-    /// A sentence for the log where the pod asked for another rate.
+    /// A sentence for the log or the API where the pod asked for another rate.
     pub warning: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The veth pair of an attachment, created by any main plugin, under any name.
 //!
-//! It is found from the pod's end, by `CNI_IFNAME` in `CNI_NETNS`. The path may lead to another container's namespace by
+//! It is found from the pod's end, by `CNI_IFNAME` in `CNI_NETNS`. The path may be another container's namespace by
 //! the time of a late call, and the interface may have another name: then it is found by the aliases of the host's ends.
 
 use attachment::Owner;

@@ -104,7 +104,7 @@ impl Layout<'_> {
         let shaped = host
             .apply(&changes)
             .map_err(crate::Error::from)
-            .and_then(|()| redirection::lead(kernel, host_end, attachment, direction, subnets, ifb.index));
+            .and_then(|()| redirection::start(kernel, host_end, attachment, direction, subnets, ifb.index));
         match shaped {
             Ok(made_hook) => Ok(Made { ifb, made_hook }),
             Err(error) => {

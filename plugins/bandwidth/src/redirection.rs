@@ -1,10 +1,10 @@
-//! How packets come to the ifb that queues them: by a chain of nf_tables, or by filters of traffic control.
+//! Redirects packets to the ifb that queues them: by a chain of nf_tables, or by filters of traffic control.
 //!
-//! What a pod sends goes by a chain where the kernel can do that. The kernel asks it after all filters and programs at
-//! the ingress hook: a program that accepts a packet, as those for network policy do, ends the search among them, but
-//! not before the chain. Filters of traffic control ([`linux::Rule`]) are the way on other kernels, and of the
-//! reference plugin. What a pod receives can only come to an ifb by filters: the kernel does not tell an ifb where
-//! packets that are to be sent came from, unless mirred does.
+//! A chain redirects what a pod sends, where the kernel can do that. The kernel runs it after all filters and programs at
+//! the ingress hook: a program that accepts a packet, as those for network policy do, ends the search among them, but does
+//! not skip the chain. Filters of traffic control ([`linux::Rule`]) serve on other kernels, and the reference plugin. What a
+//! pod receives can only be redirected by filters: the kernel does not tell an ifb where packets that are to be sent came
+//! from, unless mirred does.
 
 use attachment::masquerade;
 use cni::Attachment;
@@ -18,21 +18,21 @@ use crate::forwarded::{self, Forward};
 use crate::kernel::Kernel;
 use crate::subnets::{Subnets, hook};
 
-/// A way of packets to an ifb.
+/// The means of a redirection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// By a chain.
+    /// A chain.
     Chain(Forward),
-    /// By filters of traffic control.
+    /// Filters of traffic control.
     Rules,
 }
 
-/// Leads packets of a direction to an ifb, as far as they are not exempt. Whatever led them before gives way. Returns
-/// whether it made the pair's hook.
+/// Redirects packets of a direction to an ifb, unless they are exempt. Replaces an earlier redirection. Returns whether it
+/// created the pair's hook.
 ///
 /// # Errors
-/// What the kernel says; then nothing of it is left.
-pub(crate) fn lead(
+/// The kernel's refusal; then nothing of it is left.
+pub(crate) fn start(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
     attachment: Option<&Attachment>,
@@ -40,18 +40,18 @@ pub(crate) fn lead(
     subnets: &Subnets,
     ifb: u32,
 ) -> Result<bool> {
-    if direction == Direction::Egress && lead_by_chain(kernel, host_end, attachment, subnets, ifb)? {
+    if direction == Direction::Egress && start_by_chain(kernel, host_end, attachment, subnets, ifb)? {
         return Ok(false);
     }
     Ok(kernel.host.set_rules(host_end.index, hook(direction), &subnets.rules(direction, ifb))?)
 }
 
-/// Leads what a pod sends to an ifb by a chain; false where the kernel has no such chains. Filters of weir's that did so
-/// go when the chain is there: no packet passes by.
+/// Redirects what a pod sends by a chain; returns false where the kernel has no such chains. Weir's filters go when the
+/// chain is there: no packet passes by.
 ///
 /// # Errors
-/// What the kernel says.
-pub(crate) fn lead_by_chain(
+/// The kernel's refusal.
+pub(crate) fn start_by_chain(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
     attachment: Option<&Attachment>,
@@ -69,11 +69,11 @@ pub(crate) fn lead_by_chain(
     }
 }
 
-/// Where packets of a direction are led, and how, by rules and chains of any maker. No link has the index of a device
-/// that is gone; where filters lead to it, the kernel shows 0.
+/// Returns the links that packets of a direction are redirected to, by filters and chains of any program. No link has the
+/// index of a device that is gone; for the target of filters, the kernel shows 0 then.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn targets(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -87,7 +87,7 @@ pub(crate) fn targets(
 /// As [`targets`], by a chain only.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn target_of_chain(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -100,7 +100,7 @@ pub(crate) fn target_of_chain(
 /// As [`targets`], by filters of traffic control only.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn targets_of_rules(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -110,11 +110,11 @@ pub(crate) fn targets_of_rules(
     Ok(redirects.into_iter().map(|to| (to, Way::Rules)).collect())
 }
 
-/// The chain for what arrives at the host's end.
+/// Returns the chain for what arrives at the host's end.
 fn chain(kernel: &mut Kernel<'_>, host_end: &Link) -> Result<Option<Forward>> {
     let Some(nftables) = kernel.nftables()? else { return Ok(None) };
     match forwarded::find(nftables, &host_end.name) {
-        // One of a former link of this name does nothing.
+        // The chain of a former link of this name does nothing.
         Ok(chain) => Ok(chain.filter(|chain| chain.link == host_end.index)),
         Err(error) if error.is_denied() => {
             kernel.is_denied = true;
@@ -124,11 +124,11 @@ fn chain(kernel: &mut Kernel<'_>, host_end: &Link) -> Result<Option<Forward>> {
     }
 }
 
-/// Which traffic of a direction is led to an ifb, by a chain or by filters that weir made; none when none is, or when
-/// a part of the chain is missing.
+/// Returns the traffic of a direction that weir's chain or filters redirect; none when they redirect none, or when a part
+/// of the chain is missing.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn subnets(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -143,10 +143,10 @@ pub(crate) fn subnets(
     Ok(Subnets::of_rules(&kernel.host.rules(host_end.index, hook(direction))?))
 }
 
-/// Leads packets of a direction nowhere any more, as far as weir led them.
+/// Stops weir's redirection of a direction.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction) -> Result<()> {
     if direction == Direction::Egress
         && let Some(chain) = chain(kernel, host_end)?
@@ -157,10 +157,10 @@ pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Directio
     Ok(kernel.host.delete_rules(host_end.index, hook(direction))?)
 }
 
-/// The chains of these links that lead to one of these devices.
+/// Returns the chains of these links that redirect to one of these devices.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn chains<'a>(
     kernel: &mut Kernel<'_>,
     links: impl Iterator<Item = &'a str>,
@@ -180,10 +180,10 @@ pub(crate) fn chains<'a>(
 /// Removes chains, and with them the masquerade entry of `claimant`, if it has one: the kernel waits once for both, when
 /// `kernel` is dropped. To delete devices before that costs no further wait.
 ///
-/// An entry that cannot be removed is no error: the main plugin's DEL tries again, and says what it cannot.
+/// An entry that cannot be removed is not an error: the main plugin's DEL tries again.
 ///
 /// # Errors
-/// What the kernel says of the chains.
+/// The kernel's refusal to remove the chains.
 pub(crate) fn remove_chains(
     kernel: &mut Kernel<'_>,
     chains: &[Forward],
@@ -243,8 +243,8 @@ fn collect<C>(
     errors.extend(outcome.err());
 }
 
-/// Whether these filters are those that an earlier weir made for the same traffic, before it matched frames with VLAN
-/// tags, or those of today.
+/// Whether the filters are those wanted, or those of an earlier weir for the same traffic, which did not match frames with
+/// VLAN tags.
 pub(crate) fn are_for(shown: &[Rule], want: &[Rule]) -> bool {
     let same = |want: &[&Rule]| shown.len() == want.len() && want.iter().all(|rule| shown.contains(rule));
     let all: Vec<&Rule> = want.iter().collect();

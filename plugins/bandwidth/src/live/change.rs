@@ -179,8 +179,9 @@ impl Changing<'_, '_> {
         };
         let is_unknown = found.place != Place::Ifb(Way::Rules) && self.pod.subnets.is_none();
         let Pod { host_end, attachment, .. } = *self.pod;
-        let led = redirection::lead_by_chain(self.kernel, host_end, attachment, &subnets, found.link.index)?;
-        Ok(led.then_some(if is_unknown { Renewed::Everything } else { Renewed::AsBefore }))
+        let is_renewed =
+            redirection::start_by_chain(self.kernel, host_end, attachment, &subnets, found.link.index)?;
+        Ok(is_renewed.then_some(if is_unknown { Renewed::Everything } else { Renewed::AsBefore }))
     }
 
     fn record_allows(&mut self, want: &Tbf) -> Result<bool> {
