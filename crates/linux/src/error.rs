@@ -71,20 +71,6 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// The object changed again before it could be acted on, time after time.
-    #[error("cannot {operation}: {object} is incomplete, or others changed it again and again for seconds")]
-    Unsettled {
-        /// The operation, as "verb object".
-        operation: String,
-        /// The object that kept changing.
-        object: String,
-    },
-    /// An attachment has more addresses than can be recorded with it.
-    #[error("cannot {operation}: too many addresses")]
-    TooManyAddresses {
-        /// The operation, as "verb object".
-        operation: String,
-    },
     /// A failure that no caller distinguishes from others, as a whole sentence.
     #[error("{0}")]
     Other(String),
@@ -94,11 +80,6 @@ impl Error {
     /// Returns the error for an answer of the kernel that lacks `lacks`.
     pub(crate) fn incomplete(operation: &str, lacks: &str) -> Self {
         Self::Other(format!("cannot {operation}: the kernel's answer lacks {lacks}"))
-    }
-
-    /// Returns a refusal with this number and, where the kernel gave one, its sentence.
-    pub fn refused(operation: String, errno: Errno, message: Option<String>) -> Self {
-        Self::Refused { operation, errno, message }
     }
 
     /// Returns the kernel's error number if the kernel refused.

@@ -37,14 +37,15 @@ impl LinkEvents {
     /// must be its only one.
     ///
     /// # Errors
-    /// [`Error::Netlink`] without a socket, [`Error::Refused`] when signals cannot be received.
+    /// [`Error::Netlink`] without a socket; when signals cannot be received.
     pub fn subscribe() -> Result<Self> {
         let mut events = Socket::open(NETLINK_ROUTE)?;
         events.subscribe(RTNLGRP_LINK)?;
         let mut set = SigSet::empty();
         set.extend([Signal::SIGINT, Signal::SIGTERM]);
         let signals = set.thread_block().and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC));
-        let refused = |errno| Error::refused("receive signals".to_owned(), errno, None);
+        let refused =
+            |errno: nix::errno::Errno| Error::Other(format!("cannot receive signals: {}", errno.desc()));
         Ok(Self { events, signals: signals.map_err(refused)? })
     }
 

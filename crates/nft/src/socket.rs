@@ -281,7 +281,9 @@ impl Failed {
 
 /// The error of a transaction that others got in the way of, time after time.
 pub fn unsettled(operation: fmt::Arguments<'_>, table: Table) -> Error {
-    Error::Unsettled { operation: operation.to_string(), object: format!("nf_tables table {table}") }
+    Error::Other(format!(
+        "cannot {operation}: nf_tables table {table} is incomplete, or others changed it again and again for seconds"
+    ))
 }
 
 #[cfg(test)]

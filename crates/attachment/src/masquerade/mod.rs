@@ -74,16 +74,15 @@ pub use self::check::{MasqueradeFault, check};
 /// the subnet's rule when they are not there.
 ///
 /// # Errors
-/// [`Error::MissingFeature`] when the kernel cannot masquerade, [`Error::TooManyAddresses`] when there are more than the
-/// kernel remembers for one element (20 IPv4, or 7 IPv6, always fit), [`Error::Refused`] and [`Error::Netlink`] for the
-/// rest.
+/// [`Error::MissingFeature`] when the kernel cannot masquerade, [`Error::Refused`] and [`Error::Netlink`]; an error when
+/// there are more addresses than the kernel holds for one element (20 IPv4, or 7 IPv6, always fit).
 pub fn add(nftables: &mut Nftables, claimant: &Claimant, addresses: &[IpNetwork]) -> Result<()> {
     if addresses.is_empty() {
         return Ok(());
     }
     let operation = format_args!("masquerade {claimant}");
     let wanted = Wanted::new(claimant, addresses)
-        .ok_or_else(|| Error::TooManyAddresses { operation: operation.to_string() })?;
+        .ok_or_else(|| Error::Other(format!("cannot {operation}: too many addresses")))?;
     let mut stale: Option<Vec<Held>> = None;
     for () in Attempts::default() {
         match nftables.transact(wanted.batch(stale.as_deref())) {

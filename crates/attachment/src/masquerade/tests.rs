@@ -257,7 +257,7 @@ fn too_many_addresses_are_an_error_that_says_so() {
     let mut nftables = namespace();
     let many: Vec<_> = (0..60).map(|n| format!("10.88.0.{n}/16").parse().unwrap()).collect();
     let error = add(&mut nftables, &blue(), &many).unwrap_err();
-    assert!(matches!(error, Error::TooManyAddresses { .. }), "{error}");
+    assert!(error.to_string().contains("too many addresses"), "{error}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Refusal {
 impl Refusal {
     /// Returns the error for `operation`, which completes "cannot …".
     pub fn during(self, operation: fmt::Arguments<'_>) -> Error {
-        Error::refused(operation.to_string(), self.errno, self.message)
+        Error::Refused { operation: operation.to_string(), errno: self.errno, message: self.message }
     }
 }
 
