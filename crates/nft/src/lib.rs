@@ -20,6 +20,8 @@ mod rule;
 mod set;
 mod socket;
 mod table;
+#[cfg(test)]
+mod tests;
 mod user_data;
 
 pub use batch::Batch;
