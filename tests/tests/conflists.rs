@@ -43,6 +43,7 @@ examples! {
         "bridge-bandwidth-static.conflist", ["10.244.0.1"], Limits::Static(10_000_000, 20_000_000);
     bridge_with_addresses_that_pods_name: "bridge-static.conflist", ["10.56.0.1"], Limits::None;
     dual_stack: "dual-stack.conflist", ["10.244.0.1", "fd00:10:244::1"], Limits::Annotated;
+    ptp: "ptp.conflist", ["10.244.0.1", "fd00:10:244::1"], Limits::Annotated;
     containerd: "containerd.conflist", ["10.88.0.1", "2001:4860:4860::1"], Limits::None;
     crio: "crio.conflist", ["10.85.0.1", "1100:200::1"], Limits::None;
     k3s_delegate: "k3s-delegate.conf", ["10.42.0.1"], Limits::None;

@@ -100,7 +100,7 @@ impl Rounds {
                     report(format!("ADD succeeds, {error}"), Vec::new());
                 }
             }
-            Ended { answer: Ok(_), .. } if row.plugin == Plugin::Bridge => {
+            Ended { answer: Ok(_), .. } if row.plugin == row.main() => {
                 let (_, left) = self.stage.left(&rest);
                 is_clean = left.is_empty();
                 if !is_clean && is_first {
@@ -112,7 +112,7 @@ impl Rounds {
             }
             Ended { answer: Err(error), .. } if row.verb == Verb::Add => {
                 let (_, left) = self.stage.left(&before);
-                is_clean = left.is_empty() && row.plugin == Plugin::Bridge;
+                is_clean = left.is_empty() && row.plugin == row.main();
                 if !left.is_empty() && is_first {
                     report(format!("left by ADD that failed ({error})"), left);
                 }

@@ -1,11 +1,12 @@
 //! The disturbed call: a verb of a plugin, and its config.
 
 use serde_json::{Value, json};
-use tests::config::{bridge, changed, host_local};
+use tests::config::{bridge, changed, host_local, ptp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plugin {
     Bridge,
+    Ptp,
     Bandwidth,
 }
 
@@ -40,12 +41,16 @@ const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
     Row { plugin, verb, variant }
 }
 
-pub const ROWS: [Row; 12] = [
+pub const ROWS: [Row; 16] = [
     row(Plugin::Bridge, Verb::Add, Variant::Full),
     row(Plugin::Bridge, Verb::Add, Variant::First),
     row(Plugin::Bridge, Verb::Add, Variant::Beside),
     row(Plugin::Bridge, Verb::Del, Variant::Full),
     row(Plugin::Bridge, Verb::Gc, Variant::Full),
+    row(Plugin::Ptp, Verb::Add, Variant::Full),
+    row(Plugin::Ptp, Verb::Add, Variant::Beside),
+    row(Plugin::Ptp, Verb::Del, Variant::Full),
+    row(Plugin::Ptp, Verb::Gc, Variant::Full),
     row(Plugin::Bandwidth, Verb::Add, Variant::Full),
     row(Plugin::Bandwidth, Verb::Add, Variant::Subnets),
     row(Plugin::Bandwidth, Verb::Add, Variant::Beside),
@@ -59,6 +64,7 @@ impl Plugin {
     pub fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
+            Self::Ptp => "ptp",
             Self::Bandwidth => "bandwidth",
         }
     }
@@ -88,6 +94,11 @@ impl std::fmt::Display for Row {
 }
 
 impl Row {
+    /// The plugin that makes the interface.
+    pub fn main(&self) -> Plugin {
+        if self.plugin == Plugin::Ptp { Plugin::Ptp } else { Plugin::Bridge }
+    }
+
     /// The config of a plugin of the chain.
     pub fn config(&self, plugin: Plugin) -> Value {
         match plugin {
@@ -95,6 +106,7 @@ impl Row {
                 "cniVersion": "1.1.0", "isDefaultGateway": true, "ipMasq": true, "macspoofchk": true,
                 "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"]),
             })),
+            Plugin::Ptp => ptp(json!({"cniVersion": "1.1.0", "ipMasq": true})),
             Plugin::Bandwidth => {
                 let limits = json!({
                     "cniVersion": "1.1.0", "name": "pods", "type": "bandwidth",
@@ -113,7 +125,7 @@ impl Row {
 
     /// Whether the chain is attached before the verb is called, and whether its pod is limited then.
     pub fn needs(&self) -> (bool, bool) {
-        let (is_add, is_bridge) = (self.verb == Verb::Add, self.plugin == Plugin::Bridge);
-        (!(is_add && is_bridge), !is_add && !is_bridge)
+        let (is_add, is_main) = (self.verb == Verb::Add, self.plugin == self.main());
+        (!(is_add && is_main), !is_add && !is_main)
     }
 }

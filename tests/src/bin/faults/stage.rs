@@ -77,7 +77,7 @@ impl Stage {
             rest: State::default(),
         };
         if let Some(bystander) = &stage.bystander {
-            let result = stage.call(Plugin::Bridge, bystander).add(&row.config(Plugin::Bridge));
+            let result = stage.call(row.main(), bystander).add(&row.config(row.main()));
             let limits = with_prev_result(&row.config(Plugin::Bandwidth), &result);
             stage.call(Plugin::Bandwidth, bystander).add(&limits);
             // From here on, the network was used by more than one.
@@ -87,6 +87,7 @@ impl Stage {
         tests::eventually("the kernel has probed all addresses, and the bridge has its own", || {
             stage.node.look("ip -6 addr show tentative").is_empty()
                 && (stage.bystander.is_none()
+                    || row.main() != Plugin::Bridge
                     || !stage.node.look("ip -6 addr show dev cni0 scope link").is_empty())
         });
         stage.rest = stage.state();
@@ -113,7 +114,8 @@ impl Stage {
     /// ADD of the chain, with limits or without.
     pub fn attach(&mut self, limited: bool) -> Result<(), Failure> {
         self.result = None;
-        self.result = Some(self.call(Plugin::Bridge, &self.pod).verb("ADD", &self.given(Plugin::Bridge))?);
+        let main = self.row.main();
+        self.result = Some(self.call(main, &self.pod).verb("ADD", &self.given(main))?);
         if limited {
             let limits = self.given(Plugin::Bandwidth);
             self.result = Some(self.call(Plugin::Bandwidth, &self.pod).verb("ADD", &limits)?);
@@ -127,7 +129,7 @@ impl Stage {
             let answer = self.call(plugin, &self.pod).verb("DEL", &self.given(plugin));
             answer.map(drop).map_err(|failure| format!("{} DEL: {}", plugin.name(), failure.message))
         };
-        let (shaping, main) = (del(Plugin::Bandwidth), del(Plugin::Bridge));
+        let (shaping, main) = (del(Plugin::Bandwidth), del(self.row.main()));
         shaping.and(main)
     }
 
@@ -146,7 +148,7 @@ impl Stage {
         let valid = pods.map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
         let valid = json!({"cni.dev/valid-attachments": valid.collect::<Vec<_>>()});
         let mut config = changed(&self.row.config(plugin), valid);
-        if self.row.variant == Variant::Beside && plugin == Plugin::Bridge {
+        if self.row.variant == Variant::Beside && plugin == self.row.main() {
             config["ipam"][LOCK_TIMEOUT] = json!(0);
         }
         (call, config)
@@ -159,7 +161,7 @@ impl Stage {
             let answer = call.verb("GC", &config);
             answer.map(drop).map_err(|failure| format!("{} GC: {}", plugin.name(), failure.message))
         };
-        let (main, shaping) = (gc(Plugin::Bridge), gc(Plugin::Bandwidth));
+        let (main, shaping) = (gc(self.row.main()), gc(Plugin::Bandwidth));
         main.and(shaping)
     }
 
@@ -167,6 +169,7 @@ impl Stage {
     pub fn check(&self, result: &Value) -> Result<(), String> {
         let plugins: &[Plugin] = match self.row.plugin {
             Plugin::Bridge => &[Plugin::Bridge],
+            Plugin::Ptp => &[Plugin::Ptp],
             Plugin::Bandwidth => &[Plugin::Bridge, Plugin::Bandwidth],
         };
         for plugin in plugins {
