@@ -572,7 +572,7 @@ fn a_limit_that_is_not_in_effect_is_a_state_of_its_own_with_its_own_exit_code() 
     assert_eq!((code, in_effect), (Some(3), false), "{table}");
     let reason = reason.as_str().unwrap();
     assert!(
-        reason.contains("nothing leads its packets") && table.contains(&format!("no: {reason}")),
+        reason.contains("nothing redirects its packets") && table.contains(&format!("no: {reason}")),
         "{table}"
     );
     assert_eq!(shop.node.weir(&format!("limit {} --egress 5M", shop.host_end(0))).status.code(), Some(0));

@@ -134,7 +134,7 @@ impl Checked<'_, '_> {
                 Some(_) => {}
                 None => {
                     return Err(Error::internal(format!(
-                        "{direction} of {0} is dropped: the ifb device that its packets are led to is gone; `weir limit {0} \
+                        "{direction} of {0} is dropped: the ifb device that its packets are redirected to is gone; `weir limit {0} \
                          --{direction} none` frees them",
                         host_end.name
                     )));

@@ -1,4 +1,4 @@
-//! Whether a limit that is there limits anything: packets must come to its filter, and go on from there.
+//! Whether a limit is in effect: packets must come to its filter, and go on from there.
 
 use limits::Direction;
 use linux::{Hook, Link, Rtnetlink, Rule};
@@ -16,12 +16,12 @@ use crate::subnets::hook;
 /// Why a limit is not in effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotInEffect {
-    /// Packets can pass by the filter.
+    /// Packets can bypass the filter.
     #[error(
-        "{first} at the {hook} hook sees its packets first, and what it accepts passes by the limit; `weir limit` with the same rate leads them another way where the kernel can"
+        "{first} at the {hook} hook sees its packets first, and those that it accepts bypass the limit; `weir limit` with the same rate redirects them by nf_tables where the kernel can"
     )]
     Bypassed {
-        /// The filter or program of others.
+        /// The filter or program of another program.
         first: String,
         /// `ingress`, `egress` or `root`.
         hook: String,
@@ -30,18 +30,18 @@ pub enum NotInEffect {
     #[error("its ifb device {0} is down: everything is dropped")]
     IfbDown(String),
     /// Everything is dropped.
-    #[error("the ifb device that its packets are led to is gone: everything is dropped")]
+    #[error("the ifb device that its packets are redirected to is gone: everything is dropped")]
     DeadEnd,
-    /// Nothing comes to the filter.
-    #[error("nothing leads its packets to ifb device {0}")]
+    /// No packets come to the filter.
+    #[error("nothing redirects its packets to ifb device {0}")]
     NoRedirect(String),
     /// There is no filter.
-    #[error("{0} has no token bucket filter any more")]
+    #[error("{0} has lost its token bucket filter")]
     NotShaped(String),
     /// The table is switched off.
     #[error("nf_tables table netdev weir is dormant; `nft add table netdev weir` wakes it")]
     Dormant,
-    /// A part of what chooses the packets is missing.
+    /// Rules of the redirection are missing.
     #[error("rules of chain {0} of nf_tables table netdev weir are missing")]
     RulesMissing(String),
     /// Full packets are dropped.
@@ -56,10 +56,10 @@ pub enum NotInEffect {
     },
 }
 
-/// Whether packets of a direction come to this filter and go on from there; none when all is well.
+/// Returns why packets of a direction do not come to this filter or do not go on from there; none when they do.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn fault(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -92,25 +92,25 @@ fn bypass(kernel: &mut Kernel<'_>, host_end: &Link, hook: Hook, to: u32) -> Resu
     Ok(first.map(|first| NotInEffect::Bypassed { first, hook: hook.to_string() }))
 }
 
-/// Whether full packets are larger than the burst, as after a raise of the MTU.
+/// Checks whether full packets are larger than the burst, as after a raise of the MTU.
 fn burst_below_packet(host: &mut Rtnetlink, host_end: &Link, shaper: &Shaper) -> Result<Option<NotInEffect>> {
     let passes = |mtu: u32| shaping::lets_pass(&shaper.tbf, shaping::packet_bytes(mtu));
-    // The bursts of the reference overflow, so that what the kernel shows of them means nothing.
+    // The bursts of the reference overflow: the kernel shows other numbers.
     if !shaper.qdisc.tells_ethernet || passes(host_end.mtu) {
         return Ok(None);
     }
-    // A process that may not look at the pod's end knows this one only.
+    // A process without the right to look at the pod's end knows the host's end only.
     let pod_end = host.peer(host_end).ok().flatten();
     let mtu = pod_end.map_or(host_end.mtu, |end| end.mtu.min(host_end.mtu));
     let (packet, burst) = (shaping::packet_bytes(mtu), shaper.tbf.burst_bytes);
     Ok((!passes(mtu)).then_some(NotInEffect::BurstBelowPacket { packet, burst }))
 }
 
-/// What is left of a limit without a filter that packets go through: by where packets are led, by the attachment's ifb,
-/// by what a live change recorded. None where there seems to have been no limit.
+/// Finds the traces of a limit without a filter that packets go through: a redirection, the attachment's ifb, the record of
+/// a live change. None where there seems to have been no limit.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn remains(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -134,10 +134,10 @@ pub(crate) fn remains(
     Ok(was_limited.then(|| NotInEffect::NotShaped(host_end.name.clone())))
 }
 
-/// The filter of a direction where it limits something, and why that is not in effect.
+/// Finds the filter of a direction, unless it is open, and why the limit is not in effect.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's refusal.
 pub(crate) fn look(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -154,7 +154,7 @@ pub(crate) fn look(
             };
             Ok((Some(shaper), fault))
         }
-        // Without root it cannot be seen what leads packets there.
+        // Without root the redirection cannot be seen.
         None if direction == Direction::Egress && kernel.is_denied => {
             let ifb = devices.iter().find(|ifb| ifb::is_for(ifb, direction)).cloned();
             Ok((ifb.map_or(Ok(None), |ifb| Shaper::at_ifb_of(kernel.host, ifb))?, None))

@@ -134,7 +134,7 @@ fn check_says_when_shaping_was_removed_or_altered() {
         &[&ifb, "rate", "1125000"],
     );
     says(&format!("tc qdisc del dev {ifb} root"), &[&ifb, "not shaped"]);
-    says(&format!("nft delete chain netdev weir {host_end}"), &["egress", "nothing leads its packets"]);
+    says(&format!("nft delete chain netdev weir {host_end}"), &["egress", "nothing redirects its packets"]);
     says(&format!("ip link del {ifb}"), &["egress", "ifb device is gone"]);
     says(&format!("tc qdisc del dev {host_end} root"), &[&host_end, "not shaped"]);
     setting.delete();
