@@ -11,7 +11,7 @@ use crate::executable::installed;
 use crate::look::Look;
 use crate::pod::Pod;
 
-/// The thread's own network and mount namespace, with an empty `/var/lib` and an empty `/mnt`. Processes
+/// The thread's own network and mount namespace, with an empty `/var/lib`, `/mnt` and `/run/cni`. Processes
 /// that the thread starts are in it; it ends with the thread and the last of them, whatever happens to the
 /// test.
 pub struct Node {
@@ -31,7 +31,8 @@ impl Node {
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
             .expect("mounts can be made private");
-        for place in ["/var/lib", "/mnt"] {
+        std::fs::create_dir_all("/run/cni").expect("/run can be written to");
+        for place in ["/var/lib", "/mnt", "/run/cni"] {
             mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), none)
                 .expect("a tmpfs can be mounted");
         }
@@ -117,7 +118,7 @@ impl Node {
             "ip -o -d link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//; s/ state [A-Z]*//; s/ promiscuity.*//'; \
              ip -o addr show scope global | sed 's/^[0-9]*: //'; \
              ip rule; ip -6 rule; tc qdisc | sed '/noqueue/d'; nft list ruleset | sed '/^table netdev weir {$/{N;N;/\\n}$/d}'; \
-             find /var/lib -type f ! -name 'last_reserved_ip.*' ! -name lock ! -name .index | sort",
+             find /var/lib /run/cni -type f ! -name 'last_reserved_ip.*' ! -name lock ! -name .index | sort",
         )
     }
 }

@@ -62,7 +62,9 @@ struct Undo {
 impl Undo {
     /// Restores it, and returns what could not be restored. Then the record stays, for DEL.
     fn run(mut self) -> Vec<Failure> {
-        let mut errors = self.target.apply(&self.before);
+        let refreshed = self.target.refresh();
+        let mut errors: Vec<_> = refreshed.err().map(Failure::from).into_iter().collect();
+        errors.extend(self.target.restore(&self.before));
         if errors.is_empty() {
             let restored = match &self.former {
                 Some(former) => self.file.write(former),

@@ -86,7 +86,7 @@ fn mac(request: &Request, top: &Keys, args: &Keys, runtime: &RuntimeConfig) -> R
             Err(Failure::invalid_value(key, value, "a unicast address, which an interface needs").into())
         }
         Err(reason) => {
-            Err(Failure::invalid_key(key, format_args!("{value} is no hardware address: {reason}")).into())
+            Err(Failure::invalid_key(key, format_args!("{value} is not a hardware address: {reason}")).into())
         }
     }
 }

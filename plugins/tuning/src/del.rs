@@ -23,7 +23,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         return Ok(());
     }
     if let Some(mut target) = Target::find(request, &record)? {
-        collected(target.apply(&record.before))?;
+        collected(target.restore(&record.before))?;
     }
     file.remove()
 }

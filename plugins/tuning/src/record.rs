@@ -57,7 +57,9 @@ impl Record {
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
         match read_regular(path, LIMIT, SymbolicLinks::Refuse) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            text => Ok(Some(serde_json::from_slice(&text?)?)),
+            text => serde_json::from_slice(&text?)
+                .map(Some)
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),
         }
     }
 

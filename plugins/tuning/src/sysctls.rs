@@ -60,19 +60,23 @@ pub(crate) fn read(
     Ok(values)
 }
 
-/// Sets the parameters in `namespace`, also after one that is refused. Those of all interfaces come first, for the kernel
-/// passes them on to each interface.
-pub(crate) fn set(namespace: &Namespace, values: &BTreeMap<String, String>) -> Result<Vec<Failure>> {
+/// Sets the parameters in `namespace` by `set`, also after one that is refused. Those of all interfaces come first, for the
+/// kernel passes them on to each interface.
+pub(crate) fn set(
+    namespace: &Namespace,
+    values: &BTreeMap<String, String>,
+    set: fn(&str, &str) -> linux::Result<()>,
+) -> Result<Vec<Failure>> {
     let is_of_all = |(path, _): &(&String, &String)| path.contains("/all/") || path.contains("/default/");
     let (of_all, others): (Vec<_>, Vec<_>) = values.iter().partition(is_of_all);
-    let set = || {
+    let set_all = || {
         let refused = of_all.into_iter().chain(others).filter_map(|(path, value)| {
-            let error = sysctl::set(path, value).err()?;
+            let error = set(path, value).err()?;
             Some(refusal(path, value, error))
         });
         Ok(refused.collect())
     };
-    Ok(namespace.enter(set)?)
+    Ok(namespace.enter(set_all)?)
 }
 
 /// Whether the kernel shows for `value` what it was given: it separates the numbers of a list by tabs.

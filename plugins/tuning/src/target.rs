@@ -2,7 +2,7 @@
 
 use attachment::{Owner, Result, host_end_of, of_namespace};
 use cni::{Failure, Request, code};
-use linux::{Link, Mac, Namespace, Rtnetlink};
+use linux::{Link, Mac, Namespace, Rtnetlink, sysctl};
 
 use crate::record::Record;
 use crate::sysctls;
@@ -111,18 +111,37 @@ impl Target {
         Ok(Tuning { sysctl, ..properties })
     }
 
-    /// Sets everything in `values`, also after something that is refused. An interface that is gone needs nothing.
-    /// Returns what was refused.
+    /// Sets everything in `values`, also after something that is refused. Returns what was refused.
     pub fn apply(&mut self, values: &Tuning) -> Vec<Failure> {
-        let changes = self.link.as_ref().map(|link| values.changes(link.index)).unwrap_or_default();
-        let refused = self.rtnetlink.apply(&changes);
-        let mut errors: Vec<_> =
-            refused.err().map(|error| attachment::Error::from(error).into()).into_iter().collect();
+        self.set(values, sysctl::set)
+    }
+
+    /// As [`Target::apply`], for values that were there before. What is gone, or has its value, is left alone.
+    pub fn restore(&mut self, before: &Tuning) -> Vec<Failure> {
+        self.set(before, sysctl::ensure_if_present)
+    }
+
+    fn set(&mut self, values: &Tuning, set: fn(&str, &str) -> linux::Result<()>) -> Vec<Failure> {
+        let mut errors: Vec<Failure> = Vec::new();
+        if let Some(link) = &self.link {
+            let changed = self.rtnetlink.apply(&values.changes(link));
+            errors.extend(changed.err().map(|error| attachment::Error::from(error).into()));
+        }
         if !values.sysctl.is_empty() {
-            errors.extend(
-                sysctls::set(&self.namespace, &values.sysctl).unwrap_or_else(|error| vec![error.into()]),
-            );
+            let refused = sysctls::set(&self.namespace, &values.sysctl, set);
+            errors.extend(refused.unwrap_or_else(|error| vec![error.into()]));
         }
         errors
+    }
+
+    /// Looks at the interface again.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn refresh(&mut self) -> Result<()> {
+        if let Some(link) = &self.link {
+            self.link = self.rtnetlink.link_by_index(link.index)?;
+        }
+        Ok(())
     }
 }

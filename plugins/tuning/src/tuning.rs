@@ -67,14 +67,19 @@ impl Tuning {
         Self { sysctl: BTreeMap::new(), ..self.clone() } != Self::default()
     }
 
-    /// Returns the changes that give the link with this index these properties. The MTU comes first: the kernel sets the
-    /// parameters that follow from it anew.
-    pub fn changes(&self, link: u32) -> Vec<Change> {
-        let mtu = self.mtu.map(|mtu| Change::set_mtu(link, mtu));
-        let mac = self.mac.map(|mac| Change::set_mac(link, mac));
-        let promisc = self.promisc.map(|on| Change::set_promiscuous(link, on));
-        let allmulti = self.allmulti.map(|on| Change::set_all_multicast(link, on));
-        let queue = self.tx_queue_length.map(|packets| Change::set_tx_queue_length(link, packets));
+    /// Returns the changes that give `link` these properties, where it has others: a driver may refuse any change of what
+    /// is right already. The MTU comes first, because the kernel then sets the parameters that follow from it anew.
+    pub fn changes(&self, link: &Link) -> Vec<Change> {
+        fn other<T: PartialEq>(wanted: Option<T>, now: Option<T>) -> Option<T> {
+            wanted.filter(|wanted| now.as_ref() != Some(wanted))
+        }
+        let (now, index) = (Self::of(link, self), link.index);
+        let mtu = other(self.mtu, now.mtu).map(|mtu| Change::set_mtu(index, mtu));
+        let mac = other(self.mac, now.mac).map(|mac| Change::set_mac(index, mac));
+        let promisc = other(self.promisc, now.promisc).map(|on| Change::set_promiscuous(index, on));
+        let allmulti = other(self.allmulti, now.allmulti).map(|on| Change::set_all_multicast(index, on));
+        let queue = other(self.tx_queue_length, now.tx_queue_length);
+        let queue = queue.map(|packets| Change::set_tx_queue_length(index, packets));
         [mtu, mac, promisc, allmulti, queue].into_iter().flatten().collect()
     }
 
