@@ -86,14 +86,12 @@ impl Change {
             }
             _ => {}
         }
-        Self {
-            request: RouteNetlinkMessage::NewAddress(message),
-            flags: NLM_F_CREATE | NLM_F_EXCL,
-            link,
-            operation: Box::new(move |name| format!("add address {address} to {name}")),
-            ignored: &[Errno::EEXIST],
-            missing: address.is_ipv6().then_some((Feature::Ipv6, &[Errno::EOPNOTSUPP])),
-        }
+        let request = RouteNetlinkMessage::NewAddress(message);
+        let change = Self::new(request, NLM_F_CREATE | NLM_F_EXCL, link, move |name| {
+            format!("add address {address} to {name}")
+        })
+        .ignoring(&[Errno::EEXIST]);
+        if address.is_ipv6() { change.needing(Feature::Ipv6, &[Errno::EOPNOTSUPP]) } else { change }
     }
 }
 
@@ -119,12 +117,10 @@ impl Rtnetlink {
     /// Any refusal but "no such address" and "no such device".
     pub fn delete_address(&mut self, link: u32, address: IpNetwork) -> Result<()> {
         let message = address_message(link, address);
-        match self.attempt(RouteNetlinkMessage::DelAddress(message), 0, |_| {}) {
-            Err(failure) if matches!(failure.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => Ok(()),
-            outcome => outcome.map_err(|failure| {
-                self.failed(failure, link, |name| format!("delete address {address} from {name}"))
-            }),
-        }
+        let deletion = Change::new(RouteNetlinkMessage::DelAddress(message), 0, link, move |name| {
+            format!("delete address {address} from {name}")
+        });
+        self.apply(&[deletion.ignoring(&[Errno::EADDRNOTAVAIL, Errno::ENODEV])])
     }
 
     /// Returns the addresses of one link, of both families; none of an absent link. As `ip address show dev NAME`.

@@ -15,7 +15,7 @@ use crate::constants::{
     BR_VLAN_MSG_LEN, BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE,
     IFLA_BR_VLAN_DEFAULT_PVID, IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_PROTOCOL, RTM_GETVLAN, RTM_NEWVLAN,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::feature::Feature;
 use crate::link_change::link_message;
 use crate::netlink::{Reply, attributes};
@@ -121,7 +121,7 @@ impl Rtnetlink {
         let change = Change::of_link(filtering_message(bridge), |name| {
             format!("switch on VLAN filtering of bridge {name}")
         });
-        self.apply(&[change]).map_err(lacks_filtering)
+        self.apply(&[change.needing(Feature::BridgeVlanFiltering, &[Errno::EOPNOTSUPP])])
     }
 
     /// Adds `vlans` to those that a bridge's port carries, in one request. A VLAN that the port carries in another
@@ -132,13 +132,10 @@ impl Rtnetlink {
     /// # Errors
     /// [`Error::MissingFeature`] without bridge VLANs in the kernel; otherwise the kernel's refusal.
     pub fn add_port_vlans(&mut self, port: u32, vlans: &[PortVlans]) -> Result<()> {
-        let request = RouteNetlinkMessage::SetLink(port_message(port, vlans));
-        let outcome = self.attempt(request, 0, |_| {});
-        outcome
-            .map_err(|failure| {
-                self.failed(failure, port, |name| format!("set the VLANs of bridge port {name}"))
-            })
-            .map_err(lacks_filtering)
+        let change = Change::new(RouteNetlinkMessage::SetLink(port_message(port, vlans)), 0, port, |name| {
+            format!("set the VLANs of bridge port {name}")
+        });
+        self.apply(&[change.needing(Feature::BridgeVlanFiltering, &[Errno::EOPNOTSUPP])])
     }
 
     /// Removes `vlans` from a bridge's port. Those that it does not carry are not an error.
@@ -148,11 +145,11 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal.
     pub fn delete_port_vlans(&mut self, port: u32, vlans: &[PortVlans]) -> Result<()> {
-        let request = RouteNetlinkMessage::DelLink(port_message(port, vlans));
-        let outcome = self.attempt(request, 0, |_| {});
-        outcome.map_err(|failure| {
-            self.failed(failure, port, |name| format!("delete VLANs of bridge port {name}"))
-        })
+        let deletion =
+            Change::new(RouteNetlinkMessage::DelLink(port_message(port, vlans)), 0, port, |name| {
+                format!("delete VLANs of bridge port {name}")
+            });
+        self.apply(&[deletion])
     }
 
     /// Returns the VLANs of a bridge's port. As `bridge vlan show dev NAME`, which asks for all ports: only
@@ -197,10 +194,6 @@ impl Rtnetlink {
                 .or_missing(Feature::BridgeVlanFiltering, &[Errno::EINVAL, Errno::EOPNOTSUPP])),
         }
     }
-}
-
-fn lacks_filtering(error: Error) -> Error {
-    error.or_missing(Feature::BridgeVlanFiltering, &[Errno::EOPNOTSUPP])
 }
 
 pub(crate) fn filtering_on() -> LinkInfo {

@@ -28,13 +28,13 @@ impl Rtnetlink {
         let mut message = link_message(link);
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let mut state = None;
-        let operation = format_args!("look up the state of link {link}");
-        self.query(RouteNetlinkMessage::GetLink(message), 0, operation, |reply| {
+        let outcome = self.attempt(RouteNetlinkMessage::GetLink(message), 0, |reply| {
             let found = attributes(reply.payload, IFINFOMSG_LEN)
                 .find(|attribute| attribute.kind() == IFLA_OPERSTATE)
                 .and_then(|attribute| attribute.value().first().copied().map(libc::c_int::from));
             state = found.or(state);
-        })?;
+        });
+        outcome.map_err(|failure| failure.during(format_args!("look up the state of link {link}")))?;
         Ok(state == Some(IF_OPER_UP))
     }
 

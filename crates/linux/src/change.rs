@@ -18,17 +18,33 @@ const TOGETHER: usize = 64;
 pub struct Change {
     pub(crate) request: RouteNetlinkMessage,
     pub(crate) flags: u16,
-    /// Index of the link.
-    pub(crate) link: u32,
-    /// Gets the link's name and completes "cannot …".
-    pub(crate) operation: Box<dyn Fn(&str) -> String>,
-    /// Refusals that mean that nothing is left to do.
-    pub(crate) ignored: &'static [Errno],
-    /// The feature that the kernel lacks when it refuses with one of these.
-    pub(crate) missing: Option<(Feature, &'static [Errno])>,
+    link: u32,
+    operation: Box<dyn Fn(&str) -> String>,
+    ignored: &'static [Errno],
+    missing: Option<(Feature, &'static [Errno])>,
 }
 
 impl Change {
+    /// Returns a change of `link`; `operation` gets the link's name and completes "cannot …".
+    pub fn new(
+        request: RouteNetlinkMessage,
+        flags: u16,
+        link: u32,
+        operation: impl Fn(&str) -> String + 'static,
+    ) -> Self {
+        Self { request, flags, link, operation: Box::new(operation), ignored: &[], missing: None }
+    }
+
+    /// Ignores refusals that mean that nothing is left to do.
+    pub fn ignoring(self, errnos: &'static [Errno]) -> Self {
+        Self { ignored: errnos, ..self }
+    }
+
+    /// Names the feature that the kernel lacks when it refuses with one of `errnos`.
+    pub fn needing(self, feature: Feature, errnos: &'static [Errno]) -> Self {
+        Self { missing: Some((feature, errnos)), ..self }
+    }
+
     pub(crate) fn error(&self, host: &mut Rtnetlink, failure: Failure) -> Error {
         let error = host.failed(failure, self.link, &self.operation);
         match self.missing {

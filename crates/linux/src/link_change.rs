@@ -73,8 +73,8 @@ impl Change {
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
             AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
         ])]));
-        let change = Self::of_link(message, |name| format!("switch link-local addresses off for {name}"));
-        Self { ignored: &[Errno::EAFNOSUPPORT], ..change }
+        Self::of_link(message, |name| format!("switch link-local addresses off for {name}"))
+            .ignoring(&[Errno::EAFNOSUPPORT])
     }
 
     /// Makes the kernel announce a link's IPv4 addresses when it goes up, so that neighbours drop stale ARP entries.
@@ -88,8 +88,11 @@ impl Change {
         let spec = nested(family, &nested(IFLA_INET_CONF, &nested(IPV4_DEVCONF_ARP_NOTIFY, &on)));
         let mut message = link_message(link);
         message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, spec)));
-        let change = Self::of_link(message, |name| format!("announce the addresses of {name}"));
-        Self { ignored: &[Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL], ..change }
+        Self::of_link(message, |name| format!("announce the addresses of {name}")).ignoring(&[
+            Errno::EAFNOSUPPORT,
+            Errno::EOPNOTSUPP,
+            Errno::EINVAL,
+        ])
     }
 
     /// Sets the group. As `ip link set dev NAME group N`.
@@ -106,14 +109,8 @@ impl Change {
     /// Returns a change of the link that `message`'s header names; `operation` gets the link's name and completes
     /// "cannot …".
     pub(crate) fn of_link(message: LinkMessage, operation: impl Fn(&str) -> String + 'static) -> Self {
-        Self {
-            link: message.header.index,
-            request: RouteNetlinkMessage::NewLink(message),
-            flags: 0,
-            operation: Box::new(operation),
-            ignored: &[],
-            missing: None,
-        }
+        let link = message.header.index;
+        Self::new(RouteNetlinkMessage::NewLink(message), 0, link, operation)
     }
 }
 

@@ -32,8 +32,7 @@ impl Rtnetlink {
             return links.iter().try_for_each(|link| self.delete_link(*link));
         };
         let group = DELETION_GROUP | first;
-        let grouped =
-            links.iter().map(|link| Change { ignored: &[Errno::ENODEV], ..Change::set_group(*link, group) });
+        let grouped = links.iter().map(|link| Change::set_group(*link, group).ignoring(&[Errno::ENODEV]));
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::Group(group));
         let deleted = deletion(*first, message, |name| format!("delete {name} and what goes with it"));
@@ -43,14 +42,7 @@ impl Rtnetlink {
 
 /// Returns the deletion of the links that the message names; `link` is the one that an error names.
 fn deletion(link: u32, message: LinkMessage, operation: fn(&str) -> String) -> Change {
-    Change {
-        request: RouteNetlinkMessage::DelLink(message),
-        flags: 0,
-        link,
-        operation: Box::new(operation),
-        ignored: &[Errno::ENODEV],
-        missing: None,
-    }
+    Change::new(RouteNetlinkMessage::DelLink(message), 0, link, operation).ignoring(&[Errno::ENODEV])
 }
 
 /// The groups in which links are deleted: this bit and the index of the first link, which makes them unique.

@@ -72,14 +72,10 @@ impl Change {
     /// As `ip route delete SUBNET dev NAME proto kernel`.
     pub fn delete_subnet_route(link: u32, subnet: IpNetwork) -> Self {
         let message = Route::new(subnet, None).message(link, RouteProtocol::Kernel);
-        Self {
-            request: RouteNetlinkMessage::DelRoute(message),
-            flags: 0,
-            link,
-            operation: Box::new(move |name| format!("delete the kernel's route to {subnet} from {name}")),
-            ignored: &[Errno::ESRCH],
-            missing: None,
-        }
+        Self::new(RouteNetlinkMessage::DelRoute(message), 0, link, move |name| {
+            format!("delete the kernel's route to {subnet} from {name}")
+        })
+        .ignoring(&[Errno::ESRCH])
     }
 
     /// Adds a route. An identical route is not an error. Another next hop to a known destination is a route of its
@@ -102,14 +98,10 @@ impl Change {
             message.attributes.push(RouteAttribute::Metrics(metrics));
         }
         let shown = route.to_string();
-        Self {
-            request: RouteNetlinkMessage::NewRoute(message),
-            flags: NLM_F_CREATE,
-            link,
-            operation: Box::new(move |name| format!("add {shown} to {name}")),
-            ignored: &[Errno::EEXIST],
-            missing: None,
-        }
+        Self::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE, link, move |name| {
+            format!("add {shown} to {name}")
+        })
+        .ignoring(&[Errno::EEXIST])
     }
 }
 

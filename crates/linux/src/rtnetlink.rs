@@ -44,18 +44,6 @@ impl Rtnetlink {
         self.socket.namespace_cookie()
     }
 
-    /// Sends one request and hands each reply to `on_reply` before the acknowledgement. `operation` completes
-    /// "cannot …".
-    pub(crate) fn query(
-        &mut self,
-        request: RouteNetlinkMessage,
-        flags: u16,
-        operation: fmt::Arguments<'_>,
-        on_reply: impl FnMut(Reply<'_>),
-    ) -> Result<()> {
-        self.attempt(request, flags, on_reply).map_err(|failure| failure.during(operation))
-    }
-
     /// Dumps objects and returns those that `parse` accepts. A dump that the kernel interrupts, because the objects
     /// changed meanwhile, is started again; on a busy node several are interrupted in a row.
     pub(crate) fn dump<T>(
@@ -85,7 +73,7 @@ impl Rtnetlink {
         }
     }
 
-    /// As [`Rtnetlink::query`], for callers that treat some refusals as an answer.
+    /// Sends one request and hands each reply to `on_reply` before the acknowledgement.
     pub(crate) fn attempt(
         &mut self,
         request: RouteNetlinkMessage,

@@ -6,6 +6,7 @@ use netlink_packet_route::tc::TcHandle;
 use nix::errno::Errno;
 
 use super::request;
+use crate::change::Change;
 use crate::error::Result;
 use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
@@ -97,16 +98,10 @@ impl Rtnetlink {
             }
         }
         let message = request(link, TcHandle::CLSACT, Some(CLSACT));
-        match self.attempt(RouteNetlinkMessage::DelQueueDiscipline(message), 0, |_| {}) {
-            Err(failure)
-                if matches!(failure.errno(), Some(Errno::ENOENT | Errno::EINVAL | Errno::ENODEV)) =>
-            {
-                Ok(())
-            }
-            outcome => outcome.map_err(|failure| {
-                self.failed(failure, link, |name| format!("delete the clsact qdisc of {name}"))
-            }),
-        }
+        let deletion = Change::new(RouteNetlinkMessage::DelQueueDiscipline(message), 0, link, |name| {
+            format!("delete the clsact qdisc of {name}")
+        });
+        self.apply(&[deletion.ignoring(&[Errno::ENOENT, Errno::EINVAL, Errno::ENODEV])])
     }
 }
 

@@ -11,16 +11,16 @@
 //! A filter or program at a link's hooks cannot end the search among the filters in its root qdisc. The kernel logs
 //! once per link that the filter in the class is non-work-conserving.
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use nix::errno::Errno;
 
 use super::hook::Hook;
 use super::qdisc::Qdisc;
-use super::request;
 use super::rule::Rule;
 use super::tbf::{HANDLE, Tbf};
+use super::{option, request};
 use crate::change::Change;
 use crate::constants::{
     TC_HTB_PROTOVER, TC_LINKLAYER_ETHERNET, TCA_HTB_CEIL64, TCA_HTB_INIT, TCA_HTB_PARMS, TCA_HTB_RATE64,
@@ -88,11 +88,9 @@ fn root(link: u32) -> Change {
     let mut message = request(link, TcHandle::ROOT, Some(KIND));
     message.header.handle = HANDLE;
     message.attributes.push(TcAttribute::Options(vec![option(TCA_HTB_INIT, &glob)]));
-    Change {
-        // An existing one has its options, which cannot be changed.
-        ignored: &[Errno::EEXIST],
-        ..change(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_EXCL, link)
-    }
+    // An existing one has its options, which cannot be changed.
+    change(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_EXCL, link)
+        .ignoring(&[Errno::EEXIST])
 }
 
 fn class(link: u32) -> Change {
@@ -113,16 +111,6 @@ fn class(link: u32) -> Change {
 }
 
 fn change(request: RouteNetlinkMessage, flags: u16, link: u32) -> Change {
-    Change {
-        request,
-        flags,
-        link,
-        operation: Box::new(|name| format!("add traffic classes to {name}")),
-        ignored: &[],
-        missing: Some((Feature::Htb, &[Errno::ENOENT])),
-    }
-}
-
-fn option(kind: u16, value: &[u8]) -> TcOption {
-    TcOption::Other(DefaultNla::new(kind, value.to_vec()))
+    Change::new(request, flags, link, |name| format!("add traffic classes to {name}"))
+        .needing(Feature::Htb, &[Errno::ENOENT])
 }

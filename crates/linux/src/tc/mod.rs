@@ -25,7 +25,13 @@ pub use qdisc::{Qdisc, QdiscStatistics};
 pub use rule::{End, Rule};
 pub use tbf::Tbf;
 
-use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
+
+/// Returns an option that netlink-packet-route has no type for.
+fn option(kind: u16, value: &[u8]) -> TcOption {
+    TcOption::Other(DefaultNla::new(kind, value.to_vec()))
+}
 
 /// Returns a request about the object at `parent` of `link`.
 fn request(link: u32, parent: TcHandle, kind: Option<&str>) -> TcMessage {

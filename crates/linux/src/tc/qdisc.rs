@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::libc::{RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS, TCA_STATS2};
 
 use super::{Tbf, request, tbf};
+use crate::change::Change;
 use crate::constants::{TCA_STATS_BASIC, TCA_STATS_PKT64, TCA_STATS_QUEUE, TCMSG_LEN};
 use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_text, read_u32};
@@ -139,12 +140,10 @@ impl Rtnetlink {
     /// Any refusal but "no such qdisc" and "no such device".
     pub fn delete_root_qdisc(&mut self, link: u32) -> Result<()> {
         let message = request(link, TcHandle::ROOT, None);
-        match self.attempt(RouteNetlinkMessage::DelQueueDiscipline(message), 0, |_| {}) {
-            Err(failure) if matches!(failure.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(()),
-            outcome => outcome.map_err(|failure| {
-                self.failed(failure, link, |name| format!("delete the root qdisc of {name}"))
-            }),
-        }
+        let deletion = Change::new(RouteNetlinkMessage::DelQueueDiscipline(message), 0, link, |name| {
+            format!("delete the root qdisc of {name}")
+        });
+        self.apply(&[deletion.ignoring(&[Errno::ENOENT, Errno::ENODEV])])
     }
 }
 

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::hook::Hook;
 use super::rule::{Rule, filter_request};
+use crate::change::Change;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::rtnetlink::Rtnetlink;
@@ -137,16 +138,10 @@ impl Rtnetlink {
     /// Deletes the filter with the message's handle, or all of its preference when that is 0.
     fn delete_filter(&mut self, link: u32, hook: Hook, mut message: TcMessage) -> Result<()> {
         message.attributes.push(TcAttribute::Kind(TcFilterU32::KIND.to_owned()));
-        match self.attempt(RouteNetlinkMessage::DelTrafficFilter(message), 0, |_| {}) {
-            Err(failure)
-                if matches!(failure.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EINVAL)) =>
-            {
-                Ok(())
-            }
-            outcome => outcome.map_err(|failure| {
-                self.failed(failure, link, |name| format!("delete our rule from the {hook} hook of {name}"))
-            }),
-        }
+        let deletion = Change::new(RouteNetlinkMessage::DelTrafficFilter(message), 0, link, move |name| {
+            format!("delete weir's rule from the {hook} hook of {name}")
+        });
+        self.apply(&[deletion.ignoring(&[Errno::ENOENT, Errno::ENODEV, Errno::EINVAL])])
     }
 }
 

@@ -1,11 +1,11 @@
 //! The token bucket filter: a rate, a burst, and the length of the queue.
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcOption};
 use nix::errno::Errno;
 
-use super::{Qdisc, request};
+use super::{Qdisc, option, request};
 use crate::change::Change;
 use crate::constants::{
     TC_LINKLAYER_ETHERNET, TCA_TBF_BURST, TCA_TBF_PARMS, TCA_TBF_PBURST, TCA_TBF_PRATE64, TCA_TBF_RATE64,
@@ -137,10 +137,6 @@ impl Tbf {
     }
 }
 
-fn option(kind: u16, value: &[u8]) -> TcOption {
-    TcOption::Other(DefaultNla::new(kind, value.to_vec()))
-}
-
 /// Returns the bytes that pass in `ticks`, rounded up: the kernel rounded down when it turned bytes into ticks.
 fn bytes_of_ticks(rate_bytes_per_sec: u64, ticks: u32) -> u32 {
     let bytes = byte_nanoseconds(rate_bytes_per_sec, ticks).div_ceil(NANOSECONDS_PER_SECOND);
@@ -169,14 +165,11 @@ impl Change {
         message.header.handle = handle;
         message.attributes.push(TcAttribute::Options(tbf.options(largest_bytes)));
         let rate = tbf.rate_bytes_per_sec;
-        Self {
-            request: RouteNetlinkMessage::NewQueueDiscipline(message),
-            flags: NLM_F_CREATE | NLM_F_REPLACE,
-            link,
-            operation: Box::new(move |name| format!("shape {name} to {rate} bytes per second")),
-            ignored: &[],
-            missing: Some((Feature::Tbf, &[Errno::ENOENT])),
-        }
+        let request = RouteNetlinkMessage::NewQueueDiscipline(message);
+        Self::new(request, NLM_F_CREATE | NLM_F_REPLACE, link, move |name| {
+            format!("shape {name} to {rate} bytes per second")
+        })
+        .needing(Feature::Tbf, &[Errno::ENOENT])
     }
 }
 
