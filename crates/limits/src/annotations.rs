@@ -102,7 +102,7 @@ fn invalid(key: &str, value: &str, allowed: &str) -> Error {
     Error::invalid(format!("annotation {key}"), format!("{value:?}"), allowed)
 }
 
-/// Returns the quantity that a plain number of megabits is; none for any other text.
+/// Returns a plain number of megabits as a quantity; none for any other text.
 fn mega(number: &str) -> Option<String> {
     number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| format!("{number}M"))
 }
@@ -173,7 +173,7 @@ mod tests {
     fn a_burst_is_a_quantity_of_bits() {
         let burst = |value| annotations(json!({"weir/egress-burst": value})).burst(Direction::Egress);
         assert_eq!(burst("1M").unwrap(), Burst::Chosen { bits: 1_000_000 });
-        // In an annotation it was chosen, whatever it means when a runtime sends it.
+        // A runtime that sends this number means none; in an annotation it was chosen.
         assert_eq!(burst("4294967295").unwrap(), Burst::Chosen { bits: 4_294_967_295 });
         for value in ["999", "33G", "-1M", "x"] {
             assert!(burst(value).unwrap_err().to_string().contains("weir/egress-burst"));

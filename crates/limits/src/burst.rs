@@ -46,7 +46,7 @@ const BITS: std::ops::RangeInclusive<u64> = 1_000..=32_000_000_000;
 /// Reads a burst, a quantity of bits: 1k to 32G.
 ///
 /// # Errors
-/// What is allowed instead.
+/// The allowed values.
 pub fn burst_bits(text: &str) -> std::result::Result<u64, Expected> {
     let bits = quantity(text)?;
     let allowed = u64::try_from(bits).ok().filter(|bits| BITS.contains(bits));
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_each_runtime_sends_by_default_counts_as_not_chosen() {
+    fn the_number_that_each_runtime_sends_by_default_counts_as_not_chosen() {
         let (i32_max, u32_max) = (u64::from(u32::MAX >> 1), u64::from(u32::MAX));
         for bits in [i32_max, u32_max, u32_max * 8 - 1] {
             assert_eq!(Burst::from_bits(bits, RuntimeBurst::Replace), Burst::NotChosen, "{bits}");

@@ -3,7 +3,7 @@
 /// Result of reading a limit.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why there is no such limit. The text names annotation or key, the value and what is allowed.
+/// A limit that cannot be read or is not allowed. The text names the annotation or key, the value and the allowed values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The value of a key or of an annotation cannot be used.
@@ -51,7 +51,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A `value` of a key that is not `allowed`.
+    /// Returns the error of a `value` that is not one that is `allowed`.
     pub(crate) fn invalid(key: impl Into<String>, value: String, allowed: impl Into<String>) -> Self {
         Self::InvalidValue { key: key.into(), value, allowed: allowed.into() }
     }

@@ -28,7 +28,7 @@ pub struct LimitKeys {
 }
 
 impl LimitKeys {
-    /// Whether any of the keys is there, with whatever value.
+    /// Whether any of the keys is set, to 0 too.
     pub(crate) fn any(&self) -> bool {
         let Self { ingress_rate, ingress_burst, egress_rate, egress_burst } = self;
         [ingress_rate, ingress_burst, egress_rate, egress_burst].iter().any(|key| key.is_some())

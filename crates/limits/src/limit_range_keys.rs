@@ -39,7 +39,7 @@ struct RangeKeys {
 
 impl LimitRangeKeys {
     /// Returns the range for a pod of `namespace`: the entry under `namespaces`, which replaces the general one as a
-    /// whole, or else the general one. Every entry is checked, whatever the pod's namespace.
+    /// whole, or else the general one. Every entry is checked, also those of other namespaces.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for an invalid rate, a `default` outside of `min` to `max`, an unknown `outOfRange`, and an

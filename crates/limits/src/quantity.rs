@@ -1,6 +1,6 @@
 //! Kubernetes quantities (`k8s.io/apimachinery/pkg/api/resource`, `ParseQuantity`): `10M`, `1Gi`, `1e6`.
 
-/// What a text would have to be, to follow "want" or "is not": `between 1k and 1P bits per second`.
+/// The values that are allowed where a text was refused, to follow "want" or "is not": `between 1k and 1P bits per second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("want {0}")]
 pub struct Expected(pub &'static str);
@@ -17,7 +17,7 @@ pub(crate) const RATE: Expected = Expected("between 1k and 1P bits per second");
 /// Reads a quantity of bits per second, rounded up, within [`RATES`].
 ///
 /// # Errors
-/// What is allowed instead.
+/// The allowed values.
 pub fn rate(text: &str) -> Result<u64, Expected> {
     let rate = quantity(text)?;
     u64::try_from(rate).ok().filter(|rate| RATES.contains(rate)).ok_or(RATE)
@@ -79,8 +79,8 @@ fn scale(suffix: &str) -> Result<Scale, Expected> {
     })
 }
 
-/// `digits` times the scale, with `places` decimal places, rounded away from zero for a positive number
-/// and towards it for a negative one: up, in both cases.
+/// Returns `digits`, of which the last `places` are decimals, times the scale, rounded up: away from zero for a positive
+/// number, towards it for a negative one.
 fn round_up(digits: &str, places: i32, scale: &Scale, negative: bool) -> i128 {
     if digits.is_empty() {
         return 0;
@@ -104,7 +104,7 @@ fn round_up(digits: &str, places: i32, scale: &Scale, negative: bool) -> i128 {
     }
 }
 
-/// More digits than any number that matters: only the order of magnitude counts.
+/// Returns a number of more digits than fit: only its order of magnitude counts.
 fn beyond(digits: &str, ten: i32, negative: bool) -> i128 {
     let whole_digits = i64::try_from(digits.len()).unwrap_or(i64::MAX).saturating_add(ten.into());
     match usize::try_from(whole_digits) {
@@ -122,7 +122,7 @@ fn beyond(digits: &str, ten: i32, negative: bool) -> i128 {
 mod tests {
     use super::*;
 
-    /// What `resource.MustParse(text).Value()` gives.
+    /// The values are those of `resource.MustParse(text).Value()`.
     #[test]
     fn quantities_read_as_kubernetes_reads_them() {
         for (text, value) in [
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_does_not_read_is_refused() {
+    fn a_text_that_kubernetes_does_not_read_is_refused() {
         for text in [
             "", "M", "-", ".", "1 M", " 1M", "1M ", "0x10", "1K", "1ki", "1Mb", "1e", "1e6M", "1.2.3M",
             "10m!", "1ee6", "e6",

@@ -21,7 +21,7 @@ pub(crate) struct Limits {
     pub subnets: Subnets,
 }
 
-/// The keys beside [`LimitKeys`].
+/// The config's other keys.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Config {

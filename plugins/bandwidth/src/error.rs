@@ -5,7 +5,7 @@ use cni::{Failure, code};
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a verb failed. What the plugin's own code never asks for is a [`Failure`].
+/// The error of a verb. Causes that the plugin's code does not tell apart are a [`Failure`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The call or its config is wrong.
@@ -26,7 +26,7 @@ pub enum Error {
     /// The names alone leave no room for a record of a limit; the sentence names the interface and the alias.
     #[error("{0}")]
     RecordTooLong(String),
-    /// Anything else.
+    /// Any other error.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -38,7 +38,7 @@ impl Error {
         if error.is_bad_namespace() { Self::Namespace(error) } else { Self::Kernel(error) }
     }
 
-    /// Anything that no code asks for. The sentence names the object.
+    /// Returns an error that the code does not tell from others. The sentence names the object.
     pub(crate) fn internal(sentence: impl Into<String>) -> Self {
         Failure::new(code::INTERNAL, sentence).into()
     }

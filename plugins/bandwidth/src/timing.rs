@@ -13,7 +13,7 @@ const LATENCY_MILLISECONDS: u64 = 25;
 const QUEUE_MILLISECONDS: u64 = 45;
 /// ... of which at least these beyond the burst.
 const LATENCY_MIN_MILLISECONDS: u64 = 5;
-/// The scheduler cannot do with less than a millisecond, and more than a second is no limit any more.
+/// The scheduler needs a millisecond; more than a second would not limit.
 const MILLISECONDS: std::ops::RangeInclusive<u64> = 1..=1000;
 
 /// The lengths of burst and queue, where a limit does not set them.
