@@ -3,49 +3,36 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cni::Plugin;
 
+use crate::error::Error;
 use crate::folder::{Access, Folder};
 use crate::output;
 
 /// The name with which the executable is the operator's tool.
 const OWN_NAME: &str = "weir";
 
-/// An installation that failed. A name that was not installed stays what it was.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {verb} {}: {source}", path.display())]
-pub(crate) struct Error {
-    verb: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error { verb, path, source }
-}
-
 /// Copies this executable into `folder` as `weir` and links it to the name of each plugin.
 ///
 /// Each name appears by a rename: a runtime that executes it meanwhile gets the old file or the whole new one. A file that
-/// is being executed is replaced, not written to.
+/// is being executed is replaced, not written to. When one name fails, it and those after it stay what they were.
 pub(crate) fn install(folder: &Path, plugins: &[Plugin]) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(failed("create folder", folder))?;
-    let open = Folder::open(folder).map_err(failed("open folder", folder))?;
+    fs::create_dir_all(folder).map_err(Error::file("create folder", folder))?;
+    let open = Folder::open(folder).map_err(Error::file("open folder", folder))?;
     let main = OsStr::new(OWN_NAME);
     let copy = |to: &mut File| {
         io::copy(&mut File::open("/proc/self/exe")?, to)?;
         // Before the permissions and the name: a crash leaves no partial executable.
         to.sync_all()
     };
-    open.replace(main, Access::Exactly(0o755), copy).map_err(failed("install", &folder.join(main)))?;
+    open.replace(main, Access::Exactly(0o755), copy).map_err(Error::file("install", &folder.join(main)))?;
     for plugin in plugins {
-        open.link(main, plugin.name.as_ref()).map_err(failed("install", &folder.join(plugin.name)))?;
+        open.link(main, plugin.name.as_ref()).map_err(Error::file("install", &folder.join(plugin.name)))?;
     }
-    open.sync().map_err(failed("write folder", folder))?;
+    open.sync().map_err(Error::file("write folder", folder))?;
     let names: Vec<_> = plugins.iter().map(|plugin| plugin.name).collect();
     let done = format!("installed {OWN_NAME}, {} in {}\n", names.join(", "), folder.display());
-    output::print(&done).map_err(failed("print to", Path::new("standard output")))
+    output::print(&done)
 }

@@ -4,21 +4,23 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use crate::error::Error;
+
 /// Prints a text for a reader that may stop reading: a closed pipe is not an error.
 ///
 /// # Errors
-/// The system's, such as `ENOSPC`.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+/// [`Error::Print`], such as `ENOSPC`.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
     match deliver(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        written => written.map_err(Error::Print),
     }
 }
 
 /// Prints a text that must arrive.
 ///
 /// # Errors
-/// As [`print`], and `EPIPE` when the reader has gone.
+/// The system's; `EPIPE` when the reader has gone.
 pub(crate) fn deliver(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;

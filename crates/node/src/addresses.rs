@@ -32,7 +32,7 @@ impl Addresses {
     /// Finds the networks and gathers the evidence; with `network` only the network of that name.
     ///
     /// # Errors
-    /// [`Error::Folder`], [`Error::UnknownNetwork`].
+    /// When a folder cannot be read; when no network has the name.
     pub fn look(folders: &Folders, network: Option<&str>) -> Result<Self> {
         let Networks { networks, unread } = Networks::find(folders, network)?;
         Ok(Self { networks, unread, evidence: Evidence::gather() })
@@ -42,7 +42,7 @@ impl Addresses {
     /// to an ADD that still runs, and is not called leaked.
     ///
     /// # Errors
-    /// [`Error::Reservations`].
+    /// When the reservations cannot be read.
     pub fn audit(&self, network: &Network, min_age: Duration) -> Result<Audit> {
         Audit::of(network, &self.evidence, min_age).map_err(failed(network))
     }
@@ -50,7 +50,7 @@ impl Addresses {
     /// Finds the reservations of `network` for an address or a container, none of which is in use.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::JustReserved`], [`Error::Reservations`].
+    /// When one is in use, or was reserved just now; when the reservations cannot be read.
     pub fn releasable(&self, network: &Network, wanted: &Wanted) -> Result<Vec<Reserved>> {
         let mut found = self.audit(network, Duration::ZERO)?.reservations;
         found.retain(|reserved| wanted.names(reserved));
@@ -61,10 +61,16 @@ impl Addresses {
                 true => "the alias of an interface names its attachment".to_owned(),
                 false => used.places().join(", "),
             };
-            return Err(Error::InUse { address: used.address, place });
+            return Err(Error::Other(format!(
+                "{} is in use ({place}); detach the container instead, and its DEL releases the address",
+                used.address
+            )));
         }
         if let Some(recent) = found.iter().find(|reserved| reserved.state == State::Recent) {
-            return Err(Error::JustReserved { address: recent.address });
+            let address = recent.address;
+            return Err(Error::Other(format!(
+                "{address} was reserved just now; look again before you release it"
+            )));
         }
         Ok(found)
     }
@@ -73,13 +79,13 @@ impl Addresses {
 /// Releases those of the reservations that did not change since they were audited, and returns how many.
 ///
 /// # Errors
-/// [`Error::Reservations`] with those that could not be removed; the others are released.
+/// Names those that could not be removed; the others are released.
 pub fn release(network: &Network, reservations: &[Reserved]) -> Result<usize> {
     Ok(network.release(reservations).map_err(failed(network))?.len())
 }
 
 fn failed(network: &Network) -> impl FnOnce(cni::Failure) -> Error {
-    |source| Error::Reservations { network: network.name.clone(), source: Box::new(source) }
+    |failure| Error::Other(format!("network {}: {failure}", network.name))
 }
 
 impl Wanted {

@@ -52,7 +52,7 @@ impl AttachmentState {
 
     /// Tells whether weir made the pair: then its alias says so.
     pub fn is_ours(&self) -> bool {
-        self.pair.host_end.alias.as_deref().and_then(Attachment::parse).is_some()
+        attachment::created_for(&self.pair.host_end).is_some()
     }
 
     fn sort_key(&self) -> impl Ord + use<> {

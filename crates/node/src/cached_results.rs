@@ -43,7 +43,10 @@ impl CachedResults {
             match fs::read_dir(folder) {
                 Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(source) => results.failures.push(Error::CachedResults { path: folder.into(), source }),
+                Err(error) => {
+                    let operation = format!("read the results of attachments in {}", folder.display());
+                    results.failures.push(Error::io(operation)(error));
+                }
             }
         }
         // The result of a pod that could not be detached stays, and a later pod may have the same interface name.

@@ -22,7 +22,7 @@ pub use cni::Attachment;
 pub use error::{Error, Result};
 pub use host_local::{Audit, Evidence, Holder, Network, RangeSummary, Reserved, State};
 pub use limit_change::{LimitChange, change_limits};
-pub use metrics::{Metric, MetricType, Sample, limit_metrics};
+pub use metrics::{Metric, Sample, limit_metrics};
 pub use networks::Folders;
 pub use node::Node;
 pub use read_file::{MAX_BYTES, read_file};

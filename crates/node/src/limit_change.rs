@@ -27,9 +27,9 @@ pub struct LimitChange {
 /// that change limits at the same time wait for each other.
 ///
 /// # Errors
-/// [`Error::Lock`]; as [`Node::find_one`]; [`Error::Bandwidth`] as [`bandwidth::change_limits`].
+/// When the lock cannot be taken; as [`Node::find_one`]; [`Error::Bandwidth`] as [`bandwidth::change_limits`].
 pub fn change_limits(target: &Target, ingress: Desired, egress: Desired) -> Result<LimitChange> {
-    let _lock = lock(Path::new(LOCK)).map_err(|source| Error::Lock { path: LOCK.into(), source })?;
+    let _lock = lock(Path::new(LOCK)).map_err(Error::io(format_args!("lock {LOCK}")))?;
     let mut node = Node::open()?;
     let pair = node.find_one(target)?;
     let attachment = pair.attachment.as_ref();

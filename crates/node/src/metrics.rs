@@ -3,38 +3,17 @@
 use bandwidth::{NotInEffect, Pair, ShapedDirection};
 use limits::Direction;
 
-use MetricType::{Counter, Gauge};
-
 /// A metric with its samples. Names, labels and units are stable: dashboards and alerts are built on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
     /// Its name, with the unit.
     pub name: &'static str,
-    /// Its type.
-    pub metric_type: MetricType,
+    /// Its type as Prometheus calls it: `gauge`, or `counter` for one that only grows.
+    pub metric_type: &'static str,
     /// A sentence about it.
     pub help: &'static str,
     /// A sample for each direction that is limited.
     pub samples: Vec<Sample>,
-}
-
-/// The type of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricType {
-    /// A value that goes up and down.
-    Gauge,
-    /// A count that only grows.
-    Counter,
-}
-
-impl MetricType {
-    /// Returns the word that the Prometheus text format has for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gauge => "gauge",
-            Self::Counter => "counter",
-        }
-    }
 }
 
 /// One value of a metric.
@@ -47,37 +26,37 @@ pub struct Sample {
 }
 
 /// Name, type, help and value of a metric of each limit.
-type Definition = (&'static str, MetricType, &'static str, fn(&ShapedDirection) -> u64);
+type Definition = (&'static str, &'static str, &'static str, fn(&ShapedDirection) -> u64);
 
 const LIMIT: [Definition; 8] = [
-    ("weir_limit_rate_bytes_per_second", Gauge, "Rate that the pod is limited to.", |limit| {
+    ("weir_limit_rate_bytes_per_second", "gauge", "Rate that the pod is limited to.", |limit| {
         limit.tbf.rate_bytes_per_sec
     }),
-    ("weir_limit_burst_bytes", Gauge, "Bytes that may pass at once after a pause.", |limit| {
+    ("weir_limit_burst_bytes", "gauge", "Bytes that may pass at once after a pause.", |limit| {
         limit.tbf.burst_bytes.into()
     }),
     (
         "weir_limit_queue_limit_bytes",
-        Gauge,
+        "gauge",
         "Bytes that may wait before further packets are dropped.",
         |limit| limit.tbf.limit_bytes.into(),
     ),
-    ("weir_limit_passed_bytes_total", Counter, "Bytes that passed the limit.", |limit| {
+    ("weir_limit_passed_bytes_total", "counter", "Bytes that passed the limit.", |limit| {
         limit.statistics.bytes
     }),
-    ("weir_limit_passed_packets_total", Counter, "Packets that passed the limit.", |limit| {
+    ("weir_limit_passed_packets_total", "counter", "Packets that passed the limit.", |limit| {
         limit.statistics.packets
     }),
     (
         "weir_limit_dropped_packets_total",
-        Counter,
+        "counter",
         "Packets that were dropped because the queue was full.",
         |limit| limit.statistics.drops.into(),
     ),
-    ("weir_limit_waiting_bytes", Gauge, "Bytes that wait now.", |limit| {
+    ("weir_limit_waiting_bytes", "gauge", "Bytes that wait now.", |limit| {
         limit.statistics.backlog_bytes.into()
     }),
-    ("weir_limit_waiting_packets", Gauge, "Packets that wait now.", |limit| {
+    ("weir_limit_waiting_packets", "gauge", "Packets that wait now.", |limit| {
         limit.statistics.backlog_packets.into()
     }),
 ];
@@ -96,7 +75,7 @@ pub fn limit_metrics(limited: &[Pair]) -> Vec<Metric> {
         metric(name, metric_type, help, &|limit, _| limit.map(value))
     });
     let help = "Whether packets come to the limit and go on from there.";
-    let in_effect = metric("weir_limit_in_effect", Gauge, help, &|_, fault| Some(fault.is_none().into()));
+    let in_effect = metric("weir_limit_in_effect", "gauge", help, &|_, fault| Some(fault.is_none().into()));
     of_limit.into_iter().chain([in_effect]).collect()
 }
 

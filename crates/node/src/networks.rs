@@ -39,7 +39,7 @@ impl Networks {
     /// network of that name.
     ///
     /// # Errors
-    /// [`Error::Folder`], [`Error::UnknownNetwork`].
+    /// When a folder cannot be read; when no network has the name.
     pub fn find(folders: &Folders, name: Option<&str>) -> Result<Self> {
         let conf_dir = folders.conf_dir.as_deref().unwrap_or(Path::new(Folders::CONF_DIR));
         let data_dir = folders.data_dir.as_deref().unwrap_or(Path::new(Folders::DATA_DIR));
@@ -59,11 +59,10 @@ impl Networks {
         if let Some(name) = name {
             networks.retain(|network| network.name == name);
             if networks.is_empty() {
-                return Err(Error::UnknownNetwork {
-                    name: name.to_owned(),
-                    conf_dir: conf_dir.to_owned(),
-                    data_dir: data_dir.to_owned(),
-                });
+                let (conf_dir, data_dir) = (conf_dir.display(), data_dir.display());
+                return Err(Error::Other(format!(
+                    "no network {name:?}: neither a configuration in {conf_dir} nor a folder in {data_dir}"
+                )));
             }
         }
         Ok(Self { networks, unread })
@@ -115,6 +114,6 @@ fn sorted(folder: &Path, is_chosen: bool) -> Result<Vec<PathBuf>> {
             Ok(paths)
         }
         Err(error) if error.kind() == ErrorKind::NotFound && !is_chosen => Ok(Vec::new()),
-        Err(source) => Err(Error::Folder { path: folder.to_owned(), source }),
+        Err(error) => Err(Error::io(format_args!("read folder {}", folder.display()))(error)),
     }
 }

@@ -58,7 +58,7 @@ impl Node {
     /// Finds the pairs of the pod that `target` names; at least one.
     ///
     /// # Errors
-    /// [`Error::UnknownTarget`], [`Error::NotVeth`]; otherwise as [`Node::pairs`].
+    /// [`Error::UnknownTarget`]; when it is an interface but not a veth device; otherwise as [`Node::pairs`].
     pub fn find(&mut self, target: &Target) -> Result<Vec<Pair>> {
         let found = match self.host_interface(target)? {
             Some(host_end) => Vec::from_iter(self.pair(host_end)?),
@@ -71,7 +71,7 @@ impl Node {
             }
         };
         if found.is_empty() {
-            return Err(Error::UnknownTarget { target: target.to_string() });
+            return Err(Error::UnknownTarget(target.to_string()));
         }
         Ok(found)
     }
@@ -79,27 +79,27 @@ impl Node {
     /// Finds the only pair that `target` names.
     ///
     /// # Errors
-    /// As [`Node::find`]; [`Error::AmbiguousTarget`] when there are several.
+    /// As [`Node::find`]; when there are several.
     pub fn find_one(&mut self, target: &Target) -> Result<Pair> {
         let mut found = self.find(target)?;
-        match found.pop() {
-            Some(only) if found.is_empty() => Ok(only),
-            last => {
-                found.extend(last);
-                let candidates: Vec<_> = found.iter().map(candidate).collect();
-                Err(Error::AmbiguousTarget { target: target.to_string(), candidates: candidates.join(", ") })
-            }
+        if found.len() == 1 {
+            return Ok(found.remove(0));
         }
+        let candidates: Vec<_> = found.iter().map(candidate).collect();
+        Err(Error::Other(format!(
+            "\"{target}\" could be several: {}; name one of these host interfaces",
+            candidates.join(", ")
+        )))
     }
 
     /// The link that is called as the target, when that can be the name of one.
     fn host_interface(&mut self, target: &Target) -> Result<Option<Link>> {
         let Some(name) = target.as_interface() else { return Ok(None) };
         match self.host.link_by_name(name)? {
-            Some(link) if !link.is("veth") => Err(Error::NotVeth {
-                interface: link.name,
-                kind: link.kind.unwrap_or_else(|| "physical or loopback".to_owned()),
-            }),
+            Some(link) if !link.is("veth") => Err(Error::Other(format!(
+                "{name} is a {} device; only veth pairs are supported, as bridge, ptp and Calico make them",
+                link.kind.as_deref().unwrap_or("physical or loopback")
+            ))),
             link => Ok(link),
         }
     }

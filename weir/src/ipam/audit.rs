@@ -34,13 +34,13 @@ pub(super) fn audit(scope: &Scope, json: bool) -> Result<ExitCode, Error> {
         }
         if !evidence.is_complete() {
             text.push_str(
-                "nothing is called leaked: for that, everything must be seen, and libcni's results be kept here\n",
+                "no address is called leaked: that takes a complete view of the node, and libcni's cached results\n",
             );
         }
         let idle = audits.iter().map(|(_, audit)| audit.idle()).sum();
         text + &conclusion(networks.len(), finds_fault, failures.is_empty(), idle)
     };
-    output::print(&text).map_err(Error::Print)?;
+    output::print(&text)?;
     Ok(match (finds_fault, failures.is_empty()) {
         (true, _) => ExitCode::from(FAULT_FOUND),
         (false, true) => ExitCode::SUCCESS,
@@ -53,8 +53,8 @@ fn conclusion(networks: usize, finds_fault: bool, can_tell: bool, idle: usize) -
     let hint = match idle {
         0 => String::new(),
         idle => format!(
-            "{idle} held in network namespaces without a process: pods between two starts, or namespaces that a runtime \
-             left over\n"
+            "{idle} held in network namespaces without a process: pods between two starts, or namespaces that a \
+             runtime left behind\n"
         ),
     };
     let last = match (finds_fault, can_tell, networks, idle) {
@@ -62,7 +62,7 @@ fn conclusion(networks: usize, finds_fault: bool, can_tell: bool, idle: usize) -
         (false, true, 0, _) => "no network here: no configuration has host-local, and nothing is reserved",
         (false, true, _, 0) => "nothing is wrong",
         (false, true, ..) => "nothing is certain to be wrong",
-        (false, false, ..) => "nothing was seen to be wrong, but not everything was seen",
+        (false, false, ..) => "no fault found, but not everything could be looked at",
     };
     format!("{hint}{last}\n")
 }

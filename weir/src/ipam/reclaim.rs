@@ -24,10 +24,10 @@ pub(super) fn reclaim(scope: &Scope, yes: bool) -> Result<ExitCode, Error> {
         lost.retain(|reserved| matches!(reserved.state, State::Leaked | State::Corrupt));
         let lines = lost.iter().map(|reserved| format!("{}: {}\n", network.name, report::sentence(reserved)));
         // The addresses are shown before they are released: what cannot be shown stays.
-        output::print(&lines.collect::<String>()).map_err(Error::Print)?;
+        output::print(&lines.collect::<String>())?;
         let count = if yes { node::release(network, &lost)? } else { lost.len() };
         let done = format!("{}: {}\n", network.name, report::released(count, yes));
-        output::print(&done).map_err(Error::Print)?;
+        output::print(&done)?;
     }
     Ok(ExitCode::SUCCESS)
 }

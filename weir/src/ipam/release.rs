@@ -16,14 +16,12 @@ pub(super) fn release(name: &str, wanted: &Wanted, yes: bool, folders: &Folders)
         let found = addresses.releasable(network, wanted)?;
         let lines = found.iter().map(|reserved| report::sentence(reserved) + "\n");
         // The addresses are shown before they are released: what cannot be shown stays.
-        output::print(&lines.collect::<String>()).map_err(Error::Print)?;
+        output::print(&lines.collect::<String>())?;
         count += if yes { node::release(network, &found)? } else { found.len() };
     }
     if count == 0 {
-        return Err(
-            node::Error::NothingReserved { network: name.to_owned(), wanted: wanted.to_string() }.into()
-        );
+        return Err(Error::Other(format!("network {name}: nothing is reserved for {wanted}")));
     }
-    output::print(&(report::released(count, yes) + "\n")).map_err(Error::Print)?;
+    output::print(&(report::released(count, yes) + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
         return watch::watch(period, || show(target.as_ref(), &look()?, options)).map(|()| ExitCode::SUCCESS);
     }
     let limited = look()?;
-    output::print(&show(target.as_ref(), &limited, options)?).map_err(Error::Print)?;
+    output::print(&show(target.as_ref(), &limited, options)?)?;
     let in_effect = limited.iter().all(Pair::is_in_effect);
     Ok(if in_effect { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_EFFECT) })
 }
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
 /// Changes the limits of the target, and notes on standard error what was done.
 fn change(target: Option<&Target>, options: &Options) -> Result<(), Error> {
     let target = target.ok_or_else(|| {
-        Error::Usage("name the pod to limit: NAMESPACE/POD, a container ID or a host interface".to_owned())
+        Error::Other("name the pod to limit: NAMESPACE/POD, a container ID or a host interface".to_owned())
     })?;
     let [ingress, egress] = options.changes()?;
     let LimitChange { host_interface, is_changed } = node::change_limits(target, ingress, egress)?;
@@ -54,13 +54,13 @@ fn show(target: Option<&Target>, limited: &[Pair], options: &Options) -> Result<
         let text = prometheus::render(&node::limit_metrics(limited));
         if file.as_os_str() == STANDARD_OUTPUT {
             return match options.json {
-                true => Err(Error::Usage(
+                true => Err(Error::Other(
                     "--json and --prometheus - both write to standard output; choose one".to_owned(),
                 )),
                 false => Ok(text),
             };
         }
-        write_file(file, text.as_bytes()).map_err(|source| Error::Write { path: file.clone(), source })?;
+        write_file(file, text.as_bytes()).map_err(Error::file("write", file))?;
         if !options.json && options.watch().is_none() && target.is_none() {
             return Ok(String::new());
         }

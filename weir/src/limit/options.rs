@@ -59,7 +59,7 @@ impl Options {
     /// When two are named.
     pub fn target(&self) -> Result<Option<&str>, Error> {
         match (&self.watch, &self.target) {
-            (Some(Watch::Target(first)), Some(second)) => Err(Error::Usage(format!(
+            (Some(Watch::Target(first)), Some(second)) => Err(Error::Other(format!(
                 "two pods are named, {first:?} and {second:?}; name one, and the seconds as --watch=SECONDS"
             ))),
             (Some(Watch::Target(target)), None) => Ok(Some(target)),
@@ -97,7 +97,7 @@ fn change(option: &str, rate: Option<Rate>, burst_bits: Option<u64>) -> Result<D
         (None, _) => Ok(Desired::Unchanged),
         (Some(Rate::None), None) => Ok(Desired::Unlimited),
         (Some(Rate::None), Some(_)) => {
-            Err(Error::Usage(format!("{option}: none has no burst; leave {option}-burst out")))
+            Err(Error::Other(format!("{option}: none has no burst; leave {option}-burst out")))
         }
         (Some(Rate::Bits(rate_bits_per_sec)), burst_bits) => {
             Ok(Desired::Limit { rate_bits_per_sec, burst_bits })

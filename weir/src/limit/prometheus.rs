@@ -9,7 +9,7 @@ pub(crate) fn render(metrics: &[Metric]) -> String {
     let mut text = String::new();
     for Metric { name, metric_type, help, samples } in metrics {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", metric_type.as_str());
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", metric_type);
         for sample in samples {
             let labels =
                 sample.labels.each_ref().map(|(label, value)| format!("{label}=\"{}\"", escape(value)));

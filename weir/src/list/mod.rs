@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
         true => json::list(attachments.iter().map(json::attachment))?,
         false => table::render(&attachments),
     };
-    output::print(&text).map_err(Error::Print)?;
+    output::print(&text)?;
     for failure in node.unread() {
         cni::note(format_args!(
             "weir: {failure}; pods of other plugins may be missing or without their names"

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::error::Error;
+use crate::error::Error;
 
 const INGRESS: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS: &str = "kubernetes.io/egress-bandwidth";
@@ -43,9 +43,7 @@ pub(crate) fn capabilities(annotations: &Map<String, Value>) -> Result<Map<Strin
 
 fn rate(annotations: &Map<String, Value>, key: &str) -> Result<Option<u64>, Error> {
     let Some(value) = annotations.get(key).and_then(Value::as_str) else { return Ok(None) };
-    limits::rate(value).map(Some).map_err(|error| Error::Annotation {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        problem: error.to_string(),
-    })
+    limits::rate(value)
+        .map(Some)
+        .map_err(|error| Error::Other(format!("annotation {key}: {error} (got {value:?})")))
 }

@@ -5,14 +5,13 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use cni::Variables;
 use node::read_file;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::Error;
 use crate::folder::{Access, Folder};
-
-use super::error::Error;
-use super::execute::Execution;
 
 /// Only root reads a pod's addresses and arguments.
 const ACCESS: Access = Access::Exactly(0o600);
@@ -39,51 +38,46 @@ struct File<'a> {
     offers: &'a Map<String, Value>,
 }
 
+/// Returns the path of the file in `folder`.
+pub(crate) fn path(folder: &Path, network: &str, variables: &Variables) -> PathBuf {
+    folder.join(format!("{network}-{}-{}", variables.container_id, variables.interface))
+}
+
 impl Cached {
     /// Writes the file, whole or not at all.
-    pub fn write(&self, folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
-        let path = file(folder, network, execution);
+    pub fn write(&self, path: &Path, network: &str, variables: &Variables) -> Result<(), Error> {
         let text = serde_json::to_vec(&File {
-            container_id: &execution.container_id,
-            if_name: &execution.interface,
+            container_id: &variables.container_id,
+            if_name: &variables.interface,
             network_name: network,
-            netns: &execution.netns,
-            cni_args: execution.arguments.split(';').filter_map(|pair| pair.split_once('=')).collect(),
+            netns: &variables.netns,
+            cni_args: variables.arguments.split(';').filter_map(|pair| pair.split_once('=')).collect(),
             result: &self.result,
             offers: &self.offers,
-        });
-        let text = text.map_err(Error::Encode)?;
+        })?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(folder)
-            .and_then(|()| Folder::of(&path))
+            .create(path.with_file_name(""))
+            .and_then(|()| Folder::of(path))
             .and_then(|(folder, name)| folder.replace(name, ACCESS, |file| file.write_all(&text)))
-            .map_err(|source| Error::Write { path: path.clone(), source })
+            .map_err(Error::file("write", path))
     }
 
     /// Reads the file; none when there is none.
-    pub fn read(folder: &Path, network: &str, execution: &Execution) -> Result<Option<Self>, Error> {
-        let path = file(folder, network, execution);
-        match read_file(&path) {
-            Ok(text) => {
-                serde_json::from_slice(&text).map(Some).map_err(|source| Error::NotJson { path, source })
-            }
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+        match read_file(path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(Error::not_json(path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Read { path, source }),
+            Err(error) => Err(Error::file("read", path)(error)),
         }
     }
 
     /// Deletes the file.
-    pub fn forget(folder: &Path, network: &str, execution: &Execution) -> Result<(), Error> {
-        let path = file(folder, network, execution);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::Write { path, source: error }),
+    pub fn forget(path: &Path) -> Result<(), Error> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("delete", path)(error)),
             _ => Ok(()),
         }
     }
-}
-
-fn file(folder: &Path, network: &str, execution: &Execution) -> PathBuf {
-    folder.join(format!("{network}-{}-{}", execution.container_id, execution.interface))
 }

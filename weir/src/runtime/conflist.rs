@@ -6,7 +6,7 @@ use std::path::Path;
 use node::{MAX_BYTES, read_file};
 use serde_json::{Map, Value, json};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// A network configuration list.
 pub(crate) struct Conflist {
@@ -24,10 +24,11 @@ impl Conflist {
     /// Reads a list from a file, or from standard input for `-`. A single plugin's config is a list of one.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = if path.as_os_str() == "-" { read_standard_input() } else { read_file(path) };
-        let text = text.map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let value = serde_json::from_slice(&text)
-            .map_err(|source| Error::NotJson { path: path.to_owned(), source })?;
-        Self::parse(value).map_err(|problem| Error::Conflist { path: path.to_owned(), problem })
+        let text = text.map_err(Error::file("read", path))?;
+        let value = serde_json::from_slice(&text).map_err(Error::not_json(path.display()))?;
+        let invalid =
+            |problem| Error::Other(format!("{}: invalid network configuration: {problem}", path.display()));
+        Self::parse(value).map_err(invalid)
     }
 
     fn parse(value: Value) -> Result<Self, String> {

@@ -2,55 +2,30 @@
 
 use std::path::PathBuf;
 
+use cni::Variables;
 use serde_json::{Map, Value};
 
 use super::conflist::type_of;
-use super::error::Error;
+use crate::error::Error;
 
-/// What is the same for every plugin of a call.
-pub(crate) struct Execution {
-    /// `CNI_PATH`.
-    pub path: String,
-    /// `CNI_CONTAINERID`.
-    pub container_id: String,
-    /// `CNI_NETNS`.
-    pub netns: String,
-    /// `CNI_IFNAME`.
-    pub interface: String,
-    /// `CNI_ARGS`.
-    pub arguments: String,
+/// Finds the executable of `plugin` in `CNI_PATH`.
+pub(crate) fn find(plugin: &Map<String, Value>, variables: &Variables) -> Result<PathBuf, Error> {
+    Ok(cni::find(type_of(plugin), &variables.path)?)
 }
 
-impl Execution {
-    /// Finds the executable of `plugin`.
-    pub fn find(&self, plugin: &Map<String, Value>) -> Result<PathBuf, Error> {
-        Ok(cni::find(type_of(plugin), &self.path)?)
-    }
-
-    /// Runs `verb` of `plugin` with `config` on standard input, and returns the JSON that it printed, if any.
-    pub fn run(
-        &self,
-        verb: &'static str,
-        plugin: &Map<String, Value>,
-        config: &Value,
-    ) -> Result<Option<Value>, Error> {
-        let variables = cni::Variables {
-            command: verb.to_owned(),
-            container_id: self.container_id.clone(),
-            netns: self.netns.clone(),
-            interface: self.interface.clone(),
-            arguments: self.arguments.clone(),
-            path: self.path.clone(),
-            netns_override: std::env::var("CNI_NETNS_OVERRIDE").unwrap_or_default(),
+/// Runs `verb` of `plugin` with `config` on standard input, and returns the JSON that it printed, if any.
+pub(crate) fn run(
+    verb: &str,
+    plugin: &Map<String, Value>,
+    config: &Value,
+    variables: &Variables,
+) -> Result<Option<Value>, Error> {
+    let variables = Variables { command: verb.to_owned(), ..variables.clone() };
+    cni::execute(&find(plugin, &variables)?, &variables, config.to_string().as_bytes()).map_err(|error| {
+        let code = match &error {
+            cni::Error::Plugin(failure) => format!(" (code {})", failure.code),
+            _ => String::new(),
         };
-        cni::execute(&self.find(plugin)?, &variables, config.to_string().as_bytes()).map_err(|error| {
-            let plugin = type_of(plugin).to_owned();
-            match error {
-                cni::Error::Plugin(failure) => {
-                    Error::Plugin { plugin, verb, message: format!("{failure} (code {})", failure.code) }
-                }
-                other => Error::Plugin { plugin, verb, message: other.to_string() },
-            }
-        })
-    }
+        Error::Other(format!("plugin {} failed ({verb}): {error}{code}", type_of(plugin)))
+    })
 }

@@ -1,13 +1,13 @@
 //! The command line of `weir attach`, `check` and `detach`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cni::Variables;
 use serde_json::{Map, Value};
 
 use super::annotations;
-use super::error::Error;
-use super::execute::Execution;
+use crate::error::Error;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -47,24 +47,25 @@ impl Options {
         let mut offers = annotations::capabilities(&annotations)?;
         for pair in &self.capabilities {
             let (key, json) = pair.split_once('=').ok_or_else(|| Error::pair("--cap", pair))?;
-            let value = serde_json::from_str(json)
-                .map_err(|source| Error::Capability { key: key.to_owned(), source })?;
+            let value = serde_json::from_str(json).map_err(Error::not_json(format_args!("--cap {key}")))?;
             offers.insert(key.to_owned(), value);
         }
         Ok(offers)
     }
 
-    /// Returns what is the same for every plugin.
-    pub fn execution(&self) -> Result<Execution, Error> {
+    /// Returns the variables that every plugin gets, without `CNI_COMMAND`.
+    pub fn variables(&self) -> Result<Variables, Error> {
         if let Some(pair) = self.arguments.iter().find(|pair| !pair.contains('=')) {
             return Err(Error::pair("--arg", pair));
         }
-        Ok(Execution {
+        Ok(Variables {
+            command: String::new(),
             path: self.cni_path.clone().map_or_else(default_path, Ok)?,
             container_id: self.container_id.clone(),
             netns: self.netns.clone(),
             interface: self.ifname.clone(),
             arguments: self.arguments.join(";"),
+            netns_override: std::env::var("CNI_NETNS_OVERRIDE").unwrap_or_default(),
         })
     }
 }
@@ -74,6 +75,6 @@ fn default_path() -> Result<String, Error> {
     if let Some(path) = std::env::var("CNI_PATH").ok().filter(|path| !path.is_empty()) {
         return Ok(path);
     }
-    let own = std::env::current_exe().map_err(Error::OwnPath)?;
+    let own = std::env::current_exe().map_err(Error::file("find", Path::new("this executable")))?;
     Ok(own.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default())
 }
