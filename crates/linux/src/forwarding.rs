@@ -39,7 +39,7 @@ mod tests {
     use crate::testing::new_namespace;
 
     #[test]
-    fn what_the_kernel_parameters_say_is_seen() {
+    fn forwarding_is_read_as_the_kernel_parameters_show_it() {
         let mut rtnetlink = new_namespace();
         for (family, key) in
             [(Family::V4, "net/ipv4/ip_forward"), (Family::V6, "net/ipv6/conf/all/forwarding")]

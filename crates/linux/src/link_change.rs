@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_shows_what_it_was_set_to() {
+    fn a_link_shows_its_settings() {
         let mut rtnetlink = new_namespace();
         let index = veth(&mut rtnetlink, "one", "other", None).index;
         let mac = Mac([2, 0, 0, 0, 0, 7]);

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_six_bytes_is_refused() {
+    fn anything_but_six_bytes_is_refused() {
         for text in [
             "",
             "0a:58:0a:01:00",

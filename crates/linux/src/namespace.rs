@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_namespace_is_refused_without_waiting() {
+    fn anything_but_a_namespace_is_refused_without_waiting() {
         let folder = std::env::temp_dir().join(format!("weir-namespace-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let fifo = folder.join("fifo");

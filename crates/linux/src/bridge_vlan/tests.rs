@@ -143,7 +143,7 @@ fn bridge() -> (Rtnetlink, u32, bool) {
 }
 
 #[test]
-fn the_probe_says_of_this_kernel_what_ip_finds_and_makes_nothing() {
+fn the_probe_agrees_with_ip_about_this_kernel_and_makes_nothing() {
     let (mut rtnetlink, bridge, filters) = bridge();
     let outcome = rtnetlink.probe_vlan_filtering();
     if filters {

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_that_failed_in_the_end_is_no_empty_one() {
+    fn a_dump_that_failed_in_the_end_is_an_error() {
         let refused = |code: i32| {
             let bytes = message(NLMSG_DONE, 0, 7, &code.to_ne_bytes());
             Messages(&bytes).next().unwrap().refusal().map(|refusal| refusal.errno)

@@ -112,7 +112,7 @@ mod tests {
     use crate::testing::namespace_with_veth;
 
     #[test]
-    fn a_hook_is_made_once_and_goes_only_when_nobody_uses_it() {
+    fn a_hook_is_made_once_and_deleted_only_without_filters() {
         let (mut rtnetlink, veth) = namespace_with_veth();
         assert_eq!(rtnetlink.hook_kind(veth.index).unwrap(), None);
         assert!(rtnetlink.ensure_hook(veth.index).unwrap());

@@ -13,8 +13,6 @@ use crate::error::Result;
 use crate::netlink::{Reply, attributes, read_text, read_u32};
 use crate::rtnetlink::Rtnetlink;
 
-// uapi/linux/gen_stats.h
-
 /// A queueing discipline as the kernel describes it (`tc -statistics qdisc show`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qdisc {
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_and_what_was_dropped_is_counted() {
+    fn passed_and_dropped_packets_are_counted() {
         let (mut rtnetlink, _) = namespace_with_veth();
         const LOOPBACK: u32 = 1;
         rtnetlink.set_up(LOOPBACK).unwrap();

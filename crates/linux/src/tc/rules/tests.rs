@@ -114,7 +114,7 @@ fn rules_of_ours_that_lead_elsewhere_are_replaced() {
 }
 
 #[test]
-fn removing_what_is_not_there_is_fine() {
+fn deleting_absent_rules_is_not_an_error() {
     let (mut rtnetlink, veth) = namespace_with_veth();
     rtnetlink.delete_rules(veth.index, Hook::Ingress).unwrap();
     rtnetlink.delete_rules(veth.index, Hook::Egress).unwrap();
@@ -122,13 +122,13 @@ fn removing_what_is_not_there_is_fine() {
 }
 
 #[test]
-fn what_was_made_before_a_refusal_goes_again_and_nothing_else() {
+fn rules_added_before_a_refusal_are_deleted_and_nothing_else() {
     let (mut rtnetlink, veth) = namespace_with_veth();
     let mut fails = |hook| {
         let error = rtnetlink.set_rules(veth.index, hook, &all_but_some(4711, End::Source)).unwrap_err();
         assert_eq!(error.errno(), Some(Errno::ENODEV), "{error}");
         assert!(error.to_string().contains("hook of host0"), "{error}");
-        assert!(rtnetlink.has_mirred(), "it is no missing feature");
+        assert!(rtnetlink.has_mirred(), "mirred is not missing");
     };
     for hook in [Hook::Ingress, Hook::Egress] {
         fails(hook);

@@ -18,7 +18,7 @@ const MADE_BY_TC: [u8; 40] = [
 
 #[test]
 #[cfg(target_endian = "little")]
-fn what_tc_made_is_read() {
+fn a_filter_of_tc_is_read() {
     let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
     assert_eq!(Tbf::parse(&MADE_BY_TC), Some((tbf, true)));
     assert_eq!(Tbf::parse(&MADE_BY_TC[..20]), None);
@@ -26,7 +26,7 @@ fn what_tc_made_is_read() {
 }
 
 #[test]
-fn the_kernel_shows_what_was_set_from_64_kbit_to_1_pbit() {
+fn the_kernel_shows_filters_as_they_were_set_from_64_kbit_to_1_pbit() {
     let (mut rtnetlink, veth) = namespace_with_veth();
     for rate_bits_per_sec in [
         1_000,
@@ -104,7 +104,7 @@ fn a_burst_of_nothing_is_refused_and_no_missing_feature() {
 
 proptest! {
     #[test]
-    fn nothing_wraps_and_what_was_read_is_within_a_tick(
+    fn nothing_wraps_and_a_burst_is_read_within_a_tick(
         rate_bytes_per_sec in 1..=u64::MAX, ticks: u32, shown: u32,
     ) {
         let burst_bytes = bytes_of_ticks(rate_bytes_per_sec, ticks);
