@@ -1,4 +1,4 @@
-//! What another tool left in tables that it shares with others: recognised by its comments, and removed.
+//! Rules and chains of another tool in tables that it shares with others: recognised by their comments, and removed.
 
 use linux::{Attempts, Result};
 use nft::{Batch, Failed, Nftables, Rule, Table};
@@ -9,11 +9,11 @@ use nix::errno::Errno;
 pub struct Leftover<'a> {
     /// Where it is.
     pub table: Table,
-    /// The chain that holds rules of this one beside those of others.
+    /// The chain in which its rules are among those of others.
     pub shared_chain: &'a str,
-    /// The chains of this one alone, if any: first the one that its rules in the shared chain lead to.
+    /// Its own chains, if any. The rules in the shared chain jump to the first.
     pub chains: Vec<String>,
-    /// What the comment of each of its rules begins with.
+    /// The beginning of the comment of each of its rules.
     pub comment: String,
 }
 
@@ -27,11 +27,10 @@ impl Leftover<'_> {
     }
 }
 
-/// Removes a leftover, all of it at once. Rules without its comment stay, and so does a chain that has
-/// such a rule or is entered by one. Tells whether there was anything to remove; a kernel without nf_tables
-/// has nothing.
+/// Removes a leftover, all of it at once. Rules without its comment stay, and so does a chain that has such a rule or is
+/// entered by one. Returns whether there was anything to remove; a kernel without nf_tables has nothing.
 ///
-/// The effect of `nft delete rule … handle …` for each rule and `nft delete chain …` for each chain.
+/// Equivalent to `nft delete rule … handle …` for each rule and `nft delete chain …` for each chain.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused), with `EBUSY` when rules of other chains lead to one of the
@@ -50,7 +49,7 @@ pub fn remove(nftables: &mut Nftables, leftover: &Leftover<'_>) -> Result<bool> 
             Ok(()) => return Ok(true),
             // Another process removed some of it.
             Err(failed) if failed.is(Errno::ENOENT) && attempts.next().is_some() => {}
-            // A rule that leads there has just come, unless it cannot be seen a second time either.
+            // A rule that jumps there was just added, unless the second look does not show it either.
             Err(failed) if failed.is(Errno::EBUSY) && refused.as_ref() != Some(&batch) => {
                 refused = Some(batch);
             }
@@ -59,9 +58,9 @@ pub fn remove(nftables: &mut Nftables, leftover: &Leftover<'_>) -> Result<bool> 
     }
 }
 
-/// The comments of a chain's rules.
+/// Returns the comments of a chain's rules.
 ///
-/// The effect of `nft list chain TABLE CHAIN`.
+/// Equivalent to `nft list chain TABLE CHAIN`.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).

@@ -15,12 +15,12 @@ impl Attributes<'_> {
         self.close(start);
     }
 
-    /// A number in network order, as nf_tables wants all of them.
+    /// Appends a number in network order, the order of all numbers in nf_tables.
     pub fn number(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
     }
 
-    /// A name, which ends with a zero byte.
+    /// Appends a name, ended by a zero byte.
     pub fn text(&mut self, kind: u16, value: &str) {
         let start = self.open(kind);
         self.0.extend_from_slice(value.as_bytes());
@@ -49,17 +49,17 @@ impl Attributes<'_> {
     }
 }
 
-/// The value of the attribute `kind` among `attributes`.
+/// Returns the value of the attribute `kind` among `attributes`.
 pub(crate) fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     each(attributes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
-/// The value at the end of a path of nested attributes.
+/// Returns the value at the end of a path of nested attributes.
 pub(crate) fn find_nested<'a>(attributes: &'a [u8], path: &[u16]) -> Option<&'a [u8]> {
     path.iter().try_fold(attributes, |inner, kind| find(inner, *kind))
 }
 
-/// Each attribute's kind and value.
+/// Returns each attribute's kind and value.
 pub(crate) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     netlink::attributes(attributes, 0).map(|attribute| {
         let (kind, end) = (attribute.kind(), NLA_HEADER_LEN + attribute.value_length());
@@ -67,12 +67,12 @@ pub(crate) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// A name without the zero byte that ends it.
+/// Returns a name without the zero byte that ends it.
 pub(crate) fn text(value: &[u8]) -> &[u8] {
     value.strip_suffix(&[0]).unwrap_or(value)
 }
 
-/// A name as text.
+/// Returns a name as text.
 pub(crate) fn string(value: &[u8]) -> String {
     String::from_utf8_lossy(text(value)).into_owned()
 }

@@ -12,10 +12,10 @@ const TABLE_NAME: u16 = 1;
 /// Length of `struct nfgenmsg` (uapi/linux/netfilter/nfnetlink.h).
 pub(crate) const FAMILY_HEADER_LEN: usize = 4;
 
-/// Messages about a table, or [one after the other](Batch::turn_to), that the kernel commits together.
+/// Messages that the kernel commits together. They are about one table, or [several](Batch::turn_to).
 ///
-/// A message's index counts from the begin, which is message 0: [`Failed::message`](crate::Failed::message) is that
-/// index.
+/// The index of a message counts from the begin of the batch, which is message 0. A refusal names the index:
+/// [`Failed::message`](crate::Failed::message).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     table: Table,
@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch without messages, about this table.
+    /// Creates a batch about this table, without messages.
     pub fn new(table: Table) -> Self {
         let (bytes, starts) = (Vec::with_capacity(2048), Vec::with_capacity(16));
         let mut batch = Self { table, bytes, starts };
@@ -32,7 +32,7 @@ impl Batch {
         batch
     }
 
-    /// Says that the messages that follow are about another table, of whatever family.
+    /// Makes the messages that follow be about another table, of any family.
     pub fn turn_to(&mut self, table: Table) {
         self.table = table;
     }

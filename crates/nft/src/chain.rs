@@ -16,7 +16,7 @@ use crate::user_data::UserData;
 pub struct Chain<'a> {
     /// Its name, unique in the table; at most 127 bytes.
     pub name: &'a str,
-    /// Where the kernel enters it; without a hook, only jumps lead to it.
+    /// Where the kernel enters it. A chain without a hook is reached by jumps only.
     pub hook: Option<ChainHook<'a>>,
     /// The comment that `nft` shows.
     pub comment: &'a str,
@@ -27,13 +27,13 @@ pub struct Chain<'a> {
 pub struct ChainHook<'a> {
     /// What its rules may do.
     pub kind: ChainType,
-    /// The point in a packet's way.
+    /// The point in a packet's path.
     pub point: HookPoint,
     /// Its place among the chains of this point, lowest first (`NF_IP_PRI_*` of uapi/linux/netfilter_ipv4.h).
     pub priority: i32,
-    /// The link whose packets it sees. Required at the ingress of family `netdev`, and allowed at no other point.
+    /// The link of the packets that it sees. Required at [`HookPoint::Ingress`], allowed nowhere else.
     pub device: Option<&'a str>,
-    /// What happens to a packet that no rule decides about.
+    /// What happens to a packet without a verdict of a rule.
     pub policy: Policy,
 }
 
@@ -46,7 +46,7 @@ pub enum ChainType {
     Nat,
 }
 
-/// A point in a packet's way at which chains are entered.
+/// A point in a packet's path at which the kernel enters chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookPoint {
     /// `prerouting`: everything that arrives.
@@ -59,7 +59,7 @@ pub enum HookPoint {
     Output,
     /// `postrouting`: everything that leaves.
     Postrouting,
-    /// `ingress` of family `netdev`: what arrives at one link.
+    /// `ingress`, in family `netdev` or (since Linux 5.10) `inet`: what arrives at one link.
     Ingress,
 }
 
@@ -98,19 +98,19 @@ impl HookPoint {
 }
 
 impl Batch {
-    /// Adds a chain, unless one of this name and hook is there. Returns the message's index.
+    /// Adds a chain, unless it exists. Returns the message's index.
     ///
-    /// To declare a base chain that is there makes the closing socket wait for an RCU grace period.
+    /// Adding a base chain that exists makes the socket wait for an RCU grace period when it is closed.
     ///
-    /// The effect of `nft add chain`.
+    /// Equivalent to `nft add chain`.
     pub fn add_chain(&mut self, chain: &Chain<'_>) -> usize {
         self.chain(0, chain)
     }
 
-    /// Adds a chain; the kernel refuses the batch with `EEXIST` when one of this name is there. Returns the message's
+    /// Adds a chain. The kernel refuses the batch with `EEXIST` if the name exists. Returns the message's
     /// index.
     ///
-    /// The effect of `nft create chain`.
+    /// Equivalent to `nft create chain`.
     pub fn create_chain(&mut self, chain: &Chain<'_>) -> usize {
         self.chain(NLM_F_EXCL, chain)
     }
@@ -138,14 +138,14 @@ impl Batch {
 
     /// Deletes a chain without rules. The kernel refuses with `EBUSY` while rules or map elements lead to it.
     ///
-    /// The effect of `nft delete chain TABLE NAME`.
+    /// Equivalent to `nft delete chain TABLE NAME`.
     pub fn delete_chain(&mut self, name: &str) {
         self.message(libc::NFT_MSG_DELCHAIN, 0, |message| message.text(NFTA_CHAIN_NAME, name));
     }
 
-    /// Deletes the chain with this number, which is never used again.
+    /// Deletes the chain with this handle. Handles are never reused.
     ///
-    /// The effect of `nft delete chain TABLE handle HANDLE`.
+    /// Equivalent to `nft delete chain TABLE handle HANDLE`.
     pub fn delete_chain_by_handle(&mut self, handle: u64) {
         self.message(libc::NFT_MSG_DELCHAIN, 0, |message| {
             message.bytes(NFTA_CHAIN_HANDLE, &handle.to_be_bytes());
@@ -154,7 +154,7 @@ impl Batch {
 
     /// Deletes all rules of a chain.
     ///
-    /// The effect of `nft flush chain TABLE NAME`.
+    /// Equivalent to `nft flush chain TABLE NAME`.
     pub fn flush_chain(&mut self, name: &str) {
         self.message(libc::NFT_MSG_DELRULE, 0, |message| message.text(NFTA_RULE_CHAIN, name));
     }

@@ -1,11 +1,11 @@
-//! What belongs to one owner: taken when it is free, and given back only while it is still that owner's.
+//! Claims: elements that belong to one claimant, and are deleted only while they do.
 //!
-//! An element of a map says in its data who it belongs to. To add an element that is there changes nothing when its data
-//! is the same, and is refused when it differs. So a transaction that adds the element that it expects and deletes it
-//! then, deletes it only if it is still the same owner's; one that is gone is no obstacle. No generation number has to be
-//! read, and no transaction is repeated because an unrelated one came in between.
+//! An element of a map names its claimant in its data. Adding an element that exists changes nothing if the data is the
+//! same, and is refused if the data differs. So a transaction that adds the expected element and then deletes it deletes
+//! the claimant's element or fails; an element that is gone does not make it fail. No generation ID has to be read, and an
+//! unrelated transaction in between does no harm.
 //!
-//! A chain is proven by the handles of its rules, which the kernel never uses again.
+//! The proof for a chain are the handles of its rules, which the kernel never reuses.
 
 use nix::errno::Errno;
 
@@ -14,10 +14,10 @@ use crate::element::Element;
 use crate::socket::{Failed, Nftables};
 use crate::table::Table;
 
-/// A key of a map that an owner holds, and what comes and goes with it.
+/// A key of a map that a claimant holds, and the elements that come and go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The element whose data says who the owner is.
+    /// The element that names the claimant in its data.
     pub holder: Element,
     /// The elements of other sets and maps that come and go with it.
     pub elements: Vec<Element>,
@@ -35,27 +35,27 @@ pub struct FoundChain {
 }
 
 impl Batch {
-    /// Takes a key; the kernel refuses the batch when somebody has it ([`Failed::is_conflict`]).
+    /// Takes a key. The kernel refuses the batch if the key is taken ([`Failed::is_conflict`]).
     pub fn take(&mut self, claim: &Claim) {
         self.create_element(&claim.holder);
         claim.elements.iter().for_each(|element| self.add_element(element));
     }
 
-    /// Gives a key back; the kernel refuses the batch when another owner has it by now ([`Failed::is_conflict`]), at one
-    /// of the messages up to the index that this returns.
+    /// Gives a key back. The kernel refuses the batch if another claimant has the key now ([`Failed::is_conflict`]), at
+    /// one of the messages up to the index that this returns.
     pub fn give_back(&mut self, claim: &Claim) -> usize {
         let end = self.delete_expected(&claim.holder);
         claim.elements.iter().fold(end, |_, element| self.delete_expected(element))
     }
 
-    /// Deletes an element whether it is there or not; the kernel refuses the batch when its data differs
-    /// ([`Failed::is_conflict`]). Returns the last message's index.
+    /// Deletes an element if it exists. The kernel refuses the batch if its data differs ([`Failed::is_conflict`]).
+    /// Returns the last message's index.
     pub fn delete_expected(&mut self, element: &Element) -> usize {
         self.add_element(&Element { user_data: Vec::new(), ..element.clone() });
         self.delete_element(&element.set, &element.key)
     }
 
-    /// Deletes a chain; the kernel refuses the batch with `ENOENT` when it is another one by now.
+    /// Deletes a chain. The kernel refuses the batch with `ENOENT` if it was replaced since it was read.
     pub fn delete_found_chain(&mut self, chain: &FoundChain) {
         chain.rules.iter().for_each(|handle| self.delete_rule(&chain.name, *handle));
         self.delete_chain(&chain.name);
@@ -63,12 +63,12 @@ impl Batch {
 }
 
 impl Nftables {
-    /// Deletes `record`, the element that says what an owner has, and gives back `claims`, all that it has, as far as
-    /// they are still its own; with them, in the same transaction, `chains` as far as they are still the same ones. The
-    /// kernel frees all of it after one grace period.
+    /// Deletes `record`, the element that lists a claimant's keys, and gives back `claims`, all of them. A key that another
+    /// claimant has by now stays. The same transaction deletes `chains`, except those that were replaced since they were
+    /// read: the kernel frees everything after one grace period.
     ///
     /// # Errors
-    /// What the kernel says; then nothing is deleted, or the chains only.
+    /// The kernel's refusal. Then nothing is deleted, or only the chains.
     pub fn give_back(
         &mut self,
         table: Table,
@@ -87,16 +87,16 @@ impl Nftables {
             }
             let Err(failed) = self.transact(batch) else { return Ok(()) };
             let is_gone = failed.is(Errno::ENOENT);
-            // Another process removed the same record, with all that it had.
+            // Another process deleted the same record, and its claims.
             if is_gone && failed.message() == recorded {
                 return self.delete_found_chains(chains);
             }
-            // One of the chains is gone, or another one by now.
+            // One of the chains is gone, or was replaced.
             if is_gone && failed.message() > last {
                 self.delete_found_chains(std::mem::take(&mut chains))?;
                 continue;
             }
-            // This key is another owner's by now, or somebody deleted the set by hand.
+            // Another claimant has this key now, or its set was deleted by hand.
             let lost = ends.iter().position(|end| failed.message() > recorded && failed.message() <= *end);
             match lost {
                 Some(lost) if failed.is_conflict() || is_gone => {
@@ -107,20 +107,20 @@ impl Nftables {
         }
     }
 
-    /// Deletes chains, each as far as it is still the same one.
+    /// Deletes chains, except those that were replaced since they were read.
     ///
     /// # Errors
-    /// What the kernel says of the first that cannot be deleted.
+    /// The kernel's refusal of the first that it refuses.
     pub fn delete_found_chains(&mut self, chains: &[FoundChain]) -> Result<(), Failed> {
         chains.iter().try_for_each(|chain| self.delete_found_chain(chain).map(drop))
     }
 
-    /// Deletes a chain, unless it is another one by now; returns whether it was there.
+    /// Deletes a chain, unless it was replaced since it was read. Returns whether it was deleted.
     ///
-    /// The effect of `nft delete chain TABLE NAME`.
+    /// Equivalent to `nft delete chain TABLE NAME`.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's refusal.
     pub fn delete_found_chain(&mut self, chain: &FoundChain) -> Result<bool, Failed> {
         let mut batch = Batch::new(chain.table);
         batch.delete_found_chain(chain);

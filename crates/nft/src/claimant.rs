@@ -1,17 +1,17 @@
-//! Who an object of nf_tables belongs to: the text that people read, and the digest that decides.
+//! Claimants: the text that people read, and the digest that decides.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Who an object belongs to, as the object's user data says.
+/// The claimant of an object, as the object names it: in user data, or in the data of a map's element.
 ///
-/// Two claimants are the same when their digests are.
+/// Two claimants are the same if their digests are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant {
     /// The comment that `nft` shows, of at most 127 bytes.
     pub comment: String,
-    /// What equality rests on.
+    /// Decides whether two claimants are the same.
     pub digest: Digest,
 }
 
@@ -21,8 +21,7 @@ impl fmt::Display for Claimant {
     }
 }
 
-/// The first 16 bytes of the SHA-256 of a claimant's parts, each after its length: no part, however long, can be taken
-/// for a piece of another.
+/// The first 16 bytes of the SHA-256 of a claimant's parts, each preceded by its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; Digest::LEN]);
 

@@ -38,18 +38,18 @@ pub enum Data {
 }
 
 impl Element {
-    /// An element of a plain set, without user data.
+    /// Returns an element of a plain set, without user data.
     pub fn new(set: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
         Self { set: set.into(), key: key.into(), data: Data::None, user_data: Vec::new() }
     }
 
-    /// The same with data, of a map.
+    /// Returns the same element with data, of a map.
     #[must_use]
     pub fn with_data(self, data: impl Into<Vec<u8>>) -> Self {
         Self { data: Data::Value(data.into()), ..self }
     }
 
-    /// The same with user data.
+    /// Returns the same element with user data.
     #[must_use]
     pub fn with_user_data(self, user_data: &UserData) -> Self {
         Self { user_data: user_data.bytes().to_vec(), ..self }
@@ -57,25 +57,25 @@ impl Element {
 }
 
 impl Batch {
-    /// Adds an element, unless it is there with the same data. The kernel refuses the batch when its data differs
+    /// Adds an element, unless it exists with the same data. The kernel refuses the batch if the data differs
     /// ([`Failed::is_conflict`](crate::Failed::is_conflict)).
     ///
-    /// The effect of `nft add element TABLE SET { KEY : DATA }`.
+    /// Equivalent to `nft add element TABLE SET { KEY : DATA }`.
     pub fn add_element(&mut self, element: &Element) {
         self.new_element(0, element);
     }
 
-    /// Adds an element; the kernel refuses the batch when its key is there
+    /// Adds an element. The kernel refuses the batch if the key exists
     /// ([`Failed::is_conflict`](crate::Failed::is_conflict)).
     ///
-    /// The effect of `nft create element TABLE SET { KEY : DATA }`.
+    /// Equivalent to `nft create element TABLE SET { KEY : DATA }`.
     pub fn create_element(&mut self, element: &Element) {
         self.new_element(NLM_F_EXCL, element);
     }
 
-    /// Deletes an element; the kernel refuses the batch with `ENOENT` when it is not there. Returns the message's index.
+    /// Deletes an element. The kernel refuses the batch with `ENOENT` if it does not exist. Returns the message's index.
     ///
-    /// The effect of `nft delete element TABLE SET { KEY }`.
+    /// Equivalent to `nft delete element TABLE SET { KEY }`.
     pub fn delete_element(&mut self, set: &str, key: &[u8]) -> usize {
         self.message(libc::NFT_MSG_DELSETELEM, 0, |list| list_range(list, &Element::new(set, key), None))
     }
@@ -85,9 +85,10 @@ impl Batch {
         self.message(libc::NFT_MSG_NEWSETELEM, NLM_F_CREATE | flags, |list| list_range(list, element, None));
     }
 
-    /// Adds ranges to a set of one field: each from its first key to before another, or to the end of all keys.
+    /// Adds ranges to a set of one field. Each goes from its first key to the key before its second, or to the last of all
+    /// keys.
     ///
-    /// The effect of `nft add element TABLE SET { FIRST-LAST }`.
+    /// Equivalent to `nft add element TABLE SET { FIRST-LAST }`.
     pub fn add_ranges(&mut self, set: &str, ranges: &[(Vec<u8>, Option<Vec<u8>>)]) {
         self.ranges(set, None, ranges);
     }
@@ -112,9 +113,9 @@ impl Batch {
         }
     }
 
-    /// Adds an element of several fields, each of them a range from that of `element`'s key to that of `last`.
+    /// Adds an element of several fields. Each field is a range, from its value in `element`'s key to that in `last`.
     ///
-    /// The effect of `nft add element TABLE SET { FIRST-LAST . FIRST-LAST }`.
+    /// Equivalent to `nft add element TABLE SET { FIRST-LAST . FIRST-LAST }`.
     pub fn add_range_of_several(&mut self, element: &Element, last: &[u8]) {
         self.message(libc::NFT_MSG_NEWSETELEM, NLM_F_CREATE, |list| list_range(list, element, Some(last)));
     }
@@ -165,7 +166,7 @@ pub(crate) fn list_range(list: &mut Attributes<'_>, element: &Element, last: Opt
 pub struct FoundElement<'a>(&'a [u8]);
 
 impl<'a> FoundElement<'a> {
-    /// The elements of one reply.
+    /// Returns the elements of one reply.
     pub(crate) fn each(reply: &'a [u8]) -> impl Iterator<Item = Self> {
         each(find(reply, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default()).map(|(_, element)| Self(element))
     }

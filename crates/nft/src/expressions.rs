@@ -1,7 +1,7 @@
 //! The expressions of a rule: what it loads, compares, looks up and does.
 //!
-//! A rule works on 16 words of four bytes. What is loaded begins at the first word, and so do comparisons and lookups;
-//! each of several fields fills whole words.
+//! A rule has 16 words of four bytes. Loads, comparisons and lookups begin at the first word. Each of several fields fills
+//! whole words.
 
 use linux::Family;
 use nix::libc;
@@ -22,7 +22,7 @@ use crate::set::{ANONYMOUS_SET, OwnSet};
 const VERDICT: u32 = libc::NFT_REG_VERDICT.cast_unsigned();
 const FIRST: u32 = libc::NFT_REG_1.cast_unsigned();
 
-/// How a comparison lets a packet go on to the next expression.
+/// The comparison that a packet must pass for the rule to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `==`
@@ -70,7 +70,7 @@ impl Expressions<'_, '_> {
         }
     }
 
-    /// Loads a field behind what was loaded before: at this word, from 0.
+    /// Loads a field at this word, counted from 0.
     pub fn load_at(&mut self, word: u32, field: Field) {
         self.expression(field.expression(), |data| field.load(register(word), data));
     }
@@ -87,7 +87,7 @@ impl Expressions<'_, '_> {
         }
     }
 
-    /// Clears the bits that are not in `mask`, which is as long as what was loaded.
+    /// Clears the bits that are not in `mask`, which is as long as the loaded value.
     pub fn mask(&mut self, mask: &[u8]) {
         self.expression("bitwise", |data| {
             data.number(NFTA_BITWISE_SREG, FIRST);
@@ -98,7 +98,7 @@ impl Expressions<'_, '_> {
         });
     }
 
-    /// Ends the rule unless what was loaded compares to `value` as wanted.
+    /// Ends the rule unless the loaded value passes the comparison with `value`.
     pub fn compare(&mut self, comparison: Comparison, value: &[u8]) {
         self.expression("cmp", |data| {
             data.number(NFTA_CMP_SREG, FIRST);
@@ -113,13 +113,13 @@ impl Expressions<'_, '_> {
         self.compare(Comparison::Equal, value);
     }
 
-    /// `FROM-TO`: ends the rule unless what was loaded, in network order, lies between both or is one of them.
+    /// `FROM-TO`: ends the rule unless the loaded value, in network order, is in this range.
     pub fn is_between(&mut self, from: &[u8], to: &[u8]) {
         self.compare(Comparison::AtLeast, from);
         self.compare(Comparison::AtMost, to);
     }
 
-    /// `!= FROM-TO`: ends the rule if what was loaded, in network order, lies between both or is one of them.
+    /// `!= FROM-TO`: ends the rule if the loaded value, in network order, is in this range.
     pub fn is_not_between(&mut self, from: &[u8], to: &[u8]) {
         self.expression("range", |data| {
             data.number(NFTA_RANGE_SREG, FIRST);
@@ -129,7 +129,7 @@ impl Expressions<'_, '_> {
         });
     }
 
-    /// `meta nfproto ipv4`: in a table of family inet the rule must say whose header it reads.
+    /// `meta nfproto ipv4`: required in family inet before a rule reads an address.
     pub fn is_of_family(&mut self, family: Family) {
         let protocol = match family {
             Family::V4 => libc::NFPROTO_IPV4,
@@ -138,28 +138,28 @@ impl Expressions<'_, '_> {
         self.is(Field::NetworkProtocol, &protocol.to_le_bytes()[..1]);
     }
 
-    /// `@SET`: ends the rule unless what was loaded is an element.
+    /// `@SET`: ends the rule unless the loaded value is an element.
     pub fn is_in(&mut self, set: &str) {
         self.look_up(set, |_| {});
     }
 
-    /// `{ … }`: as [`Expressions::is_in`], in a set that is this rule's own.
+    /// `{ … }`: as [`Expressions::is_in`], for the rule's own set.
     pub fn is_in_own(&mut self, set: OwnSet) {
         self.look_up(ANONYMOUS_SET, |data| data.number(NFTA_LOOKUP_SET_ID, set.0));
     }
 
-    /// `!= @SET`: ends the rule if what was loaded is an element.
+    /// `!= @SET`: ends the rule if the loaded value is an element.
     pub fn is_not_in(&mut self, set: &str) {
         let inverted = libc::NFT_LOOKUP_F_INV.cast_unsigned();
         self.look_up(set, |data| data.number(NFTA_LOOKUP_FLAGS, inverted));
     }
 
-    /// `vmap @MAP`: does what the map says for what was loaded.
+    /// `vmap @MAP`: ends the rule with the map's verdict for the loaded value, if it has one.
     pub fn decide_by(&mut self, map: &str) {
         self.look_up(map, |data| data.number(NFTA_LOOKUP_DREG, VERDICT));
     }
 
-    /// `map @MAP`: loads what the map has for what was loaded, and ends the rule if it has nothing.
+    /// `map @MAP`: loads the map's data for the loaded value. Ends the rule if the map has none.
     pub fn map(&mut self, map: &str) {
         self.look_up(map, |data| data.number(NFTA_LOOKUP_DREG, FIRST));
     }
@@ -172,12 +172,12 @@ impl Expressions<'_, '_> {
         });
     }
 
-    /// `counter`: packets and bytes that came so far.
+    /// `counter`: counts packets and bytes.
     pub fn count(&mut self) {
         self.expression("counter", |_| {});
     }
 
-    /// Ends the rule and decides about the packet.
+    /// Ends the rule with a verdict.
     pub fn decide(&mut self, decision: Verdict<'_>) {
         self.expression("immediate", |data| {
             data.number(NFTA_IMMEDIATE_DREG, VERDICT);
@@ -194,13 +194,12 @@ impl Expressions<'_, '_> {
         });
     }
 
-    /// `masquerade`: the source becomes the address of the interface that the packet leaves by.
+    /// `masquerade`: the source becomes the address of the interface that the packet goes out of.
     pub fn masquerade(&mut self) {
         self.expression("masq", |_| {});
     }
 
-    /// `dnat ip to …`, `snat ip6 to …`: rewrites to the address that was loaded, and to the port behind it if
-    /// `has_port`.
+    /// `dnat ip to …`, `snat ip6 to …`: rewrites to the loaded address and, if `has_port`, to the port loaded after it.
     pub fn nat(&mut self, nat: Nat, family: Family, has_port: bool) {
         let (kind, protocol) = match (nat, family) {
             (Nat::Source, Family::V4) => (libc::NFT_NAT_SNAT, libc::NFPROTO_IPV4),
@@ -218,7 +217,7 @@ impl Expressions<'_, '_> {
         });
     }
 
-    /// `redirect to :PORT`: the destination becomes this host, at the port that was loaded.
+    /// `redirect to :PORT`: the destination becomes this host, at the loaded port.
     pub fn redirect(&mut self) {
         self.expression("redir", |data| data.number(NFTA_REDIR_REG_PROTO_MIN, FIRST));
     }
@@ -237,7 +236,8 @@ impl Expressions<'_, '_> {
     }
 }
 
-/// The register that begins at a word, as `nft` numbers it: four words in one where they begin together.
+/// Returns the number of the register that begins at a word. Like `nft`, uses the registers of four words where one begins
+/// there.
 fn register(word: u32) -> u32 {
     match word % 4 {
         0 => FIRST + word / 4,
@@ -245,7 +245,7 @@ fn register(word: u32) -> u32 {
     }
 }
 
-/// The attribute that says a verdict.
+/// Appends the attribute of a verdict.
 pub(crate) fn verdict(data: &mut Attributes<'_>, verdict: Verdict<'_>) {
     let (code, chain) = match verdict {
         Verdict::Accept => (libc::NF_ACCEPT, None),

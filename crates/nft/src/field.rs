@@ -1,4 +1,4 @@
-//! The fields of a packet, and of what the kernel knows about it, that a rule can load.
+//! Fields: what a rule can load of a packet, its metadata and its connection.
 
 use std::net::IpAddr;
 
@@ -41,7 +41,7 @@ pub enum Side {
     Destination,
 }
 
-/// What a rule loads into a register. Numbers are in the host's order, unless it says otherwise.
+/// A field that a rule loads. Numbers are in the host's byte order unless noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// `iif`: the index of the link that the packet came in by, four bytes.
@@ -50,7 +50,7 @@ pub enum Field {
     InputLinkName,
     /// `oifname`: the name of the link that the packet goes out of, 16 bytes.
     OutputLinkName,
-    /// `meta protocol`: an `ETH_P_*` in network order, two bytes. Of a frame with one VLAN tag, what comes after it.
+    /// `meta protocol`: an `ETH_P_*` in network order, two bytes. Of a frame with one VLAN tag, the protocol behind the tag.
     Protocol,
     /// `meta nfproto`: `NFPROTO_*`, one byte.
     NetworkProtocol,
@@ -70,7 +70,7 @@ pub enum Field {
     ConnectionState,
     /// `ct status`: [`ct_status`], four bytes.
     ConnectionStatus,
-    /// `ct direction`: 0 for the connection's first packet's, 1 for the replies'; one byte.
+    /// `ct direction`: 0 is the direction of the connection's first packet, 1 that of the replies; one byte.
     ConnectionDirection,
     /// `ct mark`: four bytes.
     ConnectionMark,
@@ -79,7 +79,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// In bytes.
+    /// Returns its length in bytes.
     pub(crate) fn length(self) -> u32 {
         match self {
             Self::InputLinkName | Self::OutputLinkName => 16,
@@ -94,7 +94,7 @@ impl Field {
         }
     }
 
-    /// The name of the expression that loads it.
+    /// Returns the name of the expression that loads it.
     pub(crate) fn expression(self) -> &'static str {
         match self {
             Self::Address(..) | Self::SourceHardwareAddress | Self::NetworkByte(_) | Self::Port(_) => {
@@ -109,7 +109,7 @@ impl Field {
         }
     }
 
-    /// The attributes of that expression.
+    /// Appends the attributes of that expression.
     pub(crate) fn load(self, register: u32, data: &mut Attributes<'_>) {
         let mut meta = |key: i32| {
             data.number(NFTA_META_KEY, key.cast_unsigned());

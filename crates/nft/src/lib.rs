@@ -1,11 +1,9 @@
-//! nf_tables on the wire: tables, chains, rules, sets and maps, in messages of our own, without `nft` or `iptables`.
-//! Nothing here knows pods.
+//! nf_tables over netlink: tables, chains, rules, sets and maps, without the program `nft`. Nothing here knows pods.
 //!
-//! - A [`Batch`] is one transaction: its messages happen all together or not at all. [`Nftables`] sends it, or has the
-//!   kernel check it without doing anything ([`Nftables::dry_run`]), and reads what is there.
-//! - A [`Chain`] has any hook and priority; the [`Expressions`] of a rule load [`Field`]s, compare and look them up, and
-//!   decide.
-//! - A [`Claim`] is what belongs to one [`Claimant`]: a transaction proves that it still does.
+//! - A [`Batch`] is one transaction. [`Nftables`] sends it, or has the kernel check it ([`Nftables::dry_run`]).
+//! - A [`Chain`] has any hook and priority. The [`Expressions`] of a rule load [`Field`]s, compare them, look them up in
+//!   [`Set`]s, and end with a verdict or an address translation.
+//! - A [`Claim`] belongs to one [`Claimant`]. A transaction proves that it still does.
 
 mod attributes;
 mod batch;
@@ -16,6 +14,7 @@ mod constants;
 mod element;
 mod expressions;
 mod field;
+mod query;
 mod rule;
 mod set;
 mod socket;
@@ -31,8 +30,9 @@ pub use claimant::{Claimant, Digest};
 pub use element::{Data, Element, FoundElement};
 pub use expressions::{Comparison, Expressions, Nat, Verdict};
 pub use field::{Field, Side, ct_state, ct_status, octets};
+pub use query::BaseChain;
 pub use rule::Rule;
 pub use set::{DataType, Fields, OwnSet, Set, Values};
-pub use socket::{BaseChain, Failed, Nftables, unsettled};
+pub use socket::{Failed, Nftables, unsettled};
 pub use table::{Table, TableFamily, TableState};
 pub use user_data::UserData;

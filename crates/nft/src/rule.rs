@@ -1,4 +1,4 @@
-//! Rules: the messages about them, and how far they are read back.
+//! Rules: the messages that add and delete them, and what is read back.
 
 use linux::Attempts;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP};
@@ -20,7 +20,7 @@ use crate::user_data::UserData;
 impl Batch {
     /// Adds a rule at the end of a chain. Returns the message's index.
     ///
-    /// The effect of `nft add rule TABLE CHAIN …`.
+    /// Equivalent to `nft add rule TABLE CHAIN …`.
     pub fn add_rule(
         &mut self,
         chain: &str,
@@ -34,9 +34,9 @@ impl Batch {
         })
     }
 
-    /// Deletes the rule with this number; the kernel refuses the batch with `ENOENT` when it is not there.
+    /// Deletes the rule with this handle. The kernel refuses the batch with `ENOENT` if it does not exist.
     ///
-    /// The effect of `nft delete rule TABLE CHAIN handle HANDLE`.
+    /// Equivalent to `nft delete rule TABLE CHAIN handle HANDLE`.
     pub fn delete_rule(&mut self, chain: &str, handle: u64) {
         self.message(libc::NFT_MSG_DELRULE, 0, |rule| {
             rule.text(NFTA_RULE_CHAIN, chain);
@@ -45,12 +45,12 @@ impl Batch {
     }
 }
 
-/// What is known of a rule.
+/// A rule as it was read, as far as weir's rules and those of the reference plugins go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
     /// The chain that it is in.
     pub chain: String,
-    /// Its number in the table, never used for another.
+    /// Its handle, which is never reused in the table.
     pub handle: u64,
     /// The index of the link that the packet must have come in by.
     pub input_link: Option<u32>,
@@ -120,13 +120,13 @@ fn xtables_comment(extension: &[u8]) -> Option<String> {
 }
 
 impl Nftables {
-    /// Returns the rules of one chain, or of all chains of the table, in their order; none when there is no such chain
-    /// or table. On a node where transactions disturbed each dump for seconds, one may be missing.
+    /// Returns the rules of one chain, or of all chains of the table, in their order; none if there is no such
+    /// chain or table. After seconds of transactions that disturb every dump, one may be missing.
     ///
-    /// The effect of `nft -a list chain TABLE CHAIN`, or `nft -a list table TABLE`.
+    /// Equivalent to `nft -a list chain TABLE CHAIN`, or `nft -a list table TABLE`.
     ///
     /// # Errors
-    /// What the kernel says, and at which message.
+    /// The kernel's refusal, with the message that it refused.
     pub fn rules(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<Rule>, Failed> {
         let mut rules = Vec::new();
         for () in Attempts::default() {

@@ -11,17 +11,17 @@ use crate::constants::{
 };
 use crate::user_data;
 
-/// The name of a set that is one rule's own: the kernel puts a number in the place of `%d`.
+/// The name of an anonymous set, which belongs to one rule: the kernel replaces `%d` by a number.
 pub(crate) const ANONYMOUS_SET: &str = "__set%d";
 
-/// What one field of a key or of data is.
+/// The type of one field of a key or of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataType {
     /// `TYPE_*` of nft's datatype.h: `nft` prints the field by it; the kernel only keeps it.
     number: u32,
     /// In bytes.
     length: u32,
-    /// Whether `nft` must be told that the bytes are in the host's order, or it prints them the wrong way round.
+    /// Whether the set must tell `nft` that its keys are in the host's byte order.
     in_host_order: bool,
 }
 
@@ -46,11 +46,10 @@ impl DataType {
     }
 }
 
-/// The fields of a key or of data, at most five. One alone has its own length; of several (`FIRST . SECOND`), each
-/// fills whole registers of four bytes.
+/// The fields of a key or of data, at most five. Each of several (`FIRST . SECOND`) fills whole words of four bytes.
 pub type Fields<'a> = &'a [DataType];
 
-/// `nft` knows several fields by six bits for each.
+/// Returns the type of a concatenation: six bits for each field.
 fn number(fields: Fields<'_>) -> u32 {
     fields.iter().fold(0, |number, field| number << 6 | field.number)
 }
@@ -89,22 +88,22 @@ pub struct Set<'a> {
 }
 
 impl Batch {
-    /// Adds a set, unless one of this name and type is there.
+    /// Adds a set, unless it exists.
     ///
-    /// The effect of `nft add set`, or `nft add map`.
+    /// Equivalent to `nft add set`, or `nft add map`.
     pub fn add_set(&mut self, set: &Set<'_>) {
         self.set(0, set);
     }
 
-    /// Adds a set; the kernel refuses the batch with `EEXIST` when one of this name is there.
+    /// Adds a set. The kernel refuses the batch with `EEXIST` if the name exists.
     ///
-    /// The effect of `nft create set`.
+    /// Equivalent to `nft create set`.
     pub fn create_set(&mut self, set: &Set<'_>) {
         self.set(NLM_F_EXCL, set);
     }
 
     fn set(&mut self, flags: u16, set: &Set<'_>) {
-        // Any number that is unique in the transaction; rules name the set instead.
+        // Required, and unique in the transaction. Rules use the name.
         let id = self.next_id();
         let mut set_flags = 0;
         if !matches!(set.values, Values::None) {
@@ -148,8 +147,8 @@ impl Batch {
         });
     }
 
-    /// Adds a set of ranges that is one rule's own, as in `ip daddr { 10.0.0.0/8 }`. Each range goes from its first key
-    /// to before another, or to the end; they must not overlap. Returns the number by which the rule names the set.
+    /// Adds an anonymous set of ranges, for the next rule, as in `ip daddr { 10.0.0.0/8 }`. The ranges are as in
+    /// [`Batch::add_ranges`] and must not overlap.
     pub fn add_own_ranges(&mut self, key: DataType, ranges: &[(Vec<u8>, Option<Vec<u8>>)]) -> OwnSet {
         let id = self.next_id();
         let flags = libc::NFT_SET_ANONYMOUS | libc::NFT_SET_CONSTANT | libc::NFT_SET_INTERVAL;
@@ -165,6 +164,6 @@ impl Batch {
     }
 }
 
-/// A set that is one rule's own, by the number that names it in the transaction.
+/// An anonymous set, by the number that identifies it in the transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnSet(pub(crate) u32);

@@ -1,4 +1,4 @@
-//! Tables: weir's, and those of other tools.
+//! Tables.
 
 use std::fmt;
 
@@ -36,11 +36,11 @@ pub struct Table {
 /// Whether the kernel enters the chains of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableState {
-    /// It does, also if the table was dormant before.
+    /// It does, even if the table was dormant before.
     Active,
     /// It does not (`flags dormant`).
     Dormant,
-    /// As before, for a table that is there; otherwise it does.
+    /// A table that exists stays as it is; a new one is active.
     Unchanged,
 }
 
@@ -58,9 +58,9 @@ impl fmt::Display for Table {
 }
 
 impl Batch {
-    /// Adds the batch's table, unless it is there.
+    /// Adds the batch's table, unless it exists.
     ///
-    /// The effect of `nft add table FAMILY NAME { comment "…"; }`.
+    /// Equivalent to `nft add table FAMILY NAME { comment "…"; }`.
     pub fn add_table(&mut self, state: TableState, comment: &str) {
         self.message(libc::NFT_MSG_NEWTABLE, NLM_F_CREATE, |table| {
             match state {

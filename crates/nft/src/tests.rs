@@ -1,4 +1,4 @@
-//! What the kernel makes of the messages, as `nft` shows it: each test in a network namespace of its own (they need root).
+//! The messages on a real kernel, each test in a network namespace of its own (they need root), checked with `nft`.
 
 use std::process::Command;
 
@@ -54,6 +54,7 @@ fn with_chain(hook: Option<ChainHook<'_>>) -> Batch {
 fn shown_rules(hook: Option<ChainHook<'_>>, rules: &[&dyn Fn(&mut Expressions<'_, '_>)]) -> Vec<String> {
     let mut nftables = namespace();
     let mut batch = with_chain(hook);
+    batch.add_chain(&Chain { name: "other", hook: None, comment: "" });
     for rule in rules {
         batch.add_rule("rules", &comment("r"), |expressions| rule(expressions));
     }
@@ -76,6 +77,9 @@ fn a_chain_has_any_hook_priority_and_policy() {
         batch.create_chain(&Chain { name, hook: hooked(kind, point, priority, policy), comment: "" });
     }
     batch.add_chain(&Chain { name: "f", hook: None, comment: "reached by jumps" });
+    let ingress = hooked(ChainType::Filter, HookPoint::Ingress, 0, Policy::Accept);
+    let ingress = ingress.map(|hook| ChainHook { device: Some("lo"), ..hook });
+    batch.add_chain(&Chain { name: "g", hook: ingress, comment: "" });
     nftables.transact(batch).unwrap();
     assert_shown(&[
         "type filter hook prerouting priority raw; policy accept;",
@@ -84,12 +88,13 @@ fn a_chain_has_any_hook_priority_and_policy() {
         "type nat hook output priority -100; policy accept;",
         "type nat hook postrouting priority srcnat; policy accept;",
         "comment \"reached by jumps\"",
+        "type filter hook ingress device \"lo\" priority filter; policy accept;",
     ]);
     let mut names: Vec<String> =
         nftables.base_chains(TABLE).unwrap().into_iter().map(|chain| chain.name).collect();
     names.sort();
-    assert_eq!(names, ["a", "b", "c", "d", "e"]);
-    assert!(nftables.has_chain(TABLE, "f").unwrap() && !nftables.has_chain(TABLE, "g").unwrap());
+    assert_eq!(names, ["a", "b", "c", "d", "e", "g"]);
+    assert!(nftables.has_chain(TABLE, "f").unwrap() && !nftables.has_chain(TABLE, "h").unwrap());
     let mut again = Batch::new(TABLE);
     again.create_chain(&Chain { name: "f", hook: None, comment: "" });
     assert!(nftables.transact(again).unwrap_err().is(Errno::EEXIST));
@@ -142,7 +147,10 @@ fn rules_match_links_protocols_ports_marks_and_connections() {
                 rule.mask(&bits(ct_status::SOURCE_NAT));
                 rule.compare(Comparison::Different, &bits(0));
             },
-            &|rule| rule.is(Field::ConnectionDirection, &[1]),
+            &|rule| {
+                rule.is(Field::ConnectionDirection, &[1]);
+                rule.decide(Verdict::Jump("other"));
+            },
             &|rule| rule.is(Field::ConnectionMark, &bits(9)),
             &|rule| rule.is(Field::DestinationType, &bits(libc::RTN_LOCAL.into())),
         ],
@@ -159,7 +167,7 @@ fn rules_match_links_protocols_ports_marks_and_connections() {
             "ct state invalid,new drop",
             "ct status dnat return",
             "ct status snat",
-            "ct direction reply",
+            "ct direction reply jump other",
             "ct mark 0x00000009",
             "fib daddr type local",
         ]
@@ -301,7 +309,7 @@ fn sets_hold_ranges_of_one_field_and_of_several() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_refused_and_leaves_nothing() {
+fn a_dry_run_names_the_message_that_would_be_refused_and_changes_nothing() {
     let mut nftables = namespace();
     nftables.dry_run(with_chain(None)).unwrap();
     assert!(ruleset().is_empty());
@@ -312,7 +320,7 @@ fn a_dry_run_tells_what_would_be_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn a_dormant_table_is_told() {
+fn a_dormant_table_is_recognised() {
     let mut nftables = namespace();
     assert!(!nftables.is_dormant(TABLE).unwrap());
     for (state, is_dormant) in [
@@ -362,7 +370,7 @@ fn take(nftables: &mut Nftables, owner: Digest, claims: &[Claim]) -> Result<(), 
 }
 
 #[test]
-fn a_key_that_is_held_cannot_be_taken_and_nothing_else_of_the_batch_happens() {
+fn a_key_that_is_taken_refuses_the_whole_batch() {
     let mut nftables = namespace();
     claimable(&mut nftables);
     let (blue, red) = (Digest::of(&["blue"]), Digest::of(&["red"]));
@@ -373,13 +381,13 @@ fn a_key_that_is_held_cannot_be_taken_and_nothing_else_of_the_batch_happens() {
 }
 
 #[test]
-fn what_another_took_meanwhile_is_not_given_back() {
+fn a_key_that_another_claimant_took_meanwhile_is_not_given_back() {
     let mut nftables = namespace();
     claimable(&mut nftables);
     let (blue, red) = (Digest::of(&["blue"]), Digest::of(&["red"]));
     let blues = [80, 81].map(|port| claim(blue, port, [10, 1, 0, 7]));
     take(&mut nftables, blue, &blues).unwrap();
-    // Red takes port 80 over, as after a DEL that nobody made.
+    // Red takes port 80 over.
     let mut batch = Batch::new(TABLE);
     batch.give_back(&blues[0]);
     nftables.transact(batch).unwrap();
@@ -391,7 +399,7 @@ fn what_another_took_meanwhile_is_not_given_back() {
 }
 
 #[test]
-fn a_chain_goes_with_the_claims_only_while_it_is_the_same_one() {
+fn a_chain_is_deleted_with_the_claims_unless_it_was_replaced() {
     let mut nftables = namespace();
     claimable(&mut nftables);
     let blue = Digest::of(&["blue"]);

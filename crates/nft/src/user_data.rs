@@ -1,8 +1,7 @@
-//! User data: what `nft` shows as a comment, and entries that only weir reads.
+//! User data: the comment that `nft` shows, and entries that only weir reads.
 //!
-//! User data is a row of entries: one byte kind, one byte length, the value. Kind 0 of rules, chains, tables and
-//! elements is a comment for `nft`, ended by a zero byte; `nft` passes over the kinds that it does not know (weir's have
-//! the highest bit).
+//! User data is a list of entries: one byte kind, one byte length, the value. Kind 0 of tables, chains, rules and elements
+//! is the comment, ended by a zero byte. `nft` ignores unknown kinds; weir's have the highest bit.
 
 use nix::libc;
 
@@ -11,30 +10,30 @@ use crate::claimant::{Claimant, Digest};
 const COMMENT: u8 = 0;
 const CLAIMANT: u8 = 0x87;
 
-/// Entries of user data that are written one after the other.
+/// The user data of an object, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserData(Vec<u8>);
 
 impl UserData {
-    /// `NFT_USERDATA_MAXLEN`: the most bytes that the kernel keeps.
+    /// `NFT_USERDATA_MAXLEN`: the most bytes that the kernel accepts.
     #[allow(clippy::cast_sign_loss, reason = "a constant that is positive")]
     pub const CAPACITY: usize = libc::NFT_USERDATA_MAXLEN as usize;
 
-    /// User data with a comment, of at most 127 bytes: `nft` reads back no longer ones.
+    /// Creates user data with a comment of at most 127 bytes, the most that `nft` accepts.
     pub fn of_comment(text: &str) -> Self {
         let mut data = Self(Vec::with_capacity(text.len() + 3));
         data.push(COMMENT, &[text.as_bytes(), &[0]].concat());
         data
     }
 
-    /// User data with a claimant's comment and its digest.
+    /// Creates user data with a claimant's comment and digest.
     pub fn of_claimant(claimant: &Claimant) -> Self {
         let mut data = Self::of_comment(&claimant.comment);
         data.push(CLAIMANT, &claimant.digest.0);
         data
     }
 
-    /// Appends an entry of at most 255 bytes. `kind` has the highest bit, and is not 0x87.
+    /// Appends an entry of at most 255 bytes. `kind` is 0x80 or more; 0x87 is the claimant's digest.
     #[must_use]
     pub fn with(mut self, kind: u8, value: &[u8]) -> Self {
         self.push(kind, value);
@@ -69,7 +68,7 @@ impl UserData {
     }
 }
 
-/// The user data of a set, whose kinds are others (`enum nftnl_udata_set_types` of libnftnl's udata.h).
+/// Creates the user data of a set, which has kinds of its own (`enum nftnl_udata_set_types` of libnftnl's udata.h).
 pub(crate) fn of_set(comment: &str, has_keys_in_host_order: bool) -> UserData {
     const KEY_BYTE_ORDER: u8 = 0;
     const SET_COMMENT: u8 = 7;
@@ -82,7 +81,7 @@ pub(crate) fn of_set(comment: &str, has_keys_in_host_order: bool) -> UserData {
     data
 }
 
-/// Each entry's kind and value; a malformed tail is skipped.
+/// Returns each entry's kind and value. Skips a malformed tail.
 fn entries(user_data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = user_data;
     std::iter::from_fn(move || {

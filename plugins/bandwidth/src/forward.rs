@@ -1,4 +1,4 @@
-//! Packets that arrive at a link go out of another one: `fwd to` in a chain of family netdev.
+//! Chains that forward what arrives at one link to another: `fwd to` in a chain of family netdev.
 //!
 //! What `nft list table netdev weir` shows for a pod behind `veth1c2d3e4f`, without and with exempt subnets:
 //!
@@ -18,14 +18,14 @@
 //! }
 //! ```
 //!
-//! - The kernel runs these chains after the filters and programs of traffic control and of TCX: none of those can end
-//!   the search before a chain is asked, and none is passed over. Among the chains of a link these are the last.
-//! - A chain is named after its link. Since Linux 6.16 a chain outlives its link and takes up the next one of the same
-//!   name (before, it went with the link). `iif` compares the index, so that such a chain never takes the packets of
-//!   another link.
-//! - The protocol of a frame with one VLAN tag is that of what the tag precedes; a frame with more is of protocol
-//!   802.1Q or 802.1AD still, and is forwarded whatever is in it.
-//! - One chain for each link, rather than one with a map of links: before Linux 6.5 a chain's links could not change.
+//! - The kernel enters these chains after the filters and programs of traffic control and of TCX, whatever their verdict
+//!   is unless they drop or redirect. Among the chains of a link these are the last.
+//! - A chain is named after its link. Since Linux 6.16 a chain outlives its link and applies to the next link of this
+//!   name (earlier kernels delete it with the link). `iif` compares the index, so that such a chain never takes the
+//!   packets of another link.
+//! - `meta protocol` of a frame with one VLAN tag is the protocol behind the tag; of a frame with more tags it is 802.1Q
+//!   or 802.1AD, and such frames are always forwarded.
+//! - There is one chain for each link, because before Linux 6.5 the links of a chain could not change.
 
 use attachment::claimant_of;
 use cni::Attachment;
@@ -43,14 +43,14 @@ use crate::subnets::{Subnets, outermost};
 
 pub(crate) const TABLE: Table = Table { family: TableFamily::Netdev, name: "weir" };
 
-/// Sends what arrives at `link` out of the link with index `to`, as far as `subnets` says; what an earlier call
-/// made for a link of this name gives way. All of it happens at once or not at all, and no packet is lost.
+/// Forwards what arrives at `link`, as far as `subnets` says, to the link with index `to`. Replaces an earlier chain for a
+/// link of this name. All of it happens at once or not at all, and no packet is lost.
 ///
-/// The effect of `nft add chain netdev weir LINK { type filter hook ingress device LINK priority 2147483647; }`
+/// Equivalent to `nft add chain netdev weir LINK { type filter hook ingress device LINK priority 2147483647; }`
 /// and of `nft add rule netdev weir LINK iif LINK fwd to TO`.
 ///
 /// # Errors
-/// [`linux::Error::MissingFeature`] when the kernel cannot forward so, [`linux::Error::Refused`] and [`linux::Error::Netlink`] for the
+/// [`linux::Error::MissingFeature`] when the kernel cannot do that, [`linux::Error::Refused`] and [`linux::Error::Netlink`] for the
 /// rest.
 pub(crate) fn add(
     nftables: &mut Nftables,
@@ -87,7 +87,7 @@ pub(crate) fn add(
         match nftables.transact(batch) {
             Ok(()) => return Ok(()),
             Err(failed) if failed.is_conflict() => earlier = Some(forwarded::find(nftables, &link.name)?),
-            // It went meanwhile.
+            // It was deleted meanwhile.
             Err(failed) if failed.is(Errno::ENOENT) && earlier.is_some() => earlier = None,
             Err(failed) => return Err(failed.missing(Feature::NftablesForward, operation)),
         }
@@ -95,15 +95,16 @@ pub(crate) fn add(
     Err(unsettled(operation, TABLE))
 }
 
-/// Forwards no more what arrives at a link, unless that is another chain by now; returns whether it was there.
+/// Stops forwarding what arrives at a link, unless the chain was replaced since it was read. Returns whether the chain was
+/// deleted.
 ///
-/// The effect of `nft delete chain netdev weir LINK`. The kernel frees it when `nftables` is dropped: see [`Nftables`].
+/// Equivalent to `nft delete chain netdev weir LINK`. The kernel frees it when `nftables` is dropped: see [`Nftables`].
 ///
 /// # Errors
 /// [`linux::Error::Refused`] and [`linux::Error::Netlink`].
 pub(crate) fn remove(nftables: &mut Nftables, forward: &Forward) -> linux::Result<bool> {
     nftables.delete_found_chain(&forward.chain()).map_err(|failed| {
-        failed.during(format_args!("forward no more what arrives at {}", forward.link_name))
+        failed.during(format_args!("stop forwarding what arrives at {}", forward.link_name))
     })
 }
 
@@ -123,14 +124,14 @@ impl Rules<'_> {
                 self.accept(|rule| is_of_protocol(rule, libc::ETH_P_ARP));
                 self.accept_neighbour_discovery();
                 for (family, set) in self.sets(subnets) {
-                    self.accept(|rule| to_own(rule, family, set));
+                    self.accept(|rule| is_to(rule, family, set));
                 }
                 self.forward(|_| {});
             }
             Subnets::Only(subnets) => {
                 self.accept_neighbour_discovery();
                 for (family, set) in self.sets(subnets) {
-                    self.forward(|rule| to_own(rule, family, set));
+                    self.forward(|rule| is_to(rule, family, set));
                 }
                 for tagged in [libc::ETH_P_8021Q, libc::ETH_P_8021AD] {
                     self.forward(|rule| is_of_protocol(rule, tagged));
@@ -168,7 +169,7 @@ impl Rules<'_> {
         });
     }
 
-    /// A set for the subnets of each family that has some, declared before the rules that look into it.
+    /// Adds a set for the subnets of each family, before the rules that use it.
     fn sets(&mut self, subnets: &[IpNetwork]) -> Vec<(Family, OwnSet)> {
         let mut sets = Vec::new();
         for (family, key) in [(Family::V4, DataType::IPV4_ADDRESS), (Family::V6, DataType::IPV6_ADDRESS)] {
@@ -181,13 +182,14 @@ impl Rules<'_> {
     }
 }
 
-/// Of an `ETH_P_*`.
+/// Ends the rule unless the packet is of this protocol, an `ETH_P_*`.
 fn is_of_protocol(rule: &mut Expressions<'_, '_>, protocol: i32) {
     let [.., high, low] = protocol.to_be_bytes();
     rule.is(Field::Protocol, &[high, low]);
 }
 
-fn to_own(rule: &mut Expressions<'_, '_>, family: Family, set: OwnSet) {
+/// Ends the rule unless the destination is in this set.
+fn is_to(rule: &mut Expressions<'_, '_>, family: Family, set: OwnSet) {
     let protocol = match family {
         Family::V4 => libc::ETH_P_IP,
         Family::V6 => libc::ETH_P_IPV6,
@@ -197,7 +199,7 @@ fn to_own(rule: &mut Expressions<'_, '_>, family: Family, set: OwnSet) {
     rule.is_in_own(set);
 }
 
-/// The subnets of a family without those that lie in others, each with its first address and that after its last.
+/// Returns the outermost subnets of a family, each with its first address and the one after its last.
 fn ranges(subnets: &[IpNetwork], family: Family) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     outermost(subnets.iter().filter(|subnet| Family::of_address(subnet.ip()) == family).copied())
         .into_iter()
@@ -205,7 +207,7 @@ fn ranges(subnets: &[IpNetwork], family: Family) -> Vec<(Vec<u8>, Option<Vec<u8>
         .collect()
 }
 
-/// The next address; none after the last.
+/// Returns the next address; none after the last.
 fn after(mut address: Vec<u8>) -> Option<Vec<u8>> {
     for byte in address.iter_mut().rev() {
         *byte = byte.wrapping_add(1);
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_reads_back_and_goes_again() {
+    fn a_chain_reads_back_and_can_be_removed() {
         let (_, mut nftables, link, ifb) = node();
         assert_eq!(find(&mut nftables, "host0").unwrap(), None);
         let many: Vec<IpNetwork> =
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_was_made_anew_meanwhile_is_not_removed() {
+    fn a_chain_that_was_replaced_meanwhile_is_not_removed() {
         let (_, mut nftables, link, ifb) = node();
         add(&mut nftables, Some(&blue()), &link, ifb.index, &Subnets::All).unwrap();
         let before = find(&mut nftables, "host0").unwrap().unwrap();
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_go_together_with_a_masquerade_entry_and_also_without_one() {
+    fn chains_are_deleted_with_a_masquerade_entry_and_without_one() {
         let (_, mut nftables, link, ifb) = node();
         let pod: Vec<IpNetwork> = networks(&["10.88.0.5/16"]);
         for (is_masqueraded, is_there) in [(true, true), (false, true), (true, false)] {
@@ -331,7 +333,7 @@ mod tests {
             }
             let made = find(&mut nftables, "host0").unwrap().unwrap();
             if !is_there {
-                // Another process made it anew: it stays, and the entry goes all the same.
+                // Another process replaced it: it stays, and the entry goes.
                 add(&mut nftables, Some(&blue()), &link, ifb.index, &Subnets::All).unwrap();
             }
             let found =
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_rule_is_missed_and_a_dormant_table_is_told() {
+    fn a_deleted_rule_and_a_dormant_table_are_noticed() {
         let (_, mut nftables, link, ifb) = node();
         let exempt = Subnets::AllBut(networks(&["10.0.0.0/8"]));
         for handle in ["arp", "10.0.0.0"] {

@@ -31,7 +31,7 @@ impl Forward {
         FoundChain { table: TABLE, name: self.link_name.clone(), rules }
     }
 
-    /// `None` for a chain that forwards nothing.
+    /// Returns `None` for a chain that forwards nothing.
     fn of(rules: &[Rule]) -> Option<Self> {
         let (link, to) = rules.iter().find_map(|rule| rule.input_link.zip(rule.forwards_to))?;
         let claimant = rules.iter().find_map(|rule| UserData::claimant(&rule.user_data));
@@ -39,9 +39,9 @@ impl Forward {
     }
 }
 
-/// Returns how what arrives at the link of this name is forwarded; `None` when it is not.
+/// Returns the chain that forwards what arrives at the link of this name.
 ///
-/// The effect of `nft list chain netdev weir LINK`.
+/// Equivalent to `nft list chain netdev weir LINK`.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
@@ -52,9 +52,9 @@ pub(crate) fn find(nftables: &mut Nftables, link_name: &str) -> Result<Option<Fo
     Ok(chains.into_iter().find(|chain| chain.link_name == link_name))
 }
 
-/// Returns all chains that forward what arrives at a link: what a garbage collection compares with what still exists.
+/// Returns all chains that forward what arrives at a link, for GC.
 ///
-/// The effect of `nft list table netdev weir`.
+/// Equivalent to `nft list table netdev weir`.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
@@ -71,7 +71,7 @@ fn chains(nftables: &mut Nftables, chain: Option<&str>) -> std::result::Result<V
     Ok(rules.chunk_by(|one, next| one.chain == next.chain).filter_map(Forward::of).collect())
 }
 
-/// Returns which packets a chain forwards; `None` when rules of it are missing, or are not as weir makes them.
+/// Returns which packets a chain forwards; `None` when a rule is missing or was changed.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
@@ -80,7 +80,7 @@ pub(crate) fn subnets(nftables: &mut Nftables, forward: &Forward) -> Result<Opti
     for rule in &forward.rules {
         let Some(set) = rule.sets.first() else { continue };
         let subnets = of_set(nftables, set).map_err(|failed| {
-            failed.during(format_args!("look up what of {} nf_tables forwards", forward.link_name))
+            failed.during(format_args!("look up what nf_tables forwards of {}", forward.link_name))
         })?;
         if rule.forwards_to.is_some() { &mut only } else { &mut exempt }.extend(subnets);
     }
@@ -101,7 +101,7 @@ pub(crate) fn subnets(nftables: &mut Nftables, forward: &Forward) -> Result<Opti
     Ok(is_whole.then(|| subnets.normalised()))
 }
 
-/// Returns whether the table is dormant, so that nothing is forwarded.
+/// Returns whether the table is dormant. Then nothing is forwarded.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
@@ -114,7 +114,7 @@ pub(crate) fn are_dormant(nftables: &mut Nftables) -> Result<bool> {
 /// Returns the chains that forward nothing, as `nft flush table netdev weir` leaves them. Since Linux 6.16 they outlive
 /// their links.
 ///
-/// The effect of `nft -a list chains netdev`.
+/// Equivalent to `nft -a list chains netdev`.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
@@ -129,9 +129,9 @@ pub(crate) fn idle_chains(nftables: &mut Nftables) -> Result<Vec<BaseChain>> {
     Ok(chains)
 }
 
-/// Removes a chain that forwards nothing; one that is gone already is no error, and another one of its name stays.
+/// Removes a chain that forwards nothing. Not an error if it is gone; another chain of its name stays.
 ///
-/// The effect of `nft delete chain netdev weir handle HANDLE`.
+/// Equivalent to `nft delete chain netdev weir handle HANDLE`.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
@@ -146,7 +146,7 @@ pub(crate) fn remove_idle_chain(nftables: &mut Nftables, chain: &BaseChain) -> R
     }
 }
 
-/// The subnets that a rule's own set consists of.
+/// Returns the subnets of an anonymous set.
 fn of_set(nftables: &mut Nftables, set: &str) -> std::result::Result<Vec<IpNetwork>, Failed> {
     let mut bounds = nftables.elements(TABLE, set, |bound| Some((address(bound.key())?, bound.is_end())))?;
     // Where one range ends and the next begins, the end comes first.
@@ -169,7 +169,7 @@ fn address(key: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The subnet that begins with one address and ends before another.
+/// Returns the subnet that begins with one address and ends before another.
 fn subnet(first: IpAddr, end: Option<IpAddr>) -> Option<IpNetwork> {
     let bits = |address| match address {
         IpAddr::V4(address) => u128::from(u32::from(address)),

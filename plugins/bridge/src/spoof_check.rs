@@ -1,7 +1,7 @@
 //! `macspoofchk`: a pod sends with the hardware address that it was attached with, and with no other.
 //!
-//! As in the reference, that is the address at the time of ADD: where a later plugin of the chain changes it,
-//! nothing that the pod sends arrives.
+//! As in the reference, that is the address at the time of ADD: if a later plugin of the chain changes it, every frame of
+//! the pod is dropped.
 //!
 //! What `nft list table bridge weir` shows for a pod of network `podnet`:
 //!
@@ -22,8 +22,8 @@
 //! }
 //! ```
 //!
-//! One rule for all pods: a frame costs a lookup, one of a checked port two; adding and removing a pod touches one
-//! element of each set. A port's element carries its owner and the allowed address in user data.
+//! One rule serves all pods: a frame costs one lookup, a frame of a checked port two. Adding and removing a pod touches one
+//! element of each set. A port's element has its claimant and the allowed address in user data.
 
 use attachment::{HostEnd, Result, claimant, differs};
 use cni::{Failure, Request, code};
@@ -41,12 +41,11 @@ const PREROUTING: &str = "prerouting";
 /// Kind of user data.
 const HARDWARE_ADDRESS: u8 = 0x88;
 
-/// Checks frames of `port` from now on: whatever their protocol, the kernel drops those with another source address than
-/// `mac`. An earlier entry of this port gives way. Installed before the pod's end is up, so that there is no moment in
-/// which something else passes.
+/// Drops frames from `port` with another source address than `mac`, of every protocol. Replaces an earlier entry of the
+/// port. Called before the pod's end is up, so that no other frame ever passes.
 ///
-/// The effect of `nft add element bridge weir checked-ports { PORT }` and `… allowed-sources { PORT . MAC }`, and of
-/// creating the table when it is not there.
+/// Equivalent to `nft add element bridge weir checked-ports { PORT }` and `… allowed-sources { PORT . MAC }`. Creates
+/// the table if it does not exist.
 ///
 /// # Errors
 /// The kernel's refusal, also when the kernel has no nf_tables for bridges.
@@ -56,7 +55,7 @@ pub(crate) fn install(request: &Request, port: &Link, mac: Mac) -> Result<()> {
         .map_err(failed)?)
 }
 
-/// Removes the check of `port`, or of the port that the attachment usually has, if it is the attachment's.
+/// Removes the attachment's check of `port`; without one, of the port that the attachment usually has.
 ///
 /// # Errors
 /// The kernel's refusal.
@@ -65,14 +64,14 @@ pub(crate) fn remove(nftables: &mut Nftables, request: &Request, port: Option<&s
     remove_of(nftables, &claimant(request), port.unwrap_or(&usual))
 }
 
-/// Removes the check of `port`, if it is the claimant's. Nothing there is no error, nor is a kernel without nf_tables.
+/// Removes the claimant's check of `port`. Not an error if there is none, also in a kernel without nf_tables.
 ///
-/// The effect of `nft delete element bridge weir …` on both elements.
+/// Equivalent to `nft delete element bridge weir …` on both elements.
 ///
 /// # Errors
 /// The kernel's refusal.
 pub(crate) fn remove_of(nftables: &mut Nftables, claimant: &Claimant, port: &str) -> Result<()> {
-    let operation = format_args!("check source addresses of frames from {port} no more");
+    let operation = format_args!("stop checking source addresses of frames from {port}");
     let mac = match found(nftables, port) {
         Ok(Some((found, mac))) if found.digest == claimant.digest => mac,
         Ok(_) => return Ok(()),
@@ -82,13 +81,13 @@ pub(crate) fn remove_of(nftables: &mut Nftables, claimant: &Claimant, port: &str
     let mut batch = Batch::new(TABLE);
     delete(&mut batch, port, Some(mac));
     match nftables.transact(batch) {
-        // Somebody deleted the table.
+        // The table was deleted by hand.
         Err(refused) if !refused.is(Errno::ENOENT) => Err(failed(refused.during(operation)).into()),
         _ => Ok(()),
     }
 }
 
-/// Checks whether frames of `port` are checked, with the address that was given first, and whether the rule is in place.
+/// CHECK: frames of `port` are checked for this attachment, with the address of ADD, and the rule is in place.
 ///
 /// # Errors
 /// The kernel's refusal, and the difference.
@@ -102,10 +101,9 @@ pub(crate) fn check(request: &Request, port: &Link) -> Result<()> {
     fault.map_or(Ok(()), |fault| differs(format_args!("macspoofchk: {fault}")))
 }
 
-/// Returns the claimants with checked frames, each with its port: what a garbage collection compares with the
-/// attachments that still exist.
+/// Returns the claimants with checked frames, each with its port, for GC.
 ///
-/// The effect of `nft list set bridge weir checked-ports`.
+/// Equivalent to `nft list set bridge weir checked-ports`.
 ///
 /// # Errors
 /// The kernel's refusal.
@@ -117,18 +115,18 @@ pub(crate) fn list(nftables: &mut Nftables) -> Result<Vec<(Claimant, String)>> {
     };
     let listed = nftables
         .elements(TABLE, PORTS, listed)
-        .map_err(|refused| failed(refused.during(format_args!("list the ports whose frames are checked"))))?;
+        .map_err(|refused| failed(refused.during(format_args!("list the ports with checked frames"))))?;
     Ok(listed)
 }
 
-/// The kernel refused.
+/// Returns the failure of a request that the kernel refused.
 fn failed(error: linux::Error) -> Failure {
     Failure::new(code::INTERNAL, format!("macspoofchk: {error}"))
 }
 
 /// Checks whether the kernel has nf_tables for bridges. Changes nothing.
 ///
-/// The effect of `nft --check add chain bridge …`.
+/// Equivalent to `nft --check add chain bridge …`.
 ///
 /// # Errors
 /// [`linux::Error::MissingFeature`] when the kernel cannot; [`linux::Error::Refused`] with `EPERM` when the caller may
@@ -170,7 +168,7 @@ fn add(nftables: &mut Nftables, claimant: &Claimant, port: &str, mac: Mac) -> li
     Err(unsettled(operation, TABLE))
 }
 
-/// Why frames of a port are not checked as they should be; `None` when all is well.
+/// Returns why frames of a port are not checked; `None` if they are.
 fn fault(
     nftables: &mut Nftables,
     claimant: &Claimant,
@@ -195,7 +193,7 @@ fn fault(
     )))
 }
 
-/// The claimant of a port, and which source it may use; `None` also for an element that weir did not write.
+/// Returns the claimant of a port and its allowed source address; `None` also for an element that is not weir's.
 fn found(nftables: &mut Nftables, port: &str) -> std::result::Result<Option<(Claimant, Mac)>, Failed> {
     let found = nftables.element(TABLE, PORTS, &name_key(port), |found| read_port(found.user_data()))?;
     Ok(found.flatten())
@@ -206,7 +204,7 @@ fn read_port(user_data: &[u8]) -> Option<(Claimant, Mac)> {
     Some((UserData::claimant(user_data)?, Mac(mac)))
 }
 
-/// Makes the table with its one rule, which cannot double: it comes with the sets, and they come once.
+/// Creates the table with its one rule. The rule cannot double, because the sets are created once.
 fn create(nftables: &mut Nftables) -> linux::Result<()> {
     let mut batch = Batch::new(TABLE);
     batch.add_table(TableState::Active, "source addresses of pods' frames, kept by weir");
@@ -238,7 +236,7 @@ fn create(nftables: &mut Nftables) -> linux::Result<()> {
     }
 }
 
-/// Before everything else that a bridge does with a frame.
+/// Returns the base chain, which the kernel enters before everything else that a bridge does with a frame.
 fn prerouting(comment: &str) -> Chain<'_> {
     let hook = ChainHook {
         kind: ChainType::Filter,
@@ -250,7 +248,7 @@ fn prerouting(comment: &str) -> Chain<'_> {
     Chain { name: PREROUTING, hook: Some(hook), comment }
 }
 
-/// Deletes a port and the source that it was allowed. What is gone is no obstacle.
+/// Deletes a port and its allowed source address, if they exist.
 fn delete(batch: &mut Batch, port: &str, mac: Option<Mac>) {
     if let Some(mac) = mac {
         batch.delete_expected(&Element::new(SOURCES, source_key(port, mac)));
@@ -258,7 +256,7 @@ fn delete(batch: &mut Batch, port: &str, mac: Option<Mac>) {
     batch.delete_expected(&Element::new(PORTS, name_key(port)));
 }
 
-/// A name fills the key with zeros.
+/// Returns a name as a key, filled up with zeros.
 fn name_key(port: &str) -> [u8; nix::libc::IFNAMSIZ] {
     let mut key = [0; nix::libc::IFNAMSIZ];
     key.iter_mut().zip(port.bytes()).for_each(|(to, from)| *to = from);

@@ -1,8 +1,8 @@
-//! What the table holds before the first pod, and for each subnet: declared once, found there ever after.
+//! The table, and the objects of each subnet: created before the first pod, and kept.
 //!
-//! Every transaction here may run in many processes at once and over what another one left: the table and a
-//! subnet are declared so that declaring them again changes nothing. Only declaring a base chain again is
-//! dear (its closing socket waits some ten milliseconds), so it happens only when something is missing.
+//! Several processes may create them at once, and on top of what a killed one left: to create them again changes nothing.
+//! Only a base chain that is added again costs some ten milliseconds, when the socket is closed; so it is added only when
+//! something is missing.
 
 use linux::{Attempts, Family, Feature, Result, are_loaded};
 use nft::{
@@ -20,13 +20,12 @@ pub const ATTACHMENTS: &str = "attachments";
 pub const OWNERS: &str = "owners";
 pub const POSTROUTING: &str = "postrouting";
 
-/// As `nft` numbers `priority srcnat`.
+/// `priority srcnat`.
 const SOURCE_NAT: i32 = nix::libc::NF_IP_PRI_NAT_SRC;
 
-/// Makes what pods of `subnet` need, as far as it is missing, in one transaction.
+/// Creates the missing objects for pods of `subnet`, in one transaction.
 ///
-/// What is there is read first rather than found out by a refusal: undoing a refused transaction waits for an RCU grace
-/// period.
+/// Existing objects are read first: a transaction that the kernel refuses waits for an RCU grace period.
 pub fn create_subnet(nftables: &mut Nftables, subnet: Subnet) -> Result<()> {
     let feature = Feature::NftablesNat;
     let operation = format_args!("create the masquerading of subnet {} in nf_tables", subnet.network());
@@ -35,7 +34,7 @@ pub fn create_subnet(nftables: &mut Nftables, subnet: Subnet) -> Result<()> {
         let (batch, features) = declare(subnet, needs);
         match nftables.transact(batch) {
             Ok(()) => return Ok(()),
-            // All that these messages name is declared before them: an unknown name is the feature's.
+            // These messages name only objects that the batch creates: an unknown name is a missing feature.
             Err(failed) if failed.is(Errno::ENOENT) && !features.contains(&failed.message()) => {}
             // Another process was faster.
             Err(failed) if failed.is(Errno::EEXIST) => {}
@@ -51,14 +50,13 @@ pub fn create_subnet(nftables: &mut Nftables, subnet: Subnet) -> Result<()> {
 /// Checks whether the kernel has nf_tables with address translation and masquerading. Loads their modules if they are
 /// installed; changes nothing else.
 ///
-/// The effect of `nft --check add …` of a table with such a chain and rule.
+/// Equivalent to `nft --check add …` of a table with such a chain and rule.
 ///
 /// # Errors
 /// [`Error::MissingFeature`](linux::Error::MissingFeature) when the kernel cannot;
 /// [`Error::Refused`](linux::Error::Refused) with `EPERM` when the caller may not ask.
 pub fn probe(nftables: &mut Nftables) -> Result<()> {
-    // Undoing a dry run waits for an RCU grace period; a rule that is in use needs none, nor do modules that are loaded
-    // for another rule.
+    // A dry run waits for an RCU grace period. A rule in use, or loaded modules, answer without one.
     let rules = nftables.rules(TABLE, None);
     let is_answered = rules.is_ok();
     if rules.is_ok_and(|rules| rules.iter().any(|rule| rule.masquerades)) {
@@ -84,14 +82,14 @@ fn missing_for(nftables: &mut Nftables, subnet: Subnet) -> std::result::Result<N
     Ok(Needs { table, dispatch })
 }
 
-/// What a subnet lacks beside its own objects.
+/// Missing objects that subnets share.
 #[derive(Clone, Copy)]
 struct Needs {
     table: bool,
     dispatch: bool,
 }
 
-/// The transaction that makes a subnet, and the indices of the messages that need a feature of the kernel.
+/// Returns the transaction that creates a subnet, and the indices of the messages that need a feature of the kernel.
 fn declare(subnet: Subnet, needs: Needs) -> (Batch, Vec<usize>) {
     let mut batch = Batch::new(TABLE);
     let mut features = Vec::new();
@@ -105,7 +103,7 @@ fn declare(subnet: Subnet, needs: Needs) -> (Batch, Vec<usize>) {
     (batch, features)
 }
 
-/// The table, what it always has, and as the last of it the base chain, whose index is returned.
+/// Adds the table, its two fixed sets and the base chain. Returns the index of the last.
 fn table(batch: &mut Batch) -> usize {
     batch.add_table(TableState::Active, "pod networks, kept by weir");
     batch.add_set(&Set {
@@ -136,8 +134,8 @@ fn postrouting(comment: &str) -> Chain<'_> {
     Chain { name: POSTROUTING, hook: Some(hook), comment }
 }
 
-/// The map of all subnets with one prefix length, and the rule that asks it. The rule cannot double: it comes
-/// with the map, and the map comes once.
+/// Adds the map of all subnets with one prefix length, and its rule. The rule cannot double, because the map is created
+/// once.
 fn dispatch(batch: &mut Batch, subnet: Subnet) {
     let (family, map) = (subnet.family(), subnet.dispatch());
     batch.create_set(&Set { values: Values::Verdict, ..of_addresses(family, &map, "subnets of pods") });
@@ -149,8 +147,8 @@ fn dispatch(batch: &mut Batch, subnet: Subnet) {
     });
 }
 
-/// The set of one subnet's pods, its chain with the masquerading rule, and the way there. Emptying the chain
-/// first makes sure of exactly one rule. Returns that rule's index.
+/// Adds the set of one subnet's pods, its chain with the masquerading rule, and the jump to it. Flushes the chain first, so
+/// that it has exactly one rule. Returns that rule's index.
 fn inner(batch: &mut Batch, subnet: Subnet) -> usize {
     let chain = subnet.chain();
     batch.add_set(&of_addresses(subnet.family(), &subnet.pods(), "pods"));
@@ -161,7 +159,7 @@ fn inner(batch: &mut Batch, subnet: Subnet) -> usize {
     masquerade(batch, subnet, &chain)
 }
 
-/// The set of pods without a subnet and the rule for them, which come together and once.
+/// Adds the set of pods without a subnet and its rule, once.
 fn hosts(batch: &mut Batch, subnet: Subnet) -> usize {
     batch.create_set(&of_addresses(subnet.family(), &subnet.pods(), "pods without a subnet"));
     masquerade(batch, subnet, POSTROUTING)

@@ -12,14 +12,14 @@ use super::holder;
 use super::record::Holder;
 use super::subnet::Subnet;
 
-/// Why an attachment is not masqueraded as it should be.
+/// Why an attachment is not masqueraded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MasqueradeFault {
     /// The address has no holder, or is not in its subnet's set.
     AddressMissing(IpAddr),
-    /// The address belongs to another attachment, or to this one in another subnet.
+    /// Another attachment has the address, or this one has it in another subnet.
     AddressTaken(IpAddr),
-    /// A rule, or the map element that leads to it, was removed from the chain named here.
+    /// A rule of this chain is missing, or the map element that jumps to it.
     RuleMissing {
         /// The chain, of table `inet weir`.
         chain: String,

@@ -31,16 +31,15 @@
 //! ```
 //!
 //! - A packet costs one lookup per prefix length in use and one in its subnet's set; adding or removing a pod
-//!   touches one element of each set. Neither depends on how many pods, networks or subnets there are. (A
-//!   verdict map with one `jump` per pod would not do: the kernel walks the whole map at each addition, to
-//!   find loops.)
-//! - An attachment's element carries its addresses in user data, so that removing it needs nothing but its
-//!   owner: no namespace, no earlier result, no dump.
-//! - `owners` says which attachment has an address, and is how a transaction makes sure of it: see [`nft::Claim`].
-//! - The table, and what belongs to a subnet, stay when their last pod goes.
-//! - An addition that finds its sets takes the rules for granted: nothing in a transaction asks for a rule without
-//!   changing it, and a question of its own would cost every pod a message. So after `nft flush table inet weir`,
-//!   which takes the rules and leaves the sets, only a check tells. What is deleted whole is made anew.
+//!   touches one element of each set. Neither cost depends on the number of pods, networks or subnets. (With one
+//!   `jump` per pod in a verdict map, the kernel would walk the whole map at each addition, to find loops.)
+//! - An attachment's element carries its addresses in user data, so that DEL needs no namespace, no earlier result and
+//!   no dump.
+//! - `owners` maps each address to its attachment, and a transaction proves it: see [`nft::Claim`].
+//! - The table and the objects of a subnet stay when their last pod goes.
+//! - An addition that finds its sets does not look for the rules: a transaction cannot ask for a rule without changing
+//!   it, and a request of its own would cost every pod a message. So after `nft flush table inet weir`, which deletes the
+//!   rules and leaves the sets, only CHECK notices. A table that was deleted is created again.
 
 mod base;
 mod check;
@@ -66,12 +65,11 @@ pub use self::check::{MasqueradeFault, check};
 /// Masquerades what `claimant` sends from `addresses` to anywhere but the address's own subnet and multicast. Each address
 /// comes with its subnet's prefix length (`10.88.0.5/16`).
 ///
-/// Afterwards the owner masquerades exactly these addresses: adding again is no error, an address that another owner left
-/// behind is taken over, and what this owner had before and did not name now is removed. All of it happens at once or
-/// not at all.
+/// Afterwards the claimant masquerades exactly these addresses: adding them again is not an error, an address that another
+/// claimant left behind is taken over, and its earlier addresses are removed. All of it happens at once or not at all.
 ///
-/// The effect of `nft add element inet weir pods-10.88.0.0/16 { 10.88.0.5 comment "…" }`, and of creating the table and
-/// the subnet's rule when they are not there.
+/// Equivalent to `nft add element inet weir pods-10.88.0.0/16 { 10.88.0.5 comment "…" }`. Creates the table and the
+/// subnet's rule if they do not exist.
 ///
 /// # Errors
 /// [`Error::MissingFeature`] when the kernel cannot masquerade, [`Error::Refused`] and [`Error::Netlink`]; an error when
@@ -105,10 +103,10 @@ pub fn add(nftables: &mut Nftables, claimant: &Claimant, addresses: &[IpNetwork]
     Err(unsettled(operation, TABLE))
 }
 
-/// Stops masquerading for `claimant`, whatever addresses it has. Addresses that went to another owner meanwhile stay.
-/// Returns whether the owner was known; nothing there is no error, nor is a kernel without nf_tables.
+/// Stops masquerading for `claimant`. Addresses that another claimant has by now stay. Returns whether it had any; to have
+/// none is not an error, also in a kernel without nf_tables.
 ///
-/// The effect of `nft delete element inet weir …` on each of the owner's elements. The kernel frees them when `nftables`
+/// Equivalent to `nft delete element inet weir …` on each of the claimant's elements. The kernel frees them when `nftables`
 /// is dropped: see [`Nftables`].
 ///
 /// # Errors
@@ -117,22 +115,21 @@ pub fn remove(nftables: &mut Nftables, claimant: &Claimant) -> Result<bool> {
     remove_with(nftables, claimant, &[])
 }
 
-/// As [`remove`], and deletes `chains` as far as they are still the same ones, in one transaction: the kernel frees both
-/// after one grace period.
+/// As [`remove`], and deletes `chains` in the same transaction, except those that were replaced since they were read: the
+/// kernel frees everything after one grace period.
 ///
 /// # Errors
-/// [`Error::Refused`] and [`Error::Netlink`]; then nothing is removed, or not everything.
+/// [`Error::Refused`] and [`Error::Netlink`]. Then nothing is removed, or only the chains.
 pub fn remove_with(nftables: &mut Nftables, claimant: &Claimant, chains: &[FoundChain]) -> Result<bool> {
     remove_all(nftables, claimant.digest, chains)
         .map_err(|failed| failed.during(format_args!("stop masquerading {claimant}")))
 }
 
-/// Returns the claimants that masquerade, in no particular order: what a garbage collection compares with the attachments
-/// that still exist.
+/// Returns the claimants that masquerade, in no particular order, for GC.
 ///
-/// While others add and remove, one of them may be missed; it is there the next time.
+/// While others add and remove, one may be missing; the next GC sees it.
 ///
-/// The effect of `nft list set inet weir attachments`.
+/// Equivalent to `nft list set inet weir attachments`.
 ///
 /// # Errors
 /// [`Error::Refused`] and [`Error::Netlink`].
@@ -165,19 +162,19 @@ fn remove_all(
     nftables.give_back(TABLE, &Element::new(ATTACHMENTS, owner.0), claims, chains).map(|()| true)
 }
 
-/// Which addresses an owner has, as its attachment says; `None` when there is none.
+/// Returns the addresses that a claimant's element records; `None` without an element.
 fn recorded(nftables: &mut Nftables, owner: Digest) -> std::result::Result<Option<Vec<IpNetwork>>, Failed> {
     nftables.element(TABLE, ATTACHMENTS, &owner.0, |element| record::addresses(element.user_data()))
 }
 
-/// Who holds an address.
+/// Returns the holder of an address.
 fn holder(nftables: &mut Nftables, address: IpAddr) -> std::result::Result<Option<Holder>, Failed> {
     let key = record::owners_key(address);
     let found = nftables.element(TABLE, OWNERS, &key, |element| Holder::read(element.data()))?;
     Ok(found.flatten())
 }
 
-/// What must give way to what is wanted: what its owner held before, and the new addresses that others hold.
+/// Returns the entries that must go first: the claimant's earlier ones, and those of others for the wanted addresses.
 fn held(nftables: &mut Nftables, wanted: &Wanted<'_>) -> std::result::Result<Vec<Held>, Failed> {
     let before = recorded(nftables, wanted.claimant.digest)?.unwrap_or_default();
     let mut held: Vec<Held> = Vec::new();
@@ -203,7 +200,7 @@ impl Held {
         IpNetwork::new(self.address, self.holder.prefix).ok()
     }
 
-    /// The elements that say so: that of the address's holder, and that in its subnet's set.
+    /// Returns the elements: that of the address's holder, and that in its subnet's set.
     fn claim(&self) -> Claim {
         let holder = Element::new(OWNERS, record::owners_key(self.address)).with_data(self.holder.to_bytes());
         let address = nft::octets(self.address);
@@ -212,16 +209,16 @@ impl Held {
     }
 }
 
-/// What an owner is to have.
+/// The addresses that a claimant shall have.
 struct Wanted<'a> {
     claimant: &'a Claimant,
-    /// The element that records it.
+    /// The element that records them.
     record: Element,
     pods: Vec<IpNetwork>,
 }
 
 impl<'a> Wanted<'a> {
-    /// `None` when there are more addresses than can be recorded.
+    /// Returns `None` if there are more addresses than can be recorded.
     fn new(claimant: &'a Claimant, addresses: &[IpNetwork]) -> Option<Self> {
         let mut pods: Vec<IpNetwork> = Vec::with_capacity(addresses.len());
         for pod in addresses {
@@ -234,7 +231,7 @@ impl<'a> Wanted<'a> {
         Some(Self { claimant, record, pods })
     }
 
-    /// The transaction in which `stale`, if anything was in the way, gives way.
+    /// Returns the transaction, which deletes `stale` first.
     fn batch(&self, stale: Option<&[Held]>) -> Batch {
         let mut batch = Batch::new(TABLE);
         if let Some(stale) = stale {

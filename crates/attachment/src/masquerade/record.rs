@@ -1,4 +1,4 @@
-//! What the elements say: which addresses an attachment has, and who holds an address.
+//! The contents of elements: the addresses of an attachment, and the holder of an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,9 +10,9 @@ const IPV4_ADDRESSES: u8 = 0x84;
 /// Kind of user data. Each address: one byte prefix length, sixteen bytes.
 const IPV6_ADDRESSES: u8 = 0x86;
 
-/// The user data of an attachment: its claimant's comment and the addresses that it masquerades.
+/// Returns the user data of an attachment: its claimant's comment and the masqueraded addresses.
 ///
-/// `None` when there are more addresses than fit beside the comment.
+/// `None` if there are more addresses than fit beside the comment.
 pub fn user_data(comment: &str, addresses: &[IpNetwork]) -> Option<UserData> {
     let mut data = UserData::of_comment(comment);
     for (kind, is_v4) in [(IPV4_ADDRESSES, true), (IPV6_ADDRESSES, false)] {
@@ -31,7 +31,7 @@ pub fn user_data(comment: &str, addresses: &[IpNetwork]) -> Option<UserData> {
     Some(data)
 }
 
-/// Reads the addresses back.
+/// Reads the addresses of [`user_data`].
 pub fn addresses(user_data: &[u8]) -> Vec<IpNetwork> {
     let list = |kind| UserData::find(user_data, kind).unwrap_or_default();
     let ipv4 = list(IPV4_ADDRESSES).chunks_exact(5);
@@ -47,17 +47,17 @@ fn read_address(bytes: &[u8]) -> Option<IpNetwork> {
     IpNetwork::new(address, *prefix).ok()
 }
 
-/// The claimant that an element of the set `attachments` names.
+/// Reads the claimant of an element of the set `attachments`.
 pub fn claimant(element: FoundElement<'_>) -> Option<Claimant> {
     let digest = Digest(element.key().try_into().ok()?);
     Some(Claimant { comment: UserData::comment(element.user_data()).unwrap_or_default(), digest })
 }
 
-/// Who holds an address: the data of an element of the map `owners`.
+/// The holder of an address: the data of an element of the map `owners`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     pub owner: Digest,
-    /// The prefix length, which says in which subnet's set the address is.
+    /// The prefix length of the address's subnet.
     pub prefix: u8,
 }
 
@@ -80,7 +80,7 @@ impl Holder {
     }
 }
 
-/// The key of an address in the map `owners`, which holds both families: IPv4 is mapped into IPv6.
+/// Returns the key of an address in the map `owners`, which holds both families: IPv4 is mapped into IPv6.
 pub fn owners_key(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_user_data_has_no_addresses() {
+    fn malformed_user_data_has_no_addresses() {
         for bytes in [&[][..], &[0], &[0, 9, 1], &[0x84, 3, 1, 2, 3], &[0x84, 5, 99, 1, 2, 3, 4]] {
             assert_eq!(addresses(bytes), []);
         }

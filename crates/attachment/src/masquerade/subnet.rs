@@ -1,11 +1,11 @@
-//! The subnets that pods live in, and the names of what the table holds for each.
+//! The subnets of pods, and the names of their objects in the table.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use linux::Family;
 
-/// What is never masqueraded, because the answers would not come back: 224.0.0.0/4, ff00::/8.
+/// Returns the destinations that are never masqueraded, because no answers would come back: 224.0.0.0/4, ff00::/8.
 pub fn multicast(family: Family) -> IpNetwork {
     let prefix = match family {
         Family::V4 => IpNetwork::new(Ipv4Addr::new(224, 0, 0, 0).into(), 4),
@@ -21,12 +21,12 @@ fn keyword(family: Family) -> &'static str {
     }
 }
 
-/// A subnet of pods: inside it they keep their addresses.
+/// A subnet of pods. Inside it they keep their addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subnet(IpNetwork);
 
 impl Subnet {
-    /// The subnet of a pod's address with its prefix length.
+    /// Returns the subnet of a pod's address with its prefix length.
     pub fn of(pod: IpNetwork) -> Self {
         // The prefix length is valid for the family, so the other arm never runs.
         Self(IpNetwork::new(pod.network(), pod.prefix()).unwrap_or(pod))
@@ -40,29 +40,29 @@ impl Subnet {
         self.0
     }
 
-    /// A prefix of all bits: the pod alone is its subnet, so nothing is kept from masquerading and all such
-    /// pods share one set.
+    /// Returns whether the prefix has all bits. Then the pod is alone in its subnet, nothing is exempt, and all such pods
+    /// share one set.
     pub fn is_host(self) -> bool {
         u32::from(self.0.prefix()) == self.family().address_len() * 8
     }
 
-    /// The set of the pods' addresses, `pods-10.88.0.0/16`.
+    /// Returns the name of the set of the pods' addresses, `pods-10.88.0.0/16`.
     pub fn pods(self) -> String {
         if self.is_host() { format!("pods-{}-hosts", keyword(self.family())) } else { format!("pods-{self}") }
     }
 
-    /// The chain that decides about the pods' packets, `from-10.88.0.0/16`.
+    /// Returns the name of the chain for the pods' packets, `from-10.88.0.0/16`.
     pub fn chain(self) -> String {
         format!("from-{self}")
     }
 
-    /// The map that sends packets from subnets of this prefix length to their chain, `subnets-ipv4-16`.
+    /// Returns the name of the map from subnets of this prefix length to their chains, `subnets-ipv4-16`.
     pub fn dispatch(self) -> String {
         format!("subnets-{}-{}", keyword(self.family()), self.0.prefix())
     }
 }
 
-/// As nft allows it in a name: there is no colon among its letters.
+/// In names of nf_tables, `nft` allows no colons.
 impl std::fmt::Display for Subnet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.to_string().replace(':', "_"))

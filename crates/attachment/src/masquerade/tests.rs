@@ -1,5 +1,5 @@
-//! The table on a real kernel, each test in a network namespace of its own (they need root), with `nft` as
-//! the witness of what the kernel holds.
+//! The table on a real kernel, each test in a network namespace of its own (they need root), checked
+//! with `nft`.
 
 use std::net::UdpSocket;
 use std::process::Command;
@@ -105,7 +105,7 @@ fn an_address_can_move_to_another_subnet() {
 }
 
 #[test]
-fn a_removal_needs_nothing_but_the_owner() {
+fn a_removal_needs_only_the_claimant() {
     let mut nftables = namespace();
     add(&mut nftables, &blue(), &pods(&["10.88.0.5/16", "fd00::5/64", "10.9.9.9/32"])).unwrap();
     add(&mut nftables, &red(), &pods(&["10.88.0.6/16"])).unwrap();
@@ -118,7 +118,7 @@ fn a_removal_needs_nothing_but_the_owner() {
 }
 
 #[test]
-fn a_second_removal_is_fine() {
+fn a_second_removal_is_not_an_error() {
     let mut nftables = namespace();
     add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
     remove(&mut nftables, &blue()).unwrap();
@@ -166,7 +166,7 @@ fn an_address_that_went_to_another_pod_stays() {
 }
 
 #[test]
-fn an_owner_whose_addresses_all_went_to_others_can_be_added_again() {
+fn an_attachment_that_lost_all_addresses_to_others_can_be_added_again() {
     let mut nftables = namespace();
     add(&mut nftables, &blue(), &pods(&["10.88.0.5/16"])).unwrap();
     add(&mut nftables, &red(), &pods(&["10.88.0.5/16"])).unwrap();
