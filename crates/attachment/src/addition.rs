@@ -1,4 +1,6 @@
-//! ADD: look before touching anything, get addresses, make the pair, undo all of it on an error.
+//! ADD: the steps that every plugin takes, and how they are undone.
+//!
+//! A plugin calls them in its own order, with its own steps between them.
 
 use cni::{AddResult, Answer, Delegate, Dns, Failure, Interface, IpConfig, Request};
 use linux::{Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
@@ -14,10 +16,10 @@ use crate::pair::{delete, take_addresses};
 use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
 use crate::pod_mac;
 
-/// One ADD: what it works with, and what it has made so far, or tried to: a request may have been carried out although
-/// its answer was lost.
+/// One ADD: its sockets, and what it has made so far, or tried to make. A request may have been carried out although its
+/// answer was lost.
 pub struct Addition<'a> {
-    /// The call.
+    /// The request.
     pub request: &'a Request,
     /// A socket of the host's namespace.
     pub host: Rtnetlink,
@@ -37,8 +39,7 @@ pub struct Addition<'a> {
 pub type Assigned = (Addressing, Dns);
 
 impl<'a> Addition<'a> {
-    /// Opens both namespaces and finds the IPAM plugin. `del` removes the remains of an ADD of this attachment that was
-    /// killed.
+    /// Opens both namespaces and finds the IPAM plugin. `del` removes what a killed ADD of this attachment left.
     ///
     /// # Errors
     /// When the attachment is there already, or the pod has another interface of this name. The IPAM plugin must not be
@@ -81,13 +82,13 @@ impl<'a> Addition<'a> {
         })
     }
 
-    /// Whether the IPAM plugin is executed: it may need the interface (`dhcp`).
+    /// Returns whether the IPAM plugin is executed: it may need the interface (`dhcp`).
     fn needs_interface(&self) -> bool {
         self.ipam.as_ref().is_some_and(Delegate::is_executed)
     }
 
-    /// Asks the IPAM plugin, unless it needs the interface. A pod's hardware address follows from its IP address, so this
-    /// comes before the pair.
+    /// Gets the addresses from the IPAM plugin, unless it needs the interface. This comes before the pair, because a pod's
+    /// hardware address follows from its IP address.
     ///
     /// # Errors
     /// As [`Addition::assigned`].
@@ -95,8 +96,8 @@ impl<'a> Addition<'a> {
         if self.needs_interface() { Ok(None) } else { self.ask().map(Some) }
     }
 
-    /// Asks the IPAM plugin, unless that was done [early](Addition::assigned_early): one that is executed finds the
-    /// interface up.
+    /// Gets the addresses from the IPAM plugin, unless that was done [early](Addition::assigned_early). A plugin that is
+    /// executed finds the interface up.
     ///
     /// # Errors
     /// The IPAM plugin's, and what is wrong with its answer.
@@ -114,7 +115,7 @@ impl<'a> Addition<'a> {
     fn ask(&mut self) -> Result<Assigned> {
         let Some(ipam) = &self.ipam else { return Ok(Default::default()) };
         let answer = ipam.add();
-        // One that said that it failed has assigned none; one whose answer cannot be read may have.
+        // A plugin that reported a failure has assigned no address. One that gave an unreadable answer may have.
         self.addressed = !matches!(answer, Err(cni::Error::Plugin(_)));
         let answer = answer?;
         if answer.ips.is_empty() {
@@ -126,12 +127,11 @@ impl<'a> Addition<'a> {
         Ok((Addressing::new(&answer, self.settings.roles, self.settings.mtu)?, answer.dns))
     }
 
-    /// Makes the pair, whose pod's end gets the hardware address that the config has, or else one that follows from
-    /// `early`, or from the attachment. Both ends are down. Returns the host's end, a port of the bridge
-    /// `master` where there is one.
+    /// Creates the pair, both ends down, and returns the host's end, a port of the bridge `master` where there is one. The
+    /// pod's end gets the hardware address of the config, or else one that follows from `early`, or from the attachment.
     ///
     /// # Errors
-    /// The kernel's refusal, when every name for the host's end is taken, and when another ADD of this attachment was faster.
+    /// The kernel's refusal; when every name for the host's end is taken; when another ADD of this attachment was faster.
     pub fn create_pair(&mut self, master: Option<u32>, early: Option<&Assigned>) -> Result<Link> {
         self.pod_mac = self.settings.mac.unwrap_or_else(|| match early {
             Some((addressing, _)) => pod_mac::following(self.request, addressing),
@@ -181,8 +181,8 @@ impl<'a> Addition<'a> {
         self.host_end.as_ref().and_then(|link| link.peer).unwrap_or_default()
     }
 
-    /// Gives the pod's end its addresses and routes, and brings it up. `last` makes the plugin's own changes of the link
-    /// with this index, after the routes.
+    /// Adds addresses and routes to the pod's end, and brings it up. `last` gets its index and returns changes of the plugin
+    /// that come after the routes.
     ///
     /// # Errors
     /// The kernel's refusal, and when the interface is not usable in time.
@@ -209,7 +209,7 @@ impl<'a> Addition<'a> {
         Ok(())
     }
 
-    /// Masquerades what the pod sends out of its subnets, where the config says so.
+    /// Masquerades what the pod sends out of its subnets, if the config has `ipMasq`.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -224,13 +224,13 @@ impl<'a> Addition<'a> {
     /// Waits until the host's end carries packets.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// When that takes too long.
     pub fn wait_for_host_end(&mut self) -> Result<()> {
         let index = self.host_end.as_ref().map(|link| link.index).unwrap_or_default();
         Ok(self.host.wait_until_operational(None, index, CARRIER_PATIENCE)?)
     }
 
-    /// Lets the host forward packets of the families of the gateways.
+    /// Enables forwarding on the host for the address families of the gateways.
     ///
     /// # Errors
     /// When the kernel parameter cannot be set.
@@ -246,9 +246,9 @@ impl<'a> Addition<'a> {
         Ok(())
     }
 
-    /// Says that the pair is whole, and returns the result: the links of the host `before` the pair, host's end, pod's end,
-    /// and those of the host `after` it, as the reference orders them. What earlier plugins of the chain made comes after
-    /// them, so that the indices of the addresses stay.
+    /// Marks the pair as finished and returns the result. Its interfaces are, in the reference's order, the host's link
+    /// `before` the pair, the host's end, the pod's end, and the host's link `after` it. Those of `prevResult` come last, so
+    /// that the indices in `ips` stay.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -284,9 +284,9 @@ impl<'a> Addition<'a> {
         Ok(result)
     }
 
-    /// Removes what this ADD made, and nothing that was there before. The error that led here is the one
-    /// that is reported. Every step is tried, whatever became of the one before; the order is that of DEL. `undo_own`
-    /// undoes what the plugin made beside, and gets the host's end; it is called when the device is gone.
+    /// Removes what this ADD made, and nothing that was there before, in the order of DEL. A step that fails does not keep
+    /// the others from being tried, and is noted: the error that led here is the one to report. `undo_own` gets the host's
+    /// end and undoes the plugin's own steps, after the device is gone.
     pub fn undo(mut self, undo_own: impl FnOnce(Option<&Link>) -> Answer<()>) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
         let mut ipam = self.ipam.take().filter(|_| self.addressed);
@@ -317,7 +317,7 @@ impl<'a> Addition<'a> {
         }
     }
 
-    /// The host's end, if this ADD made it; also where the kernel's answer was lost.
+    /// Returns the host's end if this ADD made it, also where the kernel's answer was lost.
     fn made(&mut self) -> Result<Option<Link>> {
         match (&self.host_end, &self.tried_name) {
             (Some(link), _) => Ok(Some(link.clone())),
@@ -334,8 +334,8 @@ fn remove_masquerade(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// Passes on what earlier plugins of the chain made (Nomad and buildkit run `loopback` first). Loopback
-/// addresses stay behind: the plugins after us take every address of the result for the pod's.
+/// Appends `prevResult` (Nomad and buildkit run `loopback` first) without its loopback addresses: the next plugins take
+/// every address of the result for the pod's.
 fn append(result: &mut AddResult, previous: &AddResult) {
     let offset = result.interfaces.len();
     result.interfaces.extend(previous.interfaces.iter().cloned());

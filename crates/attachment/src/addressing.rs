@@ -1,5 +1,4 @@
-//! From the IPAM plugin's answer to what the pod and the bridge get: gateways, default routes, next hops.
-//! Pure.
+//! Addresses, gateways and routes of a pod and of its gateway on the host, from the IPAM plugin's answer. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,12 +13,12 @@ pub const SMALLEST_MTU_OF_IPV6: u32 = 1280;
 /// Scope "link" of a route (`RT_SCOPE_LINK` in uapi/linux/rtnetlink.h).
 const SCOPE_LINK: u8 = 253;
 
-/// What the bridge is for the pods.
+/// What the host is for the pods of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Roles {
-    /// The bridge has the gateways' addresses.
+    /// The host has the gateways' addresses, on its bridge or at its end of the pair.
     pub is_gateway: bool,
-    /// A default route by the gateway is added for each family.
+    /// The pod gets a default route by the gateway, of each family.
     pub is_default_gateway: bool,
 }
 
@@ -30,12 +29,15 @@ pub struct Addressing {
     pub ips: Vec<IpConfig>,
     /// The routes of the result: the IPAM plugin's and the default routes that the config asks for.
     pub routes: Vec<Route>,
-    /// The gateways with their subnets' prefix lengths, which the bridge is to have.
+    /// The gateways that the host has, with their subnets' prefix lengths.
     pub gateways: Vec<IpNetwork>,
 }
 
 impl Addressing {
-    /// Derived from the IPAM plugin's answer. `mtu` is the interface's, where the config chooses one.
+    /// Reads the IPAM plugin's answer. `mtu` is the interface's, where the config has one.
+    ///
+    /// # Errors
+    /// When a gateway, a next hop or the MTU cannot be used.
     pub fn new(ipam: &AddResult, roles: Roles, mtu: Option<u32>) -> Result<Self> {
         let mut addressing =
             Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };
@@ -72,19 +74,19 @@ impl Addressing {
         Ok(addressing)
     }
 
-    /// The pod's addresses with their subnets' prefix lengths.
+    /// Returns the pod's addresses with their subnets' prefix lengths.
     pub fn addresses(&self) -> Vec<IpNetwork> {
         self.ips.iter().map(|ip| ip.address).collect()
     }
 
-    /// Whether the pod gets an address of this family.
+    /// Returns whether the pod gets an address of this family.
     pub fn has_family(&self, is_ipv4: bool) -> bool {
         self.ips.iter().any(|ip| ip.address.is_ipv4() == is_ipv4)
     }
 
-    /// The routes as the kernel gets them: a route without a next hop goes by the first gateway of its
-    /// family, unless its scope, or an unspecified next hop, says that the destination is on the link.
-    pub fn kernel_routes(&self) -> impl Iterator<Item = linux::Route> {
+    /// Returns the routes as the kernel gets them. A route without a next hop goes by the first gateway of its family,
+    /// unless its scope, or an unspecified next hop, says that the destination is on the link.
+    pub(crate) fn kernel_routes(&self) -> impl Iterator<Item = linux::Route> {
         self.routes.iter().map(|route| {
             let on_link = route.scope.is_some_and(|scope| scope >= SCOPE_LINK);
             let first_gateway = || {
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_nobody_names_is_the_subnets_first_address() {
+    fn the_default_gateway_is_the_subnets_first_address() {
         let answer = ipam(&[("10.1.2.7/24", None), ("2001:db8::7/64", None)], &[]);
         let addressing = Addressing::new(&answer, roles(true, false), None).unwrap();
         let gateways: Vec<_> = addressing.gateways.iter().map(ToString::to_string).collect();

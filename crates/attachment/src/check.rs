@@ -12,12 +12,12 @@ use crate::claimant::claimant;
 use crate::error::{Result, differs};
 use crate::masquerade;
 
-/// What `prevResult` says of the interface.
+/// The interface as `prevResult` describes it.
 pub struct Expected<'a> {
     /// `CNI_NETNS`.
     pub netns: &'a str,
     interface: &'a str,
-    /// Empty where the result tells none.
+    /// Empty where the result has none.
     mac: &'a str,
     /// The addresses of the interface.
     pub ips: Vec<&'a IpConfig>,
@@ -25,7 +25,7 @@ pub struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// Reads it from the request.
+    /// Reads `prevResult`.
     ///
     /// # Errors
     /// When there is none.
@@ -49,8 +49,7 @@ impl<'a> Expected<'a> {
         self.ips.iter().map(|ip| ip.address).collect()
     }
 
-    /// Finds the interface, which must be a veth device with the hardware address of the result, and up where
-    /// `wants_up` says so.
+    /// Finds the interface, which must be a veth device with the hardware address of the result, and up if `wants_up`.
     ///
     /// # Errors
     /// The first difference, and the kernel's refusal.
@@ -60,7 +59,7 @@ impl<'a> Expected<'a> {
             return differs(format_args!("interface {interface:?} does not exist any more in {netns}"));
         };
         if !link.is("veth") {
-            return differs(format_args!("interface {interface:?} in {netns} is no veth device any more"));
+            return differs(format_args!("interface {interface:?} in {netns} is not a veth device any more"));
         }
         if !link.up && wants_up {
             return differs(format_args!("interface {interface:?} in {netns} is down"));
@@ -107,9 +106,9 @@ impl<'a> Expected<'a> {
 
     /// Checks that the pod has the routes.
     ///
-    /// A route without a next hop in the result may have gone by the gateway: only its destination counts. So it is
-    /// with default routes, as for the reference: a VPN in the pod replaces their next hop. Through which interface a
-    /// route goes does not count: the result also holds what other plugins of the chain made.
+    /// Of a route without a next hop in the result only the destination counts: ADD may have used the gateway. The same
+    /// holds for default routes, as for the reference: a VPN in the pod replaces their next hop. The interface of a route
+    /// does not count: the result also has the routes of other plugins of the chain.
     ///
     /// # Errors
     /// The first difference, and the kernel's refusal.

@@ -28,13 +28,13 @@ struct Ipam {
     r#type: String,
 }
 
-/// The settings that every plugin has.
+/// The settings of an attachment that every plugin has.
 pub struct Settings {
     /// What the host is for the pod.
     pub roles: Roles,
-    /// What leaves the subnet gets the host's address.
+    /// What the pod sends out of its subnets gets the host's address.
     pub ip_masq: bool,
-    /// Largest packet in bytes; the kernel's choice when absent.
+    /// Largest packet in bytes; the kernel's default when absent.
     pub mtu: Option<u32>,
     /// Resolver settings that replace the IPAM plugin's.
     pub dns: Dns,
@@ -81,34 +81,34 @@ fn mtu(value: i64) -> Result<Option<u32>> {
     Ok(Some(mtu.ok_or_else(|| Failure::invalid_value("mtu", value, allowed))?))
 }
 
-/// What DEL and GC need of a config: they must not fail for a key that is none of their business.
+/// The keys that DEL and GC need. They must not fail because of any other key.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Remains {
+struct Removal {
     ipam: Ipam,
 }
 
-/// The IPAM plugin that the config names, for the verbs that never refuse because of a config.
+/// Returns the IPAM plugin that the config names, for the verbs that do not refuse a config.
 ///
 /// # Errors
-/// When the name cannot be read: to be reported after everything else is done.
-pub fn ipam_of(request: &Request) -> Result<Option<String>> {
-    let remains: Remains = request.config()?;
-    Ok(Some(remains.ipam.r#type).filter(|name| !name.is_empty()))
+/// When the name cannot be read. DEL and GC report that after everything else is done.
+pub(crate) fn ipam_of(request: &Request) -> Result<Option<String>> {
+    let removal: Removal = request.config()?;
+    Ok(Some(removal.ipam.r#type).filter(|name| !name.is_empty()))
 }
 
-/// What DEL looks for only where the config asks for it.
+/// The keys for which DEL looks for objects of an unknown maker.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Asked {
-    /// The config masquerades.
+pub(crate) struct Asked {
+    /// `ipMasq`.
     pub ip_masq: bool,
-    /// The config checks source addresses of frames.
+    /// `macspoofchk`.
     pub macspoofchk: bool,
 }
 
 impl Asked {
-    /// What this config asks for; what cannot be read is not asked for.
+    /// Reads the config. A key that cannot be read counts as false.
     pub fn of(request: &Request) -> Self {
         request.config().unwrap_or_default()
     }
@@ -121,8 +121,8 @@ struct Collection {
     gc_removes_running: bool,
 }
 
-/// Whether GC also removes what belongs to a network namespace in which processes live; not where the key cannot be
-/// read.
+/// Returns whether GC also removes attachments in whose network namespace processes live. A key that cannot be read counts
+/// as false.
 pub fn gc_removes_running(request: &Request) -> bool {
     request.config::<Collection>().unwrap_or_default().gc_removes_running
 }

@@ -11,11 +11,11 @@ use crate::masquerade;
 use crate::pair::Pair;
 use crate::reference::{self, Maker};
 
-/// Removes the attachment. `remove_own` removes what the plugin has in nf_tables beside masquerading, and gets the name of
-/// the host's end where it is known; it is called when the device is gone.
+/// Removes the attachment. `remove_own` removes the plugin's own entries in nf_tables and gets the name of the host's end
+/// where it is known. It is called when the device is gone.
 ///
-/// What weir made is found without `prevResult`, and without the config but for the IPAM plugin's name: it may
-/// have changed since ADD, and a DEL that refuses is a leak.
+/// Weir's own objects are found without `prevResult`, and of the config only the IPAM plugin's name is needed: the config
+/// may have changed since ADD, and a DEL that refuses is a leak.
 ///
 /// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the
 /// socket waits; deleting the device waits for grace periods of its own, so the socket stays open until
@@ -73,7 +73,7 @@ pub fn del<E: Into<Failure>>(
     cni::collected(errors)
 }
 
-/// Keeps the error for the end and goes on with nothing.
+/// Keeps the error for the end and returns the default.
 fn keep<T: Default>(errors: &mut Vec<Failure>, error: Error) -> T {
     errors.push(error.into());
     T::default()

@@ -1,4 +1,4 @@
-//! Which gateway a pod's address has, and which it cannot have. Pure.
+//! The gateway of a pod's address. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,12 +7,12 @@ use ipnetwork::IpNetwork;
 
 use crate::error::{Result, internal};
 
-/// The gateway of a pod's address. An unspecified one (`0.0.0.0`, `::`) counts as absent, as the kernel takes it.
+/// Returns the gateway of a pod's address. An unspecified gateway (`0.0.0.0`, `::`) counts as absent, as for the kernel.
 ///
-/// Where the bridge is the gateway, it has this address and the subnet's prefix length: the subnet's first address
-/// unless the IPAM plugin names another. One that the bridge cannot have, or that the pod cannot reach, is an error.
-/// A link-local one is reached from any subnet. Otherwise the kernel judges when a route uses it.
-pub fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
+/// Where the host is the gateway (`is_gateway`), the default is the subnet's first address. A gateway that the host cannot
+/// have as its address, or that the pod cannot reach, is an error. A link-local gateway can be reached from any subnet.
+/// Otherwise the kernel checks the gateway when a route uses it.
+pub(crate) fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
     let gateway = ip.gateway.map(|gateway| gateway.to_canonical());
     let refused = |gateway, problem| {
         let problem = format_args!("{gateway} {problem} (the pod's address is {})", ip.address);
@@ -36,7 +36,7 @@ pub fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
     }
 }
 
-/// Why `gateway` cannot be the bridge's address in the subnet of the pod's `address`.
+/// Returns the reason for which `gateway` cannot be the host's address in the subnet of the pod's `address`.
 fn problem(gateway: IpAddr, address: IpNetwork) -> Option<&'static str> {
     let has_broadcast = matches!(address, IpNetwork::V4(v4) if v4.prefix() < 31);
     if gateway.is_unspecified() {
@@ -64,7 +64,7 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// The first address after the subnet's own.
+/// Returns the first address after the subnet's own.
 fn first_address(address: IpNetwork) -> Option<IpAddr> {
     let first = match address.network() {
         IpAddr::V4(network) => IpAddr::from(Ipv4Addr::from_bits(network.to_bits().checked_add(1)?)),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_the_bridge_cannot_have_is_refused_with_the_reason() {
+    fn a_gateway_that_the_host_cannot_have_is_refused_with_the_reason() {
         for (address, unusable, reason) in [
             ("10.0.0.2/24", "fd00::1", "family"),
             ("fd00::2/64", "10.0.0.1", "family"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_the_bridge_can_have_is_taken() {
+    fn a_gateway_that_the_host_can_have_is_taken() {
         for (address, usable) in [
             ("10.0.0.2/24", "10.0.0.254"),
             ("10.0.0.0/31", "10.0.0.1"),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_bridge_is_not_the_gateway_only_the_family_must_be_right() {
+    fn where_the_host_is_not_the_gateway_only_the_family_must_be_right() {
         assert_eq!(gateway("10.0.0.2/24", Some("192.168.1.1"), false).unwrap().unwrap(), "192.168.1.1");
         assert_eq!(gateway("10.0.0.2/24", Some("0.0.0.0"), false).unwrap(), None);
         assert_eq!(gateway("fd00::2/64", Some("::"), false).unwrap(), None);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_nothing_names_is_the_first_address_of_the_subnet() {
+    fn the_default_gateway_is_the_first_address_of_the_subnet() {
         assert_eq!(gateway("10.1.2.7/24", None, true).unwrap().unwrap(), "10.1.2.1");
         assert_eq!(gateway("2001:db8::7/64", None, true).unwrap().unwrap(), "2001:db8::1");
         let refused = gateway("10.1.2.7/32", None, true).unwrap_err().to_string();

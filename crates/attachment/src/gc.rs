@@ -1,4 +1,4 @@
-//! GC: remove what says of itself that it belongs to this network and to no valid attachment.
+//! GC: remove the objects that name an attachment of this network which is not valid.
 
 use std::collections::HashSet;
 
@@ -13,8 +13,8 @@ use crate::gc_pairs::{self, Kept};
 use crate::masquerade;
 use crate::reference;
 
-/// One GC. The entries in nf_tables are listed before the pairs: so the pair of an entry that an ADD makes at this moment
-/// is seen.
+/// One GC. The entries in nf_tables are listed before the pairs: the pair of an entry that an ADD makes at this moment is
+/// then among those that are listed.
 pub struct Collection<'a> {
     request: &'a Request,
     /// None where the runtime lists nothing: then nothing may be removed here.
@@ -47,7 +47,7 @@ impl<'a> Collection<'a> {
         Ok(collection)
     }
 
-    /// Lists what the plugin has in nf_tables. After an error none of the entries are removed.
+    /// Lists the plugin's own entries in nf_tables. After an error no entry is removed.
     pub fn list<T, E: Into<Failure>>(
         &mut self,
         list: impl FnOnce(&mut Nftables) -> std::result::Result<Vec<T>, E>,

@@ -1,4 +1,4 @@
-//! The pairs that GC removes, and those that it spares although the list of valid attachments lacks them.
+//! The pairs that GC deletes, and those that it spares although they are not listed as valid.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::owner::created_for;
 use crate::pair;
 
-/// The pairs that are not valid and stay, and the errors.
+/// The pairs that stay although they are not valid, and the errors.
 #[derive(Default)]
-pub struct Kept {
-    /// The attachments of those that are still there: of running pods, being made, or impossible to delete.
+pub(crate) struct Kept {
+    /// Their attachments: those of running pods, those that an ADD is making, and those that could not be deleted.
     pub attachments: Vec<Attachment>,
     /// Whether an ADD is making a pair that has no alias yet.
     pub is_unnamed: bool,
@@ -22,22 +22,22 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Whether all of them can be named: an alias has no room for the longest container IDs.
+    /// Returns whether all of them can be named: an alias has no room for the longest container IDs.
     pub fn is_complete(&self) -> bool {
         !self.is_unnamed && self.attachments.iter().all(|kept| kept.as_valid().is_some())
     }
 }
 
-/// Deletes the pairs of the network's attachments that are not valid, and those that killed ADDs left without a name.
+/// Deletes the pairs of the network's attachments that are not valid, and those that killed ADDs left without an alias.
 ///
 /// The pairs are found by their aliases, whatever bridge they are in: the config may have changed. Lists of valid
 /// attachments lack running pods in practice (several runtimes with one network, a runtime that lost its cache): a
-/// pair that leads into a namespace with processes stays, unless the config has `gcRemovesRunning`. A pair whose ADD
-/// was killed stays in no case: the pod never had it.
+/// pair that leads into a namespace with processes stays, unless the config has `gcRemovesRunning`. The pair of a killed
+/// ADD is deleted in any case: the pod never had it.
 ///
 /// # Errors
 /// When the pairs cannot be listed.
-pub fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
+pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
     let network = &request.network;
     let mut collection =
         Collection { network, host: Rtnetlink::open()?, running: None, kept: Kept::default() };
@@ -46,8 +46,8 @@ pub fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept
         let owner = created_for(&link);
         let is_stale =
             owner.as_ref().is_some_and(|owner| owner.is_in(network) && !owner.is_listed(network, valid));
-        let is_nameless = owner.is_none() && link.is_unfinished();
-        if !is_stale && !is_nameless {
+        let is_unnamed = owner.is_none() && link.is_unfinished();
+        if !is_stale && !is_unnamed {
             continue;
         }
         let is_abandoned = collection.host.is_abandoned(&link).unwrap_or_else(|error| {
@@ -71,13 +71,13 @@ pub fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept
 struct Collection<'a> {
     network: &'a str,
     host: Rtnetlink,
-    /// The namespaces in which processes live, once they were needed; none when they cannot be found out.
+    /// The namespaces in which processes live, once looked up; none when the lookup failed.
     running: Option<Option<HashSet<NamespaceNumber>>>,
     kept: Kept,
 }
 
 impl Collection<'_> {
-    /// Whether processes live at the other end, or may do so.
+    /// Returns whether processes live in the namespace of the peer, or may do so.
     fn is_running(&mut self, link: &Link) -> bool {
         let Self { host, running, kept, .. } = self;
         let found = running.get_or_insert_with(|| {

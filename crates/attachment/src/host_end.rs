@@ -1,46 +1,37 @@
-//! The host's end of an attachment: its name, its address, how it is found again.
+//! The host's end of an attachment: its name, its hardware address, how it is found again.
 
 use cni::Attachment;
 use linux::{Link, Mac, Rtnetlink};
-use sha2::{Digest, Sha512};
 
+use crate::digest::digest;
 use crate::error::Result;
 use crate::owner::Owner;
 
 /// So many names are tried before ADD gives up. Two attachments share a name once in 2^32.
-pub const CANDIDATES: u8 = 8;
+pub(crate) const CANDIDATES: u8 = 8;
 
-/// What the host's end is called and which hardware address it has. Both follow from the attachment, so
-/// that DEL finds the link without a namespace, without `prevResult` and without a search, also when ADD
-/// was killed before it could write the alias.
+/// The name and the hardware address of a host's end. Both follow from the attachment: DEL finds the link without a
+/// namespace, without `prevResult` and without a search, also when ADD was killed before it wrote the alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEnd {
-    /// `veth` and eight hexadecimal digits, as the reference shapes it.
+    /// `veth` and eight hexadecimal digits, in the reference's shape.
     pub name: String,
     /// A local unicast address.
     pub mac: Mac,
 }
 
 impl HostEnd {
-    /// The name and address to use when the first `attempt` names are taken by others.
+    /// Returns the name and address to use when the first `attempt` names are taken by other links.
     pub fn candidate(attachment: &Attachment, attempt: u8) -> Self {
-        let mut hash = Sha512::new();
-        for part in [&attachment.network, &attachment.container_id, &attachment.interface] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        hash.update([attempt]);
-        let digest = hash.finalize();
-        let mut mac = [0; 6];
-        mac.copy_from_slice(&digest[4..10]);
-        let [a, b, c, d] = [digest[0], digest[1], digest[2], digest[3]];
-        Self { name: format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"), mac: Mac::local(mac) }
+        let Attachment { network, container_id, interface, .. } = attachment;
+        let [a, b, c, d, mac @ ..] = digest(&[network, container_id, interface], &[attempt]);
+        let [e, f, g, h, i, j, ..] = mac;
+        Self { name: format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"), mac: Mac::local([e, f, g, h, i, j]) }
     }
 
-    /// Whether `link`, which has this name, is the attachment's: its alias says so, or the alias is none of
-    /// weir's (not written yet, or somebody's own text) and it has the hardware address that only this
-    /// attachment gives.
-    pub fn is(&self, link: &Link, attachment: &Attachment) -> bool {
+    /// Returns whether `link`, which has this name, is the attachment's. Its alias says so; or the alias is not weir's (not
+    /// written yet, or an administrator's text) and the link has the hardware address that only this attachment gives.
+    pub(crate) fn is(&self, link: &Link, attachment: &Attachment) -> bool {
         link.is("veth")
             && match Owner::of(link, attachment) {
                 Owner::This => true,
@@ -50,8 +41,8 @@ impl HostEnd {
     }
 }
 
-/// The host's end of `attachment`, if it exists.
-pub fn find(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Option<Link>> {
+/// Returns the host's end of `attachment`, if it exists.
+pub(crate) fn find(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Option<Link>> {
     for attempt in 0..CANDIDATES {
         let candidate = HostEnd::candidate(attachment, attempt);
         match host.link_by_name(&candidate.name)? {

@@ -1,4 +1,21 @@
 //! What every plugin does that gives a pod an interface.
+//!
+//! | question | file |
+//! |---|---|
+//! | which attachment an interface belongs to | `owner.rs` |
+//! | name and hardware address of the host's end | `host_end.rs` |
+//! | hardware address of the pod's end | `pod_mac.rs` |
+//! | addresses, gateways and routes from the IPAM plugin's answer | `addressing.rs`, `gateway.rs` |
+//! | kernel parameters, addresses and routes in the pod | `pod_end.rs` |
+//! | the steps of ADD, and their undo | `addition.rs` |
+//! | DEL, and how it finds the pair | `del.rs`, `pair.rs`, `silent_pair.rs` |
+//! | CHECK against `prevResult` | `check.rs` |
+//! | GC | `gc.rs`, `gc_pairs.rs` |
+//! | `ipMasq` in nf_tables | `masquerade/` |
+//! | what the reference plugins left in nf_tables | `reference.rs`, `leftovers.rs` |
+//!
+//! A plugin reads [`Settings`] and its own keys, and takes the steps of an [`Addition`] with its own between them; `ptp` is the
+//! shortest example.
 
 mod addition;
 mod addressing;
@@ -6,6 +23,7 @@ mod check;
 mod claimant;
 mod config;
 mod del;
+mod digest;
 mod error;
 mod gateway;
 mod gc;
@@ -27,11 +45,11 @@ pub use addition::{Addition, Assigned};
 pub use addressing::{Addressing, Roles, SMALLEST_MTU_OF_IPV6};
 pub use check::Expected;
 pub use claimant::{claimant, claimant_of};
-pub use config::{Asked, Settings, gc_removes_running, ipam_of};
+pub use config::{Settings, gc_removes_running};
 pub use del::del;
+pub use digest::mac;
 pub use error::{Error, Result, differs, of_namespace};
 pub use gc::Collection;
 pub use host_end::HostEnd;
-pub use ipam::Ipam;
 pub use owner::{Owner, SHAPED, created_for, host_end_of, named};
 pub use status::{not_ready, status};

@@ -1,14 +1,14 @@
 //! The attachment that an interface of the host belongs to.
 //!
-//! An interface says it in its alias. The host's end of a pod's interface is found by both interface index and network
+//! Its alias names it. The host's end of a pod's interface is found by both interface index and network
 //! namespace: an index alone means something else in each namespace, and so do paths and process IDs after a while.
 
 use cni::Attachment;
 use linux::{Link, Namespace, Rtnetlink};
 
-/// How the alias of an interface begins that weir did not create, but limits.
+/// The beginning of the alias of an interface that another plugin created and weir limits.
 pub const SHAPED: &str = "weir-shaped ";
-/// How the alias of one begins that weir created.
+/// The beginning of the alias of an interface that weir created.
 const CREATED: &str = "weir ";
 
 /// What an interface of the host says of an attachment.
@@ -36,7 +36,7 @@ impl Owner {
     }
 }
 
-/// Returns the host's end of the pod's interface `end` in `namespace`, and whose it is; none when its peer is in a third
+/// Returns the host's end of the pod's interface `end` in `namespace`, and its owner; none when the peer is in a third
 /// namespace, or gone, or not a veth device.
 ///
 /// The socket's namespace must be the calling thread's.

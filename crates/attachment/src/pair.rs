@@ -1,4 +1,4 @@
-//! The pair of an attachment that DEL finds, from either end.
+//! The veth pair of an attachment, which DEL finds from either end.
 
 use cni::Request;
 use linux::{Link, Namespace, Rtnetlink};
@@ -10,11 +10,11 @@ use crate::reference::Maker;
 use crate::silent_pair;
 
 /// One end of the attachment's pair, and a socket of the namespace where it is.
-pub struct Pair {
+pub(crate) struct Pair {
     rtnetlink: Rtnetlink,
     end: Link,
     side: Side,
-    /// Who made it.
+    /// The program that made it.
     pub maker: Maker,
 }
 
@@ -47,7 +47,7 @@ impl Pair {
                 note_left(request, netns, &format!("the host's end says that it belongs to {owner}"));
                 return Ok(None);
             }
-            // Another attachment's that is being made; this one's would have been found by its name.
+            // It is another attachment's, and unfinished; this one's would have been found by its name.
             Some((link, _)) if link.is_unfinished() => return Ok(None),
             _ if silent_pair::is_ours(request, &mut pod, &end)? => Maker::Another,
             _ => {
@@ -59,13 +59,13 @@ impl Pair {
         Ok(Some(Self { rtnetlink: pod, end, side: Side::Pod, maker }))
     }
 
-    /// The name of the host's end, where the pair was found by that.
+    /// Returns the name of the host's end, where the pair was found by it.
     pub fn host_name(&self) -> Option<&str> {
         (self.side == Side::Host).then_some(&self.end.name)
     }
 
-    /// Takes the addresses off the pod's end, so that the IPAM plugin can be asked to release them while the interface
-    /// is still there. Tells whether they are off: not when the namespace at `CNI_NETNS` is gone or another one.
+    /// Removes the addresses from the pod's end, so that the IPAM plugin can release them while the interface is still
+    /// there. Returns whether they are removed: not when the namespace at `CNI_NETNS` is gone or another one.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -87,25 +87,25 @@ impl Pair {
         Ok(is_the_end)
     }
 
-    /// Deletes the pair. A request that was carried out although its answer was lost counts as done.
+    /// Deletes the pair, also where the kernel's answer was lost.
     ///
     /// # Errors
-    /// The kernel's refusal: the pair is still there, or may be.
+    /// The kernel's refusal: the pair may still be there.
     pub fn delete(&mut self) -> Result<()> {
         delete(&mut self.rtnetlink, self.end.index)
     }
 }
 
-/// Deletes a link, and is content when it is gone, whatever the kernel answered.
-pub fn delete(rtnetlink: &mut Rtnetlink, index: u32) -> Result<()> {
+/// Deletes a link. It succeeds when the link is gone, whatever the kernel answered.
+pub(crate) fn delete(rtnetlink: &mut Rtnetlink, index: u32) -> Result<()> {
     match rtnetlink.delete_link(index) {
         Err(_) if matches!(rtnetlink.link_by_index(index), Ok(None)) => Ok(()),
         outcome => Ok(outcome?),
     }
 }
 
-/// Takes all addresses off a link but the link-local ones, which no IPAM plugin assigns.
-pub fn take_addresses(pod: &mut Rtnetlink, index: u32) -> Result<()> {
+/// Removes all addresses from a link but the link-local ones, which no IPAM plugin assigns.
+pub(crate) fn take_addresses(pod: &mut Rtnetlink, index: u32) -> Result<()> {
     let is_assigned = |address: &std::net::IpAddr| match address {
         std::net::IpAddr::V4(_) => true,
         std::net::IpAddr::V6(address) => !address.is_unicast_link_local(),

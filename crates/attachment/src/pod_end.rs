@@ -8,14 +8,14 @@ use linux::{Change, DuplicateDetection, Namespace, Rtnetlink, sysctl};
 use crate::addressing::Addressing;
 use crate::error::{Result, internal};
 
-/// How long duplicate address detection may take. The kernel probes for about two seconds; a runtime
-/// gives a plugin minutes.
+/// The longest wait for duplicate address detection. The kernel probes for about two seconds; a runtime gives a plugin
+/// minutes.
 const DAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the kernel may take to give a pair its carrier. The reference waits 2.5 s, which a busy node may exceed.
-pub const CARRIER_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait for the carrier of a pair. The reference waits 2.5 s, which a busy node may exceed.
+pub(crate) const CARRIER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The pod's interface, as it was made.
-pub struct PodEnd<'a> {
+/// The pod's interface, as it was created.
+pub(crate) struct PodEnd<'a> {
     /// The pod's namespace.
     pub namespace: &'a Namespace,
     /// A socket in it.
@@ -24,8 +24,7 @@ pub struct PodEnd<'a> {
     pub index: u32,
     /// Name of the interface.
     pub name: &'a str,
-    /// Whether its hardware address [follows](crate::pod_mac) from its address: then no neighbour has another one
-    /// in mind.
+    /// Whether its hardware address [follows](crate::pod_mac) from its address: then neighbours know no other.
     pub is_known: bool,
 }
 
@@ -33,10 +32,10 @@ impl PodEnd<'_> {
     /// Brings the interface up with its addresses and routes. When this returns, all of them are usable.
     ///
     /// The kernel announces addresses when an interface goes up (`arp_notify`, `ndisc_notify`): a frame to every pod on
-    /// the bridge. Where none is needed, it is told so for IPv4 only afterwards, for the next time, and not for IPv6:
-    /// that is a kernel parameter, and each costs more the more namespaces there are.
+    /// the bridge. Where neighbours need none, announcements are switched on for IPv4 afterwards, for the next time, and
+    /// not for IPv6: that is a kernel parameter, which costs more the more namespaces there are.
     ///
-    /// The link-local address is left to the kernel, which probes it for a second or two. Without these probes
+    /// The kernel gives the interface its link-local address and probes it for a second or two. Without these probes
     /// (`accept_dad`), its reports and solicitations would go to every pod on the bridge within this ADD, while every
     /// other change of a link waits.
     ///
@@ -92,8 +91,8 @@ impl PodEnd<'_> {
         Ok(())
     }
 
-    /// Container runtimes and hardened nodes switch IPv6 off for new interfaces; the kernel then refuses an address.
-    /// Only then is it looked at, for `/proc/sys` costs more the more namespaces there are.
+    /// Enables IPv6 for the interface. Container runtimes and hardened nodes disable it for new interfaces; the kernel then
+    /// refuses an address. Only then the parameter is read, because `/proc/sys` costs more the more namespaces there are.
     fn enable_ipv6(&self) -> linux::Result<()> {
         self.namespace.enter(|| sysctl::ensure_if_present(&self.ipv6_parameter("disable_ipv6"), "0"))
     }

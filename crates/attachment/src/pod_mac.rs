@@ -1,59 +1,44 @@
-//! Which hardware address a pod's end has.
+//! The hardware address of a pod's end.
 
 use std::net::IpAddr;
 
 use cni::Request;
 use linux::Mac;
-use sha2::{Digest, Sha512};
 
 use crate::addressing::Addressing;
+use crate::digest::mac;
 use crate::node_id::node_id;
 
-/// The hardware address of a pod for which no other was requested: it follows from the node, the network and the
-/// pod's first address. Neighbours that knew a former pod of that address reach the new one at once, by what they have cached.
+/// Returns the hardware address of a pod for which no other was requested. It follows from the node, the network and the
+/// pod's first address: neighbours that knew a former pod of that address reach the new one at once.
 ///
-/// With a random one they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be over,
-/// then a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new one says something or
-/// its announcement gets through. The kernel's (`arp_notify`) is a frame to every pod on the bridge, sent while the
-/// interface goes up, and on a quiet node the bridge drops it: the port's carrier comes later.
+/// With a random address they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be over,
+/// then a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new pod sends first or its
+/// announcement gets through. The kernel's announcement (`arp_notify`) is a frame to every pod on the bridge, sent while
+/// the interface goes up, and on a quiet node the bridge drops it: the port's carrier comes later.
 ///
-/// Two pods have the same hardware address only where two have the same IP address in one network on one node. The
-/// node counts because nodes that give out the same subnet by mistake may be on one LAN: a duplicate IP address is
-/// reported there, a duplicate hardware address only confuses the switches. A pod without an IP address has a random
-/// one.
-pub fn following(request: &Request, addressing: &Addressing) -> Mac {
+/// Two pods have the same hardware address only where they have the same IP address in one network on one node. The node
+/// counts because nodes that give out the same subnet by mistake may be on one LAN: a duplicate IP address is reported
+/// there, a duplicate hardware address only confuses the switches. A pod without an IP address has a random hardware
+/// address.
+pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
     match addressing.ips.first() {
         Some(ip) => of(&node_id(), &request.network, ip.address.ip()),
         None => Mac::random(),
     }
 }
 
-/// The hardware address of a pod whose IP addresses are not known yet: it follows from the attachment, so that an IPAM
-/// plugin that goes by it, such as a DHCP server, knows an attachment that is made again.
-pub fn of_attachment(request: &Request) -> Mac {
-    let mut hash = Sha512::new();
-    for part in [&request.network, request.container_id(), request.interface()] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let mut mac = [0; 6];
-    mac.copy_from_slice(&hash.finalize()[..6]);
-    Mac::local(mac)
+/// Returns the hardware address of a pod before its IP addresses are known. It follows from the attachment: an IPAM plugin
+/// that goes by it, such as a DHCP server, knows an attachment that is made again.
+pub(crate) fn of_attachment(request: &Request) -> Mac {
+    mac(&[&request.network, request.container_id(), request.interface()], &[])
 }
 
 fn of(node: &str, network: &str, address: IpAddr) -> Mac {
-    let mut hash = Sha512::new();
-    for part in [node, network] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
     match address {
-        IpAddr::V4(address) => hash.update(address.octets()),
-        IpAddr::V6(address) => hash.update(address.octets()),
+        IpAddr::V4(address) => mac(&[node, network], &address.octets()),
+        IpAddr::V6(address) => mac(&[node, network], &address.octets()),
     }
-    let mut mac = [0; 6];
-    mac.copy_from_slice(&hash.finalize()[..6]);
-    Mac::local(mac)
 }
 
 #[cfg(test)]

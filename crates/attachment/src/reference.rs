@@ -25,20 +25,20 @@ const POSTROUTING: &str = "POSTROUTING";
 /// Hexadecimal digits of each of the two hashes in the nftables backend's comments.
 const HASH_LEN: usize = 16;
 
-/// Who attached the pod, as far as it can be told without what was attached.
+/// The program that attached a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Maker {
+pub(crate) enum Maker {
     /// Weir.
     Weir,
     /// Another program, such as the reference plugin.
     Another,
-    /// Neither a pair nor a result tells.
+    /// Neither a pair nor a result is there.
     Unknown,
 }
 
 impl Maker {
-    /// As the result of ADD says: the host's ends that weir makes have names of their own.
-    pub fn by_result(request: &Request) -> Self {
+    /// Reads `prevResult`: the host's ends that weir makes have names of their own.
+    pub(crate) fn by_result(request: &Request) -> Self {
         let attachment = request.attachment();
         let Some(previous) = &request.prev_result else { return Self::Unknown };
         let on_host = |name: &str| {
@@ -54,9 +54,14 @@ impl Maker {
     }
 }
 
-/// Removes what a pod of this maker left. Of a maker who is not known, only what the config asks for is looked
-/// for. Returns what could not be removed.
-pub fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker, asked: Asked) -> Vec<Error> {
+/// Removes what a pod of this maker left, and returns what could not be removed. For an unknown maker only what the
+/// config asks for is looked up.
+pub(crate) fn remove(
+    nftables: Option<&mut Nftables>,
+    request: &Request,
+    maker: Maker,
+    asked: Asked,
+) -> Vec<Error> {
     let likely = match maker {
         Maker::Weir => return Vec::new(),
         Maker::Another => Asked { ip_masq: true, macspoofchk: true },
@@ -88,9 +93,9 @@ pub fn remove(nftables: Option<&mut Nftables>, request: &Request, maker: Maker, 
     errors
 }
 
-/// Removes what pods of the network left that are not valid. The spoof check is not among it: it does not say
-/// which network it is of. Returns what could not be removed.
-pub fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]) -> Vec<Error> {
+/// Removes what pods of the network left that are not valid, and returns what could not be removed. Spoof checks stay:
+/// they do not name their network.
+pub(crate) fn collect(nftables: &mut Nftables, network: &str, valid: &[ValidAttachment]) -> Vec<Error> {
     let (mut left, mut errors) = (Vec::new(), Vec::new());
     let mut comments = |table, chain| {
         leftovers::comments(nftables, table, chain).unwrap_or_else(|error| {
@@ -164,17 +169,17 @@ fn iptables_comment(network: &str, container_id: &str) -> String {
     format!("name: \"{network}\" id: \"{container_id}\"")
 }
 
-/// The container of a comment that [`iptables_comment`] gives.
+/// Returns the container of a comment that [`iptables_comment`] gives.
 fn container_of<'a>(comment: &'a str, network: &str) -> Option<&'a str> {
     comment.strip_prefix(&format!("name: \"{network}\" id: \""))?.strip_suffix('"')
 }
 
-/// What the nftables backend's comments begin with.
+/// Returns the beginning of the nftables backend's comments.
 fn instance_hash(network: &str, container_id: &str, interface: &str) -> String {
     format!("{}-{}", hash(HASH_LEN, network), hash(HASH_LEN, &format!("{interface}:{container_id}")))
 }
 
-/// The first `length` hexadecimal digits of the SHA-512.
+/// Returns the first `length` hexadecimal digits of the SHA-512.
 fn hash(length: usize, text: &str) -> String {
     let digest = Sha512::digest(text.as_bytes());
     digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(length).map(hex_digit).collect()

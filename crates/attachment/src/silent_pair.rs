@@ -1,6 +1,6 @@
-//! The owner of a pair without weir's alias: the reference made it, or another program replaced the alias.
+//! Pairs without weir's alias: the reference made them, or another program replaced the alias.
 //!
-//! The first of these that says anything decides: the hardware address in `prevResult`; the reservation of the
+//! The first of these that is there decides: the hardware address in `prevResult`; the reservation of the
 //! interface's address that `host-local` keeps on disk; the addresses in `prevResult`.
 
 use std::net::IpAddr;
@@ -32,11 +32,11 @@ struct Ipam {
     data_dir: String,
 }
 
-/// Whether `end`, the pod's end of a silent pair, is known to be the attachment's.
+/// Returns whether `end`, the pod's end of such a pair, is the attachment's.
 ///
 /// # Errors
 /// The kernel's refusal to list the addresses.
-pub fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
+pub(crate) fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
     if let Some(mac) = attached_mac(request) {
         return Ok(end.mac == Some(mac));
     }
@@ -49,14 +49,14 @@ pub fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<boo
     Ok(attached.into_iter().any(|ip| present.contains(&ip.address.ip())))
 }
 
-/// The hardware address that the pod's end had after ADD.
+/// Returns the hardware address that the pod's end had after ADD.
 fn attached_mac(request: &Request) -> Option<Mac> {
     let interfaces = &request.prev_result.as_ref()?.interfaces;
     let is_the_end = |known: &&cni::Interface| known.name == request.interface() && !known.sandbox.is_empty();
     interfaces.iter().find(is_the_end)?.mac.parse().ok()
 }
 
-/// Whether `host-local` holds the address for this container; `None` when it holds it for none.
+/// Returns whether `host-local` holds the address for this container; `None` when it is free.
 fn is_held_by(request: &Request, address: IpAddr) -> Option<bool> {
     let Keys { ipam } = request.config().ok()?;
     if ipam.r#type != HOST_LOCAL {

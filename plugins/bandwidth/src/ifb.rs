@@ -63,14 +63,8 @@ pub(crate) fn is_a_name(name: &str) -> bool {
 /// Returns the hardware address of the device for a direction. It follows from the attachment, so that a device that has no alias
 /// yet is known by it.
 pub(crate) fn mac(attachment: &Attachment, direction: Direction) -> Mac {
-    let mut hash = Sha512::new();
     let Attachment { network, container_id, interface, .. } = attachment;
-    for part in [network, container_id, interface, direction.as_str()] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let digest = hash.finalize();
-    Mac::local([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5]])
+    attachment::mac(&[network, container_id, interface, direction.as_str()], &[])
 }
 
 /// Finds the attachment's devices.
