@@ -54,9 +54,9 @@ impl Rtnetlink {
 }
 
 impl Link {
-    /// Returns whether the peer is in one of `namespaces`.
+    /// Returns whether the peer is in one of `namespaces`, or in the link's own, in which this process lives.
     pub fn leads_into(&self, namespaces: &HashSet<NamespaceNumber>) -> bool {
-        self.peer_namespace.is_some_and(|number| namespaces.contains(&number))
+        self.peer_namespace.map_or(self.peer.is_some(), |number| namespaces.contains(&number))
     }
 }
 
@@ -93,5 +93,13 @@ mod tests {
         process.kill().unwrap();
         process.wait().unwrap();
         assert!(host.inhabited_namespaces().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_pair_with_both_ends_here_leads_into_a_namespace_with_a_process() {
+        let mut host = new_namespace();
+        let index = veth(&mut host, "host0", "eth0", None).index;
+        let inhabited = host.inhabited_namespaces().unwrap();
+        assert!(host.link_by_index(index).unwrap().unwrap().leads_into(&inhabited));
     }
 }

@@ -1,16 +1,19 @@
 //! Network namespaces by path.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::error::{Error, Result};
+use crate::peer::NamespaceNumber;
 use crate::rtnetlink::Rtnetlink;
 
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -19,6 +22,8 @@ const OWN: &str = "/proc/thread-self/ns/net";
 pub struct Namespace {
     file: File,
     path: PathBuf,
+    /// The number that the namespace of the socket with this port ID has for this one, once it is known.
+    pub(crate) number: Cell<Option<(u32, NamespaceNumber)>>,
 }
 
 impl Namespace {
@@ -40,7 +45,7 @@ impl Namespace {
             io::Result::Ok(Some(file))
         };
         match open() {
-            Ok(Some(file)) => Ok(Self { file, path }),
+            Ok(Some(file)) => Ok(Self { file, path, number: Cell::default() }),
             Ok(None) => Err(Error::NotANamespace { path }),
             Err(source) => Err(Error::OpenNamespace { path, source }),
         }
@@ -75,7 +80,7 @@ impl Namespace {
     fn own() -> Result<Self> {
         let path = PathBuf::from(OWN);
         match File::open(&path) {
-            Ok(file) => Ok(Self { file, path }),
+            Ok(file) => Ok(Self { file, path, number: Cell::default() }),
             Err(source) => Err(Error::OpenNamespace { path, source }),
         }
     }
@@ -129,6 +134,21 @@ impl Namespace {
             (_, Err(source)) => Err(Error::OpenNamespace { path: own.path, source }),
         }
     }
+}
+
+/// Runs `inside` in a thread with a new network namespace, which ends with the thread and the sockets that were opened in
+/// it. As `unshare --net`.
+///
+/// # Errors
+/// [`Error::EnterNamespace`] when there can be no such thread.
+pub fn in_new_namespace<T: Send>(inside: impl FnOnce() -> T + Send) -> Result<T> {
+    let failed = |source| Error::EnterNamespace { path: PathBuf::from("(new)"), source };
+    thread::scope(|scope| {
+        let make = || unshare(CloneFlags::CLONE_NEWNET).map(|()| inside());
+        let thread = thread::Builder::new().spawn_scoped(scope, make).map_err(failed)?;
+        let outcome = thread.join().map_err(|_| failed(io::Error::other("the thread ended early")))?;
+        outcome.map_err(|errno| failed(errno.into()))
+    })
 }
 
 impl AsRawFd for Namespace {

@@ -115,8 +115,19 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's refusal; `EINVAL` when it is not a network namespace.
     pub fn number_of(&mut self, namespace: &Namespace) -> Result<NamespaceNumber> {
+        if let Some((port, number)) = namespace.number.get()
+            && port == self.port
+        {
+            return Ok(number);
+        }
         let operation = format!("look up the number of network namespace {}", namespace.path().display());
-        self.namespace_number(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()), &operation)
+        let number =
+            self.namespace_number(NsidAttribute::Fd(namespace.as_raw_fd().cast_unsigned()), &operation)?;
+        // It may get one later, and keeps it then.
+        if number != NamespaceNumber::NONE {
+            namespace.number.set(Some((self.port, number)));
+        }
+        Ok(number)
     }
 
     pub(crate) fn namespace_number(

@@ -102,19 +102,20 @@ impl Nftables {
         }
     }
 
-    /// Returns whether the table is dormant: the kernel enters none of its chains (`flags dormant`).
+    /// Returns whether the table is dormant: the kernel enters none of its chains (`flags dormant`). None if there
+    /// is no such table.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn is_dormant(&mut self, table: Table) -> Result<bool, Failed> {
+    pub fn is_dormant(&mut self, table: Table) -> Result<Option<bool>, Failed> {
         let mut dormant = false;
         let on_reply = |table: &[u8]| {
             let flags = find(table, NFTA_TABLE_FLAGS).and_then(|flags| flags.try_into().ok());
             dormant = flags.map_or(0, u32::from_be_bytes) & NFT_TABLE_F_DORMANT != 0;
         };
         match self.read(table, libc::NFT_MSG_GETTABLE, 0, |_| {}, on_reply) {
-            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(false),
-            outcome => outcome.map(|()| dormant),
+            Err(failed) if failed.is(Errno::ENOENT) || failed.is_missing_subsystem() => Ok(None),
+            outcome => outcome.map(|()| Some(dormant)),
         }
     }
 

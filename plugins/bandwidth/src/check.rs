@@ -7,6 +7,7 @@ use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 use crate::config::Limits;
 use crate::effect::{self, NotInEffect};
 use crate::error::{Error, Result};
+use crate::forwarded::{self, Forward};
 use crate::host_end::{self, Pair};
 use crate::kernel::Kernel;
 use crate::record;
@@ -147,30 +148,36 @@ impl Checked<'_, '_> {
     /// Fails when no filter has the limit's parameters, or when other traffic is exempt than `subnets` says.
     fn compare(mut self, subnets: &Subnets, limit: &Limit, timing: &Timing) -> Result<()> {
         let shaper = self.shaper(subnets)?;
-        if *subnets != Subnets::All {
-            self.compare_rules(&shaper, subnets)?;
-        }
+        self.compare_rules(&shaper, subnets)?;
         if let Some(fault) = effect::fault(self.kernel, self.host_end, self.direction, &shaper)? {
             return Err(self.not_in_effect(fault));
         }
         self.compare_params(&shaper, limit, timing)
     }
 
+    /// What is exempt from the filter is what `subnets` says. Of a redirection without any it is enough that nothing is
+    /// exempt: the reference's rule is not one of weir's.
     fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
         let (hook, target) = match &shaper.place {
+            Place::Root if *subnets == Subnets::All => return Ok(()),
             // Everything is limited, also the traffic that is to be exempt.
             Place::Root => return self.rules_differ(0, subnets.rules(self.direction, 0).len()),
             Place::Class => (Hook::Root, Rule::CLASS),
             Place::Ifb(Way::Rules) => (hook(self.direction), shaper.link.index),
-            Place::Ifb(Way::Chain(_)) => return self.compare_chain(subnets),
+            Place::Ifb(Way::Chain(chain)) => return self.compare_chain(chain, subnets),
         };
         let shown = self.kernel.host.rules(self.host_end.index, hook)?;
         let want = subnets.rules(self.direction, target);
-        if redirection::are_for(&shown, &want) { Ok(()) } else { self.rules_differ(shown.len(), want.len()) }
+        let agrees = match subnets {
+            Subnets::All => shown.iter().all(|rule| rule.target().is_some()),
+            _ => redirection::are_for(&shown, &want),
+        };
+        if agrees { Ok(()) } else { self.rules_differ(shown.len(), want.len()) }
     }
 
-    fn compare_chain(&mut self, subnets: &Subnets) -> Result<()> {
-        let shown = redirection::subnets(self.kernel, self.host_end, self.direction)?;
+    fn compare_chain(&mut self, chain: &Forward, subnets: &Subnets) -> Result<()> {
+        let Some(nftables) = self.kernel.nftables()? else { return Ok(()) };
+        let shown = forwarded::subnets(nftables, chain)?;
         let number = |subnets: &Subnets| match subnets {
             Subnets::All => 0,
             Subnets::Only(subnets) | Subnets::AllBut(subnets) => subnets.len(),

@@ -78,12 +78,12 @@ impl Limits {
         }
     }
 
-    /// Checks the keys that do not depend on a pod.
+    /// Reads the limits of a call that is about no pod.
     ///
     /// # Errors
     /// As [`Limits::of_call`].
-    pub fn check_config(request: &Request) -> Result<()> {
-        Self::from_config(request.config()?, request.config()?, None).map(|_| ())
+    pub fn of_any_pod(request: &Request) -> Result<Self> {
+        Self::from_config(request.config()?, request.config()?, None)
     }
 
     /// Whether neither direction is limited.

@@ -36,8 +36,8 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         // Packets must not go to a device that is gone. That chains are freed is waited for when `kernel` goes, last.
         let names = to_delete.iter().filter_map(ifb::host_end).chain(pair.iter().map(|pair| &*pair.name));
         let chains = redirection::chains(&mut kernel, names, &to_delete);
-        let pair = pair.filter(is_ours);
-        let claimant = pair.as_ref().map(|_| claimant(request));
+        let pair = pair.as_ref().filter(|pair| is_ours(pair));
+        let claimant = pair.map(|_| claimant(request));
         let removed =
             chains.and_then(|chains| redirection::remove_chains(&mut kernel, &chains, claimant.as_ref()));
         if let Err(error) = removed {
@@ -45,13 +45,25 @@ pub(crate) fn del(request: &Request) -> Result<()> {
             errors.push(error);
             return collected(errors);
         }
-        to_delete.extend(pair);
-        let mut indices: Vec<u32> = to_delete.iter().map(|link| link.index).collect();
+        let mut indices: Vec<u32> = to_delete.iter().chain(pair).map(|link| link.index).collect();
         indices.sort_unstable();
         indices.dedup();
         errors.extend(kernel.host.delete_links(&indices).err().map(Error::from));
     }
+    if to_delete.is_empty()
+        && let Some(pair) = pair.filter(|pair| is_ours(pair) && had_ifb(request))
+    {
+        // The device went without its chain. Of a pod without limits nothing is asked.
+        errors.extend(redirection::stop(&mut kernel, &pair, Direction::Egress).err());
+    }
     collected(errors)
+}
+
+/// Whether ADD made an ifb, as its result tells.
+fn had_ifb(request: &Request) -> bool {
+    let names = ifb::names(&request.attachment());
+    let made = request.prev_result.iter().flat_map(|result| &result.interfaces);
+    made.into_iter().any(|made| names.contains(&made.name))
 }
 
 /// Keeps the error for the end and goes on with nothing.

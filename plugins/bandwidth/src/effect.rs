@@ -78,7 +78,7 @@ pub(crate) fn fault(
         Way::Rules => bypass(kernel, host_end, hook(direction), shaper.link.index),
         Way::Chain(chain) => {
             let Some(nftables) = kernel.nftables()? else { return Ok(None) };
-            if forwarded::are_dormant(nftables)? {
+            if forwarded::are_dormant(nftables)? == Some(true) {
                 return Ok(Some(NotInEffect::Dormant));
             }
             let is_whole = forwarded::subnets(nftables, chain)?.is_some();

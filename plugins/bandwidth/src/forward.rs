@@ -356,8 +356,8 @@ mod tests {
             let read = find(&mut nftables, "host0").unwrap().unwrap();
             assert_eq!(forwarded::subnets(&mut nftables, &read).unwrap(), None, "{handle}");
         }
-        assert!(!nftables.is_dormant(TABLE).unwrap());
+        assert_eq!(nftables.is_dormant(TABLE).unwrap(), Some(false));
         run("nft 'add table netdev weir { flags dormant; }'");
-        assert!(nftables.is_dormant(TABLE).unwrap());
+        assert_eq!(nftables.is_dormant(TABLE).unwrap(), Some(true));
     }
 }

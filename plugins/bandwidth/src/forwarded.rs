@@ -101,11 +101,15 @@ pub(crate) fn subnets(nftables: &mut Nftables, forward: &Forward) -> Result<Opti
     Ok(is_whole.then(|| subnets.normalised()))
 }
 
+<<<<<<< HEAD
 /// Returns whether the table is dormant. Then nothing is forwarded.
+=======
+/// Returns whether the table is dormant, so that nothing is forwarded; none before the first chain was created.
+>>>>>>> ae310cf (STATUS: files tell which modules the kernel has, and a try happens as ADD does it, in a namespace of its own)
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
-pub(crate) fn are_dormant(nftables: &mut Nftables) -> Result<bool> {
+pub(crate) fn are_dormant(nftables: &mut Nftables) -> Result<Option<bool>> {
     nftables
         .is_dormant(TABLE)
         .map_err(|failed| failed.during(format_args!("look up nf_tables table {TABLE}")))

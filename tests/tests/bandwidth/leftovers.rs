@@ -215,6 +215,18 @@ fn a_chain_that_leads_to_a_device_that_is_gone_goes_too() {
     }
 }
 
+#[test]
+fn del_of_a_pair_of_weirs_takes_the_chain_along_whose_device_is_gone() {
+    let setting = Setting::new();
+    let result = setting.shape(requested(8_000_000, 800_000));
+    for ifb in ifbs() {
+        tests::shell(&format!("ip link del {ifb}"));
+    }
+    setting.call().del(&with_prev_result(&bandwidth_config(json!({})), &result));
+    assert!(!tests::shell("nft list ruleset").contains("fwd"));
+    setting.delete();
+}
+
 /// As `nft flush table` leaves it: no rule tells which link it was for.
 #[test]
 fn a_chain_without_rules_goes_when_its_link_is_gone_and_not_before() {

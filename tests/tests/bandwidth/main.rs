@@ -8,6 +8,7 @@
 //! | `subnets.rs` | exempt traffic is never queued |
 //! | `leftovers.rs` | what a killed ADD leaves, what GC takes |
 //! | `bypass.rs` | programs and filters of others do not lift a limit, and what does is said |
+//! | `status.rs` | what STATUS asks of the kernel |
 //! | `tags.rs` | exempt traffic and the rest behind VLAN tags |
 //! | `live.rs` | live changes of pods with exempt subnets |
 //! | `numbers.rs` | limits that cannot be kept as they are asked for |
@@ -27,6 +28,7 @@ mod numbers;
 mod pairs;
 mod reference;
 mod setting;
+mod status;
 mod subnets;
 mod tags;
 mod throughput;

@@ -48,6 +48,24 @@ pub fn at_the_queues(setting: &Setting, key: &str) -> u64 {
     ifbs().iter().chain([&setting.host_end()]).map(number).sum()
 }
 
+#[test]
+fn check_finds_exemptions_that_the_config_does_not_have_any_more() {
+    for list in [json!({"unshapedSubnets": ["192.0.2.0/24"]}), json!({"shapedSubnets": ["198.51.100.0/24"]})]
+    {
+        for direction in ["ingress", "egress"] {
+            let setting = Setting::new();
+            let mut keys = json!({});
+            keys[format!("{direction}Rate")] = json!(4_000_000);
+            keys[format!("{direction}Burst")] = json!(80_000);
+            let mut exempting = keys.clone();
+            exempting.as_object_mut().unwrap().extend(list.as_object().unwrap().clone());
+            setting.shape(exempting);
+            let failure = setting.check(keys).unwrap_err();
+            assert!(failure.message.contains(direction), "{failure:?}");
+        }
+    }
+}
+
 fn check_traffic(lists: Value) {
     let (setting, keys) = setting(lists);
     assert_eq!(ifbs().len(), 1);

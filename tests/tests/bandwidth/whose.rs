@@ -123,6 +123,16 @@ fn a_pair_that_ends_in_a_third_namespace_is_not_taken_for_the_pods() {
 }
 
 #[test]
+fn add_asks_once_for_the_number_of_the_pods_namespace() {
+    let setting = Setting::new();
+    let words = "strace -qq -v -e trace=sendto -o /mnt/trace".split(' ').map(str::to_owned);
+    let config = with_prev_result(&bandwidth_config(requested(8_000_000, 800_000)), &setting.attached);
+    setting.call().executed_by(&words.collect::<Vec<_>>()).add(&config);
+    let trace = std::fs::read_to_string("/mnt/trace").unwrap();
+    assert_eq!(trace.matches("RTM_GETNSID").count(), 1, "{trace}");
+}
+
+#[test]
 fn attachments_with_long_and_odd_names_are_collected_and_removed_and_no_others() {
     for (id, name) in
         [("c".repeat(215), "web-0"), ("c".repeat(250), "y network=net2"), ("c1".into(), "y\u{1b}[2J%20")]

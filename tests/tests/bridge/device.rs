@@ -177,6 +177,21 @@ fn status_of_a_network_in_use_tries_nothing_but_one_refused_link() {
 }
 
 #[test]
+fn status_of_a_new_node_undoes_no_transaction() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bridge(json!({"cniVersion": "1.1.0", "ipMasq": true, "macspoofchk": true}));
+    let words = "strace -f -qq -v -s 4096 -e trace=sendto -o /mnt/trace".split(' ').map(str::to_owned);
+    let before = node.fingerprint();
+    let status = node.call("bridge", &pod).executed_by(&words.collect::<Vec<_>>());
+    status.verb("STATUS", &config).unwrap();
+    let trace = std::fs::read_to_string("/mnt/trace").unwrap();
+    // The kernel waits for a grace period to undo one.
+    let count = |word: &str| trace.matches(word).count();
+    assert_eq!(count("NFNL_MSG_BATCH_BEGIN"), count("NFNL_MSG_BATCH_END"), "{trace}");
+    assert_eq!(node.fingerprint(), before);
+}
+
+#[test]
 fn status_says_that_the_bridges_name_is_taken_by_something_else() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("ip link add cni0 type ifb");

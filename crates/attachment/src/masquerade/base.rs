@@ -4,7 +4,10 @@
 //! Only a base chain that is added again costs some ten milliseconds, when the socket is closed; so it is added only when
 //! something is missing.
 
-use linux::{Attempts, Family, Feature, Result, are_loaded};
+use std::net::Ipv4Addr;
+
+use ipnetwork::{IpNetwork, Ipv4Network};
+use linux::{Attempts, Family, Feature, Result, are_available, in_new_namespace};
 use nft::{
     Batch, Chain, ChainHook, ChainType, Comparison, Data, DataType, Element, Failed, Field, HookPoint,
     Nftables, Policy, Set, Side, Table, TableFamily, TableState, UserData, Values, unsettled,
@@ -50,30 +53,20 @@ pub fn create_subnet(nftables: &mut Nftables, subnet: Subnet) -> Result<()> {
 /// Checks whether the kernel has nf_tables with address translation and masquerading. Loads their modules if they are
 /// installed; changes nothing else.
 ///
-/// Equivalent to `nft --check add …` of a table with such a chain and rule.
+/// A rule in use proves it, and so do the modules. Otherwise a subnet is made in a network namespace that ends with the
+/// call: a dry run takes several times as long, for the kernel waits for an RCU grace period to undo it.
 ///
 /// # Errors
 /// [`Error::MissingFeature`](linux::Error::MissingFeature) when the kernel cannot;
 /// [`Error::Refused`](linux::Error::Refused) with `EPERM` when the caller may not ask.
 pub fn probe(nftables: &mut Nftables) -> Result<()> {
-    // A dry run waits for an RCU grace period. A rule in use, or loaded modules, answer without one.
-    let rules = nftables.rules(TABLE, None);
-    let is_answered = rules.is_ok();
-    if rules.is_ok_and(|rules| rules.iter().any(|rule| rule.masquerades)) {
+    if nftables.rules(TABLE, None).is_ok_and(|rules| rules.iter().any(|rule| rule.masquerades))
+        || are_available(&["nf_tables", "nft_chain_nat", "nft_masq"])
+    {
         return Ok(());
     }
-    if is_answered && are_loaded(&["nf_tables", "nft_chain_nat", "nft_masq"]) {
-        return Ok(());
-    }
-    let comment = "never committed";
-    let mut batch = Batch::new(Table { family: TableFamily::Inet, name: "weir-probe" });
-    // No packet sees a dormant table.
-    batch.add_table(TableState::Dormant, comment);
-    batch.add_chain(&postrouting(comment));
-    batch.add_rule(POSTROUTING, &UserData::of_comment(comment), |rule| rule.masquerade());
-    nftables
-        .dry_run(batch)
-        .map_err(|failed| failed.missing(Feature::NftablesNat, format_args!("masquerade with nf_tables")))
+    let subnet = Subnet::of(IpNetwork::V4(Ipv4Network::from(Ipv4Addr::LOCALHOST)));
+    in_new_namespace(|| create_subnet(&mut Nftables::open()?, subnet))?
 }
 
 fn missing_for(nftables: &mut Nftables, subnet: Subnet) -> std::result::Result<Needs, Failed> {
@@ -120,10 +113,6 @@ fn table(batch: &mut Batch) -> usize {
         has_ranges: false,
         comment: "address (IPv4 mapped): digest of the owner . prefix length",
     });
-    batch.add_chain(&postrouting("one rule per prefix length in use"))
-}
-
-fn postrouting(comment: &str) -> Chain<'_> {
     let hook = ChainHook {
         kind: ChainType::Nat,
         point: HookPoint::Postrouting,
@@ -131,7 +120,11 @@ fn postrouting(comment: &str) -> Chain<'_> {
         device: None,
         policy: Policy::Accept,
     };
-    Chain { name: POSTROUTING, hook: Some(hook), comment }
+    batch.add_chain(&Chain {
+        name: POSTROUTING,
+        hook: Some(hook),
+        comment: "one rule per prefix length in use",
+    })
 }
 
 /// Adds the map of all subnets with one prefix length, and its rule. The rule cannot double, because the map is created

@@ -6,13 +6,11 @@
 //! ([`NewLinkKind::Ifb`](crate::NewLinkKind::Ifb)) with a token bucket filter of its own, which passes them back to
 //! where they came in.
 //!
-//! All of it is read back ([`Qdisc`], [`Rtnetlink::rules`](crate::Rtnetlink::rules)) for CHECK, and
-//! [`missing_shaping_features`] returns what the running kernel lacks.
+//! All of it is read back ([`Qdisc`], [`Rtnetlink::rules`](crate::Rtnetlink::rules)) for CHECK.
 
 mod filter;
 mod hook;
 mod htb;
-mod probe;
 mod qdisc;
 mod rule;
 mod rules;
@@ -20,7 +18,6 @@ mod tbf;
 mod tcx;
 
 pub use hook::Hook;
-pub use probe::missing_shaping_features;
 pub use qdisc::{Qdisc, QdiscStatistics};
 pub use rule::{End, Rule};
 pub use tbf::Tbf;
