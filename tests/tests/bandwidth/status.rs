@@ -34,11 +34,13 @@ fn built_in(node: &Node, modules: &[&str]) {
 fn tries_what_add_of_this_config_would_do() {
     let node = Node::new();
     let before = node.fingerprint();
+    // What a pod sends goes by a chain of nf_tables here, for which no filter is needed. In another namespace than its own,
+    // `strace` shows numbers: NFT_MSG_NEWCHAIN, RTM_NEWTFILTER, and the name "htb".
+    let (chain, filter, classes) = ("nlmsg_type=0xa03", "nlmsg_type=0x2c", r"\x68\x74\x62\x00");
     let shaped = requests(&node, json!({}));
-    // What a pod sends goes by a chain of nf_tables here, for which no filter is needed.
-    assert!(shaped.contains("NFT_MSG_NEWCHAIN") && !shaped.contains("RTM_NEWTFILTER"), "{shaped}");
+    assert!(shaped.contains(chain) && !shaped.contains(filter) && !shaped.contains(classes), "{shaped}");
     let exempting = requests(&node, exempting());
-    assert!(exempting.contains("\"htb\""), "{exempting}");
+    assert!(exempting.contains(chain) && exempting.contains(classes), "{exempting}");
     assert_eq!(node.fingerprint(), before);
 }
 
