@@ -101,11 +101,7 @@ pub(crate) fn subnets(nftables: &mut Nftables, forward: &Forward) -> Result<Opti
     Ok(is_whole.then(|| subnets.normalised()))
 }
 
-<<<<<<< HEAD
-/// Returns whether the table is dormant. Then nothing is forwarded.
-=======
-/// Returns whether the table is dormant, so that nothing is forwarded; none before the first chain was created.
->>>>>>> ae310cf (STATUS: files tell which modules the kernel has, and a try happens as ADD does it, in a namespace of its own)
+/// Returns whether the table is dormant. Then nothing is forwarded. None before the first chain was created.
 ///
 /// # Errors
 /// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).

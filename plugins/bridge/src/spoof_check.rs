@@ -126,12 +126,8 @@ fn failed(error: linux::Error) -> Failure {
 
 /// Checks whether the kernel has nf_tables for bridges. Changes nothing.
 ///
-<<<<<<< HEAD
-/// Equivalent to `nft --check add chain bridge …`.
-=======
 /// A rule in use proves it, and so does a module that needs the family, which is not a module itself. Otherwise the table
 /// is created in a network namespace that ends with the call.
->>>>>>> ae310cf (STATUS: files tell which modules the kernel has, and a try happens as ADD does it, in a namespace of its own)
 ///
 /// # Errors
 /// [`linux::Error::MissingFeature`] when the kernel cannot; [`linux::Error::Refused`] with `EPERM` when the caller may
@@ -246,23 +242,7 @@ fn create(nftables: &mut Nftables) -> linux::Result<()> {
     }
 }
 
-<<<<<<< HEAD
-/// Returns the base chain, which the kernel enters before everything else that a bridge does with a frame.
-fn prerouting(comment: &str) -> Chain<'_> {
-    let hook = ChainHook {
-        kind: ChainType::Filter,
-        point: HookPoint::Prerouting,
-        priority: nix::libc::NF_BR_PRI_NAT_DST_BRIDGED,
-        device: None,
-        policy: Policy::Accept,
-    };
-    Chain { name: PREROUTING, hook: Some(hook), comment }
-}
-
-/// Deletes a port and its allowed source address, if they exist.
-=======
 /// Deletes a port and the source that it was allowed. What is gone is no obstacle.
->>>>>>> ae310cf (STATUS: files tell which modules the kernel has, and a try happens as ADD does it, in a namespace of its own)
 fn delete(batch: &mut Batch, port: &str, mac: Option<Mac>) {
     if let Some(mac) = mac {
         batch.delete_expected(&Element::new(SOURCES, source_key(port, mac)));
