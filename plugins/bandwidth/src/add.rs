@@ -4,7 +4,7 @@ use cni::{AddResult, Attachment, Failure, Interface, Request};
 use limits::{Direction, Limit};
 use linux::{Change, Link, Rtnetlink};
 
-use crate::config::Limits;
+use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::host_end::{self, Pair};
 use crate::kernel::Kernel;
@@ -14,16 +14,16 @@ use crate::shaper::Root;
 use crate::shaping;
 
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
-    let limits = Limits::of_call(request)?;
+    let settings = Settings::of_call(request)?;
     let mut result = request.prev_result.clone().ok_or_else(Failure::not_chained)?;
-    if limits.is_empty() {
+    if settings.is_empty() {
         return Ok(result);
     }
     let mut host = Rtnetlink::open()?;
     let Pair { host_end, .. } = host_end::find(request, &mut host)?;
     let attachment = request.attachment();
     let kernel = Kernel::new(&mut host);
-    let mut adding = Adding { kernel, host_end, attachment, limits: &limits, steps: Vec::new() };
+    let mut adding = Adding { kernel, host_end, attachment, settings: &settings, steps: Vec::new() };
     if let Err(error) = adding.shape() {
         adding.undo();
         return Err(error);
@@ -38,7 +38,7 @@ struct Adding<'a> {
     kernel: Kernel<'a>,
     host_end: Link,
     attachment: Attachment,
-    limits: &'a Limits,
+    settings: &'a Settings,
     steps: Vec<Step>,
 }
 
@@ -57,7 +57,7 @@ impl Adding<'_> {
     fn shape(&mut self) -> Result<()> {
         self.identify()?;
         for direction in [Direction::Ingress, Direction::Egress] {
-            if let Some(limit) = self.limits.of(direction) {
+            if let Some(limit) = self.settings.of(direction) {
                 self.limit(direction, &limit)?;
             }
         }
@@ -67,10 +67,10 @@ impl Adding<'_> {
     }
 
     fn limit(&mut self, direction: Direction, limit: &Limit) -> Result<()> {
-        let tbf = shaping::tbf_params(limit, self.host_end.mtu, &self.limits.timing);
+        let tbf = shaping::tbf_params(limit, self.host_end.mtu, &self.settings.timing);
         shaping::note_bounds(direction, limit, &tbf);
         let (host_end, attachment) = (&self.host_end, Some(&self.attachment));
-        let layout = Layout { host_end, attachment, direction, subnets: &self.limits.subnets };
+        let layout = Layout { host_end, attachment, direction, subnets: &self.settings.subnets };
         if direction == Direction::Ingress {
             let root = Root::of(self.kernel.host, host_end)?;
             self.steps.push(Step::Root(root.clone()));

@@ -4,7 +4,7 @@ use cni::{Failure, Request};
 use limits::{Direction, Limit};
 use linux::{Hook, Link, Rtnetlink, Rule, Tbf};
 
-use crate::config::Limits;
+use crate::config::Settings;
 use crate::effect::{self, NotInEffect};
 use crate::error::{Error, Result};
 use crate::forwarded::{self, Forward};
@@ -22,7 +22,7 @@ use crate::{ifb, shaping};
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 pub(crate) fn check(request: &Request) -> Result<()> {
-    let limits = Limits::of_call(request)?;
+    let settings = Settings::of_call(request)?;
     if request.prev_result.is_none() {
         return Err(Failure::not_chained().into());
     }
@@ -30,7 +30,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let devices = ifb::all(&mut host, &request.attachment())?;
     let pair = match find_pair(request, &mut host, &devices) {
         // An interface that cannot be shaped has no limits to check.
-        Err(_) if limits.is_empty() => return Ok(()),
+        Err(_) if settings.is_empty() => return Ok(()),
         pair => pair?,
     };
     let record = record::read(&pair.host_end, &devices.iter().collect::<Vec<_>>());
@@ -38,7 +38,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     for direction in [Direction::Ingress, Direction::Egress] {
         let (host_end, mtu) = (&pair.host_end, pair.mtu());
         Checked { kernel: &mut kernel, host_end, mtu, devices: &devices, direction }
-            .check(&limits, &record)?;
+            .check(&settings, &record)?;
     }
     Ok(())
 }
@@ -63,14 +63,14 @@ struct Checked<'a, 'k> {
 }
 
 impl Checked<'_, '_> {
-    fn check(self, limits: &Limits, record: &Record) -> Result<()> {
-        match (record.of(self.direction), limits.of(self.direction)) {
+    fn check(self, settings: &Settings, record: &Record) -> Result<()> {
+        match (record.of(self.direction), settings.of(self.direction)) {
             (Some(Recorded { limit: Some(limit), everything }), _) => {
-                let subnets = if everything { &Subnets::All } else { &limits.subnets };
+                let subnets = if everything { &Subnets::All } else { &settings.subnets };
                 self.compare(subnets, &limit, &Timing::default())
             }
             (Some(Recorded { limit: None, .. }), _) => self.expect_none(),
-            (None, Some(limit)) => self.compare(&limits.subnets, &limit, &limits.timing),
+            (None, Some(limit)) => self.compare(&settings.subnets, &limit, &settings.timing),
             (None, None) => Ok(()),
         }
     }
@@ -155,8 +155,8 @@ impl Checked<'_, '_> {
         self.compare_params(&shaper, limit, timing)
     }
 
-    /// What is exempt from the filter is what `subnets` says. Of a redirection without any it is enough that nothing is
-    /// exempt: the reference's rule is not one of weir's.
+    /// Fails when other traffic is exempt from the filter than `subnets` says. Without subnets any redirection that exempts
+    /// nothing will do: the reference's rule differs from weir's.
     fn compare_rules(&mut self, shaper: &Shaper, subnets: &Subnets) -> Result<()> {
         let (hook, target) = match &shaper.place {
             Place::Root if *subnets == Subnets::All => return Ok(()),
@@ -203,7 +203,7 @@ impl Checked<'_, '_> {
     /// 32 bits for the bursts that runtimes send, and the pod must outlive the exchange of the executable. It is known by
     /// the link layer, which the reference does not tell the kernel.
     fn compare_params(&self, shaper: &Shaper, limit: &Limit, timing: &Timing) -> Result<()> {
-        let (shown, ours) = (shaper.tbf, shaper.qdisc.tells_ethernet);
+        let (shown, is_weirs) = (shaper.tbf, shaper.qdisc.tells_ethernet);
         let want = shaping::tbf_params(limit, self.host_end.mtu, timing);
         let differs = |what, unit, shown: u64, want: u64| {
             Err(Error::internal(format!(
@@ -214,7 +214,7 @@ impl Checked<'_, '_> {
         if shown.rate_bytes_per_sec != want.rate_bytes_per_sec {
             return differs("rate", "bytes per second", shown.rate_bytes_per_sec, want.rate_bytes_per_sec);
         }
-        if !ours {
+        if !is_weirs {
             return Ok(());
         }
         let packet = shaping::packet_bytes(self.mtu);

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::subnets::Subnets;
 use crate::timing::Timing;
 
-/// The limits of a call.
+/// The limits of a call, and how they are set up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Settings {
     /// The limit of packets to the pod.
     pub ingress: Option<Limit>,
     /// The limit of packets from the pod.
@@ -42,7 +42,7 @@ struct RuntimeConfig {
     annotations: Annotations,
 }
 
-impl Limits {
+impl Settings {
     /// Reads the limits of a call.
     ///
     /// # Errors
@@ -78,10 +78,10 @@ impl Limits {
         }
     }
 
-    /// Reads the limits of a call that is about no pod.
+    /// Reads the limits of a call without a pod.
     ///
     /// # Errors
-    /// As [`Limits::of_call`].
+    /// As [`Settings::of_call`].
     pub fn of_any_pod(request: &Request) -> Result<Self> {
         Self::from_config(request.config()?, request.config()?, None)
     }
@@ -99,16 +99,16 @@ mod tests {
 
     use super::*;
 
-    fn read(config: Value) -> Result<Limits> {
-        Limits::from_config(cni::decode(&config).unwrap(), cni::decode(&config).unwrap(), Some("shop"))
+    fn read(config: Value) -> Result<Settings> {
+        Settings::from_config(cni::decode(&config).unwrap(), cni::decode(&config).unwrap(), Some("shop"))
     }
 
     fn chosen(rate_bits_per_sec: u64, bits: u64) -> Option<Limit> {
         Some(Limit { rate_bits_per_sec, burst: Burst::Chosen { bits } })
     }
 
-    fn both(ingress: Option<Limit>, egress: Option<Limit>) -> Limits {
-        Limits { ingress, egress, ..Limits::default() }
+    fn both(ingress: Option<Limit>, egress: Option<Limit>) -> Settings {
+        Settings { ingress, egress, ..Settings::default() }
     }
 
     #[test]

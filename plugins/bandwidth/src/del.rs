@@ -53,13 +53,13 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     if to_delete.is_empty()
         && let Some(pair) = pair.filter(|pair| is_ours(pair) && had_ifb(request))
     {
-        // The device went without its chain. Of a pod without limits nothing is asked.
+        // The device went without its chain. A pod without limits has none.
         errors.extend(redirection::stop(&mut kernel, &pair, Direction::Egress).err());
     }
     collected(errors)
 }
 
-/// Whether ADD made an ifb, as its result tells.
+/// Whether ADD's result has an ifb.
 fn had_ifb(request: &Request) -> bool {
     let names = ifb::names(&request.attachment());
     let made = request.prev_result.iter().flat_map(|result| &result.interfaces);
