@@ -1,7 +1,7 @@
 //! Rules and chains of another tool in tables that it shares with others: recognised by their comments, and removed.
 
 use linux::{Attempts, Result};
-use nft::{Batch, Failed, Nftables, Rule, Table};
+use nft::{Batch, Nftables, Rule, Table};
 use nix::errno::Errno;
 
 /// Rules with a comment, and the chains that only they lead to.
@@ -72,10 +72,7 @@ pub fn comments(nftables: &mut Nftables, table: Table, chain: &str) -> Result<Ve
     }
 }
 
-fn removal_of(
-    nftables: &mut Nftables,
-    leftover: &Leftover<'_>,
-) -> std::result::Result<Option<Batch>, Failed> {
+fn removal_of(nftables: &mut Nftables, leftover: &Leftover<'_>) -> nft::Result<Option<Batch>> {
     let mut chains = Vec::new();
     for chain in &leftover.chains {
         if nftables.has_chain(leftover.table, chain)? {

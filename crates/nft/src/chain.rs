@@ -4,10 +4,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::libc;
 
 use crate::batch::Batch;
-use crate::constants::{
-    NFTA_CHAIN_HANDLE, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE,
-    NFTA_CHAIN_USERDATA, NFTA_HOOK_DEV, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_RULE_CHAIN,
-};
+use crate::constants::*;
 use crate::table::TableFamily;
 use crate::user_data::UserData;
 
@@ -70,6 +67,13 @@ pub enum Policy {
     Accept,
     /// `policy drop`.
     Drop,
+}
+
+impl ChainHook<'_> {
+    /// Returns a hook for all links, with policy accept.
+    pub fn new(kind: ChainType, point: HookPoint, priority: i32) -> Self {
+        Self { kind, point, priority, device: None, policy: Policy::Accept }
+    }
 }
 
 impl ChainType {

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use crate::batch::Batch;
 use crate::element::Element;
-use crate::socket::{Failed, Nftables};
+use crate::socket::{Nftables, Result};
 use crate::table::Table;
 
 /// A key of a map that a claimant holds, and the elements that come and go with it.
@@ -75,7 +75,7 @@ impl Nftables {
         record: &Element,
         mut claims: Vec<Claim>,
         mut chains: &[FoundChain],
-    ) -> Result<(), Failed> {
+    ) -> Result<()> {
         loop {
             let mut batch = Batch::new(table);
             let recorded = batch.delete_element(&record.set, &record.key);
@@ -111,7 +111,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal of the first that it refuses.
-    pub fn delete_found_chains(&mut self, chains: &[FoundChain]) -> Result<(), Failed> {
+    pub fn delete_found_chains(&mut self, chains: &[FoundChain]) -> Result<()> {
         chains.iter().try_for_each(|chain| self.delete_found_chain(chain).map(drop))
     }
 
@@ -121,7 +121,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn delete_found_chain(&mut self, chain: &FoundChain) -> Result<bool, Failed> {
+    pub fn delete_found_chain(&mut self, chain: &FoundChain) -> Result<bool> {
         let mut batch = Batch::new(chain.table);
         batch.delete_found_chain(chain);
         match self.transact(batch) {

@@ -5,11 +5,7 @@ use nix::libc;
 
 use crate::attributes::{Attributes, each, find, find_nested, text};
 use crate::batch::Batch;
-use crate::constants::{
-    NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_LIST_ELEM, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_FLAGS,
-    NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
-    NFTA_SET_ELEM_LIST_SET_ID, NFTA_SET_ELEM_USERDATA, NFTA_VERDICT_CHAIN,
-};
+use crate::constants::*;
 use crate::expressions::{Verdict, verdict};
 use crate::user_data::UserData;
 

@@ -6,11 +6,7 @@ use linux::Family;
 use nix::libc;
 
 use crate::attributes::Attributes;
-use crate::constants::{
-    NFT_FIB_RESULT_ADDRTYPE, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_FIB_DREG, NFTA_FIB_F_DADDR, NFTA_FIB_FLAGS,
-    NFTA_FIB_RESULT, NFTA_META_DREG, NFTA_META_KEY, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN,
-    NFTA_PAYLOAD_OFFSET,
-};
+use crate::constants::*;
 
 /// Bits of [`Field::ConnectionState`] (`NF_CT_STATE_BIT` of uapi/linux/netfilter/nf_conntrack_common.h).
 pub mod ct_state {

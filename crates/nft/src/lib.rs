@@ -33,6 +33,6 @@ pub use field::{Field, Side, ct_state, ct_status, octets};
 pub use query::BaseChain;
 pub use rule::Rule;
 pub use set::{DataType, Fields, OwnSet, Set, Values};
-pub use socket::{Failed, Nftables, unsettled};
+pub use socket::{Failed, Nftables, Result, unsettled};
 pub use table::{Table, TableFamily, TableState};
 pub use user_data::UserData;

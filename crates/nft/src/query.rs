@@ -5,12 +5,9 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::attributes::{find, string, text};
-use crate::constants::{
-    NFT_TABLE_F_DORMANT, NFTA_CHAIN_HANDLE, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE,
-    NFTA_SET_NAME, NFTA_TABLE_FLAGS,
-};
+use crate::constants::*;
 use crate::element::{Element, FoundElement, list_all, list_range};
-use crate::socket::{Failed, Nftables};
+use crate::socket::{Nftables, Result};
 use crate::table::Table;
 
 /// A base chain as it was read.
@@ -35,7 +32,7 @@ impl Nftables {
         set: &str,
         key: &[u8],
         read: impl Fn(FoundElement<'_>) -> T,
-    ) -> Result<Option<T>, Failed> {
+    ) -> Result<Option<T>> {
         let mut found = None;
         let outcome = self.read(
             table,
@@ -62,7 +59,7 @@ impl Nftables {
         table: Table,
         set: &str,
         read: impl Fn(FoundElement<'_>) -> Option<T>,
-    ) -> Result<Vec<T>, Failed> {
+    ) -> Result<Vec<T>> {
         let mut found = Vec::new();
         let outcome = self.read(
             table,
@@ -82,7 +79,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn has_chain(&mut self, table: Table, name: &str) -> Result<bool, Failed> {
+    pub fn has_chain(&mut self, table: Table, name: &str) -> Result<bool> {
         self.exists(table, libc::NFT_MSG_GETCHAIN, NFTA_CHAIN_NAME, name)
     }
 
@@ -90,11 +87,11 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn has_set(&mut self, table: Table, name: &str) -> Result<bool, Failed> {
+    pub fn has_set(&mut self, table: Table, name: &str) -> Result<bool> {
         self.exists(table, libc::NFT_MSG_GETSET, NFTA_SET_NAME, name)
     }
 
-    fn exists(&mut self, table: Table, kind: i32, attribute: u16, name: &str) -> Result<bool, Failed> {
+    fn exists(&mut self, table: Table, kind: i32, attribute: u16, name: &str) -> Result<bool> {
         match self.read(table, kind, 0, |request| request.text(attribute, name), |_| {}) {
             // `ERANGE`: the name is longer than any name can be.
             Err(failed) if failed.is(Errno::ENOENT) || failed.is(Errno::ERANGE) => Ok(false),
@@ -107,7 +104,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn is_dormant(&mut self, table: Table) -> Result<Option<bool>, Failed> {
+    pub fn is_dormant(&mut self, table: Table) -> Result<Option<bool>> {
         let mut dormant = false;
         let on_reply = |table: &[u8]| {
             let flags = find(table, NFTA_TABLE_FLAGS).and_then(|flags| flags.try_into().ok());
@@ -126,7 +123,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn base_chains(&mut self, table: Table) -> Result<Vec<BaseChain>, Failed> {
+    pub fn base_chains(&mut self, table: Table) -> Result<Vec<BaseChain>> {
         let mut chains = Vec::new();
         // The kernel lists those of the whole family.
         let on_reply = |chain: &[u8]| {

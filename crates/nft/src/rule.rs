@@ -7,13 +7,9 @@ use nix::libc;
 
 use crate::attributes::{each, find, find_nested, string, text};
 use crate::batch::Batch;
-use crate::constants::{
-    NFTA_CMP_DATA, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA,
-    NFTA_LOOKUP_SET, NFTA_MATCH_INFO, NFTA_MATCH_NAME, NFTA_META_KEY, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS,
-    NFTA_RULE_HANDLE, NFTA_RULE_USERDATA, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
-};
+use crate::constants::*;
 use crate::expressions::Expressions;
-use crate::socket::{Failed, Nftables};
+use crate::socket::{Nftables, Result};
 use crate::table::Table;
 use crate::user_data::UserData;
 
@@ -127,7 +123,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal, with the message that it refused.
-    pub fn rules(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<Rule>, Failed> {
+    pub fn rules(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<Rule>> {
         let mut rules = Vec::new();
         for () in Attempts::default() {
             rules.clear();

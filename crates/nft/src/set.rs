@@ -4,11 +4,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::libc;
 
 use crate::batch::Batch;
-use crate::constants::{
-    NFT_SET_CONCAT, NFTA_LIST_ELEM, NFTA_SET_DATA_LEN, NFTA_SET_DATA_TYPE, NFTA_SET_DESC,
-    NFTA_SET_DESC_CONCAT, NFTA_SET_FIELD_LEN, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN,
-    NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_USERDATA,
-};
+use crate::constants::*;
 use crate::user_data;
 
 /// The name of an anonymous set, which belongs to one rule: the kernel replaces `%d` by a number.
@@ -85,6 +81,13 @@ pub struct Set<'a> {
     pub has_ranges: bool,
     /// The comment that `nft` shows.
     pub comment: &'a str,
+}
+
+impl<'a> Set<'a> {
+    /// Returns a plain set, without ranges.
+    pub fn new(name: &'a str, key: Fields<'a>, comment: &'a str) -> Self {
+        Self { name, key, values: Values::None, has_ranges: false, comment }
+    }
 }
 
 impl Batch {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use linux::netlink::{Failure, Reply, Socket};
-use linux::{Error, Feature, Result};
+use linux::{Error, Feature};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
@@ -29,7 +29,7 @@ impl Nftables {
     /// # Errors
     /// [`Error::MissingFeature`] when the kernel has no netfilter netlink at all, [`Error::Netlink`] when it
     /// gives no socket for another reason.
-    pub fn open() -> Result<Self> {
+    pub fn open() -> linux::Result<Self> {
         match Socket::open(NETLINK_NETFILTER) {
             Ok(socket) => Ok(Self { socket }),
             Err(Error::Netlink { operation, source })
@@ -47,7 +47,7 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal, with the message that it refused.
-    pub fn transact(&mut self, batch: Batch) -> std::result::Result<(), Failed> {
+    pub fn transact(&mut self, batch: Batch) -> Result<()> {
         self.send(batch, true)
     }
 
@@ -57,11 +57,11 @@ impl Nftables {
     ///
     /// # Errors
     /// The kernel's refusal, with the message that it refused.
-    pub fn dry_run(&mut self, batch: Batch) -> std::result::Result<(), Failed> {
+    pub fn dry_run(&mut self, batch: Batch) -> Result<()> {
         self.send(batch, false)
     }
 
-    fn send(&mut self, batch: Batch, commits: bool) -> std::result::Result<(), Failed> {
+    fn send(&mut self, batch: Batch, commits: bool) -> Result<()> {
         let (bytes, first, last) = batch.seal(commits, || self.socket.next_sequence());
         self.socket.exchange(&bytes, first, last, |_| {}).map_err(|failure| {
             let message = match &failure {
@@ -82,7 +82,7 @@ impl Nftables {
         flags: u16,
         content: impl FnOnce(&mut Attributes<'_>),
         mut on_reply: impl FnMut(&[u8]),
-    ) -> std::result::Result<(), Failed> {
+    ) -> Result<()> {
         let sequence = self.socket.next_sequence();
         let bytes = batch::request(table, kind, NLM_F_REQUEST | flags, sequence, content);
         let on_reply = |reply: Reply<'_>| {
@@ -95,6 +95,9 @@ impl Nftables {
         outcome.map_err(|failure| Failed { failure, message: 0 })
     }
 }
+
+/// Result of a transaction or a request.
+pub type Result<T> = std::result::Result<T, Failed>;
 
 /// A request or a transaction that failed, with the message that was refused.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use netlink_packet_core::NLM_F_CREATE;
 use nix::libc;
 
 use crate::batch::Batch;
-use crate::constants::{NFT_TABLE_F_DORMANT, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA};
+use crate::constants::*;
 use crate::user_data::UserData;
 
 /// The packets that a table sees (`NFPROTO_*` of uapi/linux/netfilter.h).

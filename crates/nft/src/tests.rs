@@ -35,7 +35,7 @@ fn assert_shown(lines: &[&str]) {
 }
 
 fn hooked(kind: ChainType, point: HookPoint, priority: i32, policy: Policy) -> Option<ChainHook<'static>> {
-    Some(ChainHook { kind, point, priority, device: None, policy })
+    Some(ChainHook { policy, ..ChainHook::new(kind, point, priority) })
 }
 
 fn comment(text: &str) -> UserData {
@@ -239,13 +239,9 @@ fn destinations_and_sources_are_rewritten_to_constants() {
 fn one_rule_rewrites_destinations_by_a_map_of_address_protocol_and_port() {
     let mut nftables = namespace();
     let mut batch = with_chain(hooked(ChainType::Nat, HookPoint::Prerouting, -100, Policy::Accept));
-    batch.create_set(&Set {
-        name: "ports",
-        key: &[DataType::IPV4_ADDRESS, DataType::PROTOCOL, DataType::PORT],
-        values: Values::Data(&[DataType::IPV4_ADDRESS, DataType::PORT]),
-        has_ranges: false,
-        comment: "host ports",
-    });
+    let key = &[DataType::IPV4_ADDRESS, DataType::PROTOCOL, DataType::PORT];
+    let values = Values::Data(&[DataType::IPV4_ADDRESS, DataType::PORT]);
+    batch.create_set(&Set { values, ..Set::new("ports", key, "host ports") });
     batch.add_rule("rules", &comment("r"), |rule| {
         rule.is(Field::DestinationType, &u32::from(libc::RTN_LOCAL).to_ne_bytes());
         rule.is_of_family(Family::V4);
@@ -272,21 +268,10 @@ fn one_rule_rewrites_destinations_by_a_map_of_address_protocol_and_port() {
 fn sets_hold_ranges_of_one_field_and_of_several() {
     let mut nftables = namespace();
     let mut batch = with_chain(None);
-    let ports = Set {
-        name: "ports",
-        key: &[DataType::PORT],
-        values: Values::None,
-        has_ranges: true,
-        comment: "of one field",
-    };
-    batch.create_set(&ports);
-    batch.create_set(&Set {
-        name: "both",
-        key: &[DataType::IPV4_ADDRESS, DataType::PORT],
-        comment: "of several",
-        ..ports
-    });
-    batch.add_set(&Set { name: "marks", key: &[DataType::MARK], has_ranges: false, ..ports });
+    batch.create_set(&Set { has_ranges: true, ..Set::new("ports", &[DataType::PORT], "of one field") });
+    let both = &[DataType::IPV4_ADDRESS, DataType::PORT];
+    batch.create_set(&Set { has_ranges: true, ..Set::new("both", both, "of several") });
+    batch.add_set(&Set::new("marks", &[DataType::MARK], "no ranges"));
     let port = |port: u16| port.to_be_bytes().to_vec();
     batch.add_ranges("ports", &[(port(80), Some(port(81))), (port(8000), Some(port(8100)))]);
     let first = Element::new("both", [[10, 0, 0, 0], [0, 80, 0, 0]].concat());
@@ -340,17 +325,11 @@ fn a_dormant_table_is_recognised() {
 fn claimable(nftables: &mut Nftables) {
     let mut batch = with_chain(None);
     let digest = &[DataType::MARK; Digest::LEN / 4];
-    let records =
-        Set { name: "records", key: digest, values: Values::None, has_ranges: false, comment: "records" };
-    batch.create_set(&records);
-    batch.create_set(&Set {
-        name: "holders",
-        key: &[DataType::PORT],
-        values: Values::Data(digest),
-        ..records
-    });
-    let to = Values::Data(&[DataType::IPV4_ADDRESS]);
-    batch.create_set(&Set { name: "ports", key: &[DataType::PORT], values: to, ..records });
+    batch.create_set(&Set::new("records", digest, "records"));
+    let port = &[DataType::PORT];
+    batch.create_set(&Set { values: Values::Data(digest), ..Set::new("holders", port, "holders") });
+    let values = Values::Data(&[DataType::IPV4_ADDRESS]);
+    batch.create_set(&Set { values, ..Set::new("ports", port, "ports") });
     nftables.transact(batch).unwrap();
 }
 
@@ -362,7 +341,7 @@ fn claim(owner: Digest, port: u16, address: [u8; 4]) -> Claim {
     }
 }
 
-fn take(nftables: &mut Nftables, owner: Digest, claims: &[Claim]) -> Result<(), Failed> {
+fn take(nftables: &mut Nftables, owner: Digest, claims: &[Claim]) -> Result<()> {
     let mut batch = Batch::new(TABLE);
     claims.iter().for_each(|claim| batch.take(claim));
     batch.create_element(&Element::new("records", owner.0));

@@ -32,8 +32,8 @@ use cni::Attachment;
 use ipnetwork::IpNetwork;
 use linux::{Attempts, Family, Feature, Link};
 use nft::{
-    Batch, Chain, ChainHook, ChainType, DataType, Expressions, Field, HookPoint, Nftables, OwnSet, Policy,
-    Side, Table, TableFamily, TableState, UserData, Verdict, octets, unsettled,
+    Batch, Chain, ChainHook, ChainType, DataType, Expressions, Field, HookPoint, Nftables, OwnSet, Side,
+    Table, TableFamily, TableState, UserData, Verdict, octets, unsettled,
 };
 use nix::errno::Errno;
 use nix::libc;
@@ -65,11 +65,8 @@ pub(crate) fn add(
         |attachment| UserData::of_claimant(&claimant_of(attachment)),
     );
     let hook = ChainHook {
-        kind: ChainType::Filter,
-        point: HookPoint::Ingress,
-        priority: i32::MAX,
         device: Some(&link.name),
-        policy: Policy::Accept,
+        ..ChainHook::new(ChainType::Filter, HookPoint::Ingress, i32::MAX)
     };
     let comment = "limited; after the filters and programs of tc";
     let mut earlier: Option<Option<Forward>> = None;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use linux::Result;
-use nft::{BaseChain, Batch, Claimant, Failed, FoundChain, Nftables, Rule, UserData};
+use nft::{BaseChain, Batch, Claimant, FoundChain, Nftables, Rule, UserData};
 use nix::errno::Errno;
 
 use crate::forward::TABLE;
@@ -63,7 +63,7 @@ pub(crate) fn list(nftables: &mut Nftables) -> Result<Vec<Forward>> {
         .map_err(|failed| failed.during(format_args!("list what nf_tables forwards between links")))
 }
 
-fn chains(nftables: &mut Nftables, chain: Option<&str>) -> std::result::Result<Vec<Forward>, Failed> {
+fn chains(nftables: &mut Nftables, chain: Option<&str>) -> nft::Result<Vec<Forward>> {
     let rules = match nftables.rules(TABLE, chain) {
         Err(failed) if failed.is_missing_subsystem() => Vec::new(),
         rules => rules?,
@@ -147,7 +147,7 @@ pub(crate) fn remove_idle_chain(nftables: &mut Nftables, chain: &BaseChain) -> R
 }
 
 /// Returns the subnets of an anonymous set.
-fn of_set(nftables: &mut Nftables, set: &str) -> std::result::Result<Vec<IpNetwork>, Failed> {
+fn of_set(nftables: &mut Nftables, set: &str) -> nft::Result<Vec<IpNetwork>> {
     let mut bounds = nftables.elements(TABLE, set, |bound| Some((address(bound.key())?, bound.is_end())))?;
     // Where one range ends and the next begins, the end comes first.
     bounds.sort_unstable_by_key(|(address, is_end)| (*address, !is_end));

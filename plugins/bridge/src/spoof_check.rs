@@ -29,8 +29,8 @@ use attachment::{HostEnd, Result, claimant, differs};
 use cni::{Failure, Request, code};
 use linux::{Attempts, Feature, Link, Mac, are_available, in_new_namespace};
 use nft::{
-    Batch, Chain, ChainHook, ChainType, Claimant, DataType, Element, Failed, Field, FoundElement, HookPoint,
-    Nftables, Policy, Set, Table, TableFamily, TableState, UserData, Values, Verdict, unsettled,
+    Batch, Chain, ChainHook, ChainType, Claimant, DataType, Element, Field, FoundElement, HookPoint,
+    Nftables, Set, Table, TableFamily, TableState, UserData, Verdict, unsettled,
 };
 use nix::errno::Errno;
 
@@ -167,11 +167,7 @@ fn add(nftables: &mut Nftables, claimant: &Claimant, port: &str, mac: Mac) -> li
 }
 
 /// Returns why frames of a port are not checked; `None` if they are.
-fn fault(
-    nftables: &mut Nftables,
-    claimant: &Claimant,
-    port: &str,
-) -> std::result::Result<Option<String>, Failed> {
+fn fault(nftables: &mut Nftables, claimant: &Claimant, port: &str) -> nft::Result<Option<String>> {
     let Some((_, mac)) = found(nftables, port)?.filter(|(found, _)| found.digest == claimant.digest) else {
         let fault = format!("frames of the port are not checked (nf_tables, set {PORTS} of {TABLE})");
         return Ok(Some(fault));
@@ -192,7 +188,7 @@ fn fault(
 }
 
 /// Returns the claimant of a port and its allowed source address; `None` also for an element that is not weir's.
-fn found(nftables: &mut Nftables, port: &str) -> std::result::Result<Option<(Claimant, Mac)>, Failed> {
+fn found(nftables: &mut Nftables, port: &str) -> nft::Result<Option<(Claimant, Mac)>> {
     let found = nftables.element(TABLE, PORTS, &name_key(port), |found| read_port(found.user_data()))?;
     Ok(found.flatten())
 }
@@ -206,24 +202,13 @@ fn read_port(user_data: &[u8]) -> Option<(Claimant, Mac)> {
 fn create(nftables: &mut Nftables) -> linux::Result<()> {
     let mut batch = Batch::new(TABLE);
     batch.add_table(TableState::Active, "source addresses of pods' frames, kept by weir");
-    let ports = Set {
-        name: PORTS,
-        key: &[DataType::INTERFACE_NAME],
-        values: Values::None,
-        has_ranges: false,
-        comment: "in the comments: network/container ID/interface",
-    };
-    batch.create_set(&ports);
+    let comment = "in the comments: network/container ID/interface";
+    batch.create_set(&Set::new(PORTS, &[DataType::INTERFACE_NAME], comment));
     let key = &[DataType::INTERFACE_NAME, DataType::HARDWARE_ADDRESS];
-    batch.create_set(&Set { name: SOURCES, key, ..ports });
+    batch.create_set(&Set::new(SOURCES, key, comment));
     // Before everything else that a bridge does with a frame.
-    let hook = ChainHook {
-        kind: ChainType::Filter,
-        point: HookPoint::Prerouting,
-        priority: nix::libc::NF_BR_PRI_NAT_DST_BRIDGED,
-        device: None,
-        policy: Policy::Accept,
-    };
+    let priority = nix::libc::NF_BR_PRI_NAT_DST_BRIDGED;
+    let hook = ChainHook::new(ChainType::Filter, HookPoint::Prerouting, priority);
     batch.add_chain(&Chain { name: PREROUTING, hook: Some(hook), comment: "one rule for all pods" });
     batch.add_rule(PREROUTING, &UserData::of_comment("pods send with their own address only"), |rule| {
         rule.load(&[Field::InputLinkName]);
@@ -242,7 +227,7 @@ fn create(nftables: &mut Nftables) -> linux::Result<()> {
     }
 }
 
-/// Deletes a port and the source that it was allowed. What is gone is no obstacle.
+/// Deletes a port and its allowed source address, if they exist.
 fn delete(batch: &mut Batch, port: &str, mac: Option<Mac>) {
     if let Some(mac) = mac {
         batch.delete_expected(&Element::new(SOURCES, source_key(port, mac)));

@@ -9,8 +9,8 @@ use std::net::Ipv4Addr;
 use ipnetwork::{IpNetwork, Ipv4Network};
 use linux::{Attempts, Family, Feature, Result, are_available, in_new_namespace};
 use nft::{
-    Batch, Chain, ChainHook, ChainType, Comparison, Data, DataType, Element, Failed, Field, HookPoint,
-    Nftables, Policy, Set, Side, Table, TableFamily, TableState, UserData, Values, unsettled,
+    Batch, Chain, ChainHook, ChainType, Comparison, Data, DataType, Element, Field, HookPoint, Nftables, Set,
+    Side, Table, TableFamily, TableState, UserData, Values, unsettled,
 };
 use nix::errno::Errno;
 
@@ -22,9 +22,6 @@ pub const TABLE: Table = Table { family: TableFamily::Inet, name: "weir" };
 pub const ATTACHMENTS: &str = "attachments";
 pub const OWNERS: &str = "owners";
 pub const POSTROUTING: &str = "postrouting";
-
-/// `priority srcnat`.
-const SOURCE_NAT: i32 = nix::libc::NF_IP_PRI_NAT_SRC;
 
 /// Creates the missing objects for pods of `subnet`, in one transaction.
 ///
@@ -69,7 +66,7 @@ pub fn probe(nftables: &mut Nftables) -> Result<()> {
     in_new_namespace(|| create_subnet(&mut Nftables::open()?, subnet))?
 }
 
-fn missing_for(nftables: &mut Nftables, subnet: Subnet) -> std::result::Result<Needs, Failed> {
+fn missing_for(nftables: &mut Nftables, subnet: Subnet) -> nft::Result<Needs> {
     let table = !nftables.has_chain(TABLE, POSTROUTING)?;
     let dispatch = !subnet.is_host() && (table || !nftables.has_set(TABLE, &subnet.dispatch())?);
     Ok(Needs { table, dispatch })
@@ -99,32 +96,15 @@ fn declare(subnet: Subnet, needs: Needs) -> (Batch, Vec<usize>) {
 /// Adds the table, its two fixed sets and the base chain. Returns the index of the last.
 fn table(batch: &mut Batch) -> usize {
     batch.add_table(TableState::Active, "pod networks, kept by weir");
-    batch.add_set(&Set {
-        name: ATTACHMENTS,
-        key: &[DataType::MARK; nft::Digest::LEN / 4],
-        values: Values::None,
-        has_ranges: false,
-        comment: "key: digest of the owner, in the comment: network/container ID/interface",
-    });
-    batch.add_set(&Set {
-        name: OWNERS,
-        key: &[DataType::IPV6_ADDRESS],
-        values: Values::Data(&[DataType::MARK; Holder::LEN / 4]),
-        has_ranges: false,
-        comment: "address (IPv4 mapped): digest of the owner . prefix length",
-    });
-    let hook = ChainHook {
-        kind: ChainType::Nat,
-        point: HookPoint::Postrouting,
-        priority: SOURCE_NAT,
-        device: None,
-        policy: Policy::Accept,
-    };
-    batch.add_chain(&Chain {
-        name: POSTROUTING,
-        hook: Some(hook),
-        comment: "one rule per prefix length in use",
-    })
+    let digest = &[DataType::MARK; nft::Digest::LEN / 4];
+    let comment = "key: digest of the owner, in the comment: network/container ID/interface";
+    batch.add_set(&Set::new(ATTACHMENTS, digest, comment));
+    let values = Values::Data(&[DataType::MARK; Holder::LEN / 4]);
+    let comment = "address (IPv4 mapped): digest of the owner . prefix length";
+    batch.add_set(&Set { values, ..Set::new(OWNERS, &[DataType::IPV6_ADDRESS], comment) });
+    let hook = ChainHook::new(ChainType::Nat, HookPoint::Postrouting, nix::libc::NF_IP_PRI_NAT_SRC);
+    let comment = "one rule per prefix length in use";
+    batch.add_chain(&Chain { name: POSTROUTING, hook: Some(hook), comment })
 }
 
 /// Adds the map of all subnets with one prefix length, and its rule. The rule cannot double, because the map is created
@@ -179,5 +159,5 @@ fn of_addresses<'a>(family: Family, name: &'a str, comment: &'a str) -> Set<'a> 
         Family::V4 => &[DataType::IPV4_ADDRESS],
         Family::V6 => &[DataType::IPV6_ADDRESS],
     };
-    Set { name, key, values: Values::None, has_ranges: false, comment }
+    Set::new(name, key, comment)
 }

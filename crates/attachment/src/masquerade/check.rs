@@ -1,50 +1,16 @@
 //! CHECK: compares the table with what it should hold.
 
-use std::fmt;
-use std::net::IpAddr;
-
 use ipnetwork::IpNetwork;
 use linux::Result;
-use nft::{Claimant, Digest, Failed, Nftables, octets};
+use nft::{Claimant, Digest, Nftables, octets};
 
 use super::base::{POSTROUTING, TABLE};
 use super::holder;
 use super::record::Holder;
 use super::subnet::Subnet;
 
-/// Why an attachment is not masqueraded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MasqueradeFault {
-    /// The address has no holder, or is not in its subnet's set.
-    AddressMissing(IpAddr),
-    /// Another attachment has the address, or this one has it in another subnet.
-    AddressTaken(IpAddr),
-    /// A rule of this chain is missing, or the map element that jumps to it.
-    RuleMissing {
-        /// The chain, of table `inet weir`.
-        chain: String,
-    },
-}
-
-impl fmt::Display for MasqueradeFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddressMissing(address) => write!(f, "{address} is not masqueraded (nf_tables, inet weir)"),
-            Self::AddressTaken(address) => {
-                write!(f, "{address} is masqueraded for another attachment (nf_tables, inet weir)")
-            }
-            Self::RuleMissing { chain } => {
-                write!(
-                    f,
-                    "the masquerading rule of chain {chain} is gone (nf_tables, inet weir), for other pods too; after nft delete table inet weir, pods that are attached anew are masqueraded again"
-                )
-            }
-        }
-    }
-}
-
-/// Checks whether `claimant` masquerades each of `addresses` and whether the rules on the way are in place. `None` means that
-/// all is well.
+/// Checks whether `claimant` masquerades each of `addresses` and whether the rules on the way are in place. Returns what is
+/// missing.
 ///
 /// Reads what `nft list table inet weir` shows of these addresses and no other.
 ///
@@ -54,7 +20,7 @@ pub fn check(
     nftables: &mut Nftables,
     claimant: &Claimant,
     addresses: &[IpNetwork],
-) -> Result<Option<MasqueradeFault>> {
+) -> Result<Option<String>> {
     for pod in addresses {
         let fault = check_address(nftables, claimant.digest, *pod)
             .map_err(|failed| failed.during(format_args!("check the masquerading of {claimant}")))?;
@@ -65,23 +31,21 @@ pub fn check(
     Ok(None)
 }
 
-fn check_address(
-    nftables: &mut Nftables,
-    owner: Digest,
-    pod: IpNetwork,
-) -> std::result::Result<Option<MasqueradeFault>, Failed> {
-    let subnet = Subnet::of(pod);
-    match holder(nftables, pod.ip())? {
-        None => return Ok(Some(MasqueradeFault::AddressMissing(pod.ip()))),
-        Some(holder) if holder != (Holder { owner, prefix: pod.prefix() }) => {
-            return Ok(Some(MasqueradeFault::AddressTaken(pod.ip())));
-        }
-        Some(_) => {}
+fn check_address(nftables: &mut Nftables, owner: Digest, pod: IpNetwork) -> nft::Result<Option<String>> {
+    let (subnet, address) = (Subnet::of(pod), pod.ip());
+    let holder = holder(nftables, address)?;
+    if holder.is_some_and(|holder| holder != (Holder { owner, prefix: pod.prefix() })) {
+        return Ok(Some(format!("{address} is masqueraded for another attachment (nf_tables, {TABLE})")));
     }
-    if nftables.element(TABLE, &subnet.pods(), &octets(pod.ip()), |_| ())?.is_none() {
-        return Ok(Some(MasqueradeFault::AddressMissing(pod.ip())));
+    if holder.is_none() || nftables.element(TABLE, &subnet.pods(), &octets(address), |_| ())?.is_none() {
+        return Ok(Some(format!("{address} is not masqueraded (nf_tables, {TABLE})")));
     }
-    let rule_missing = |chain: &str| Ok(Some(MasqueradeFault::RuleMissing { chain: chain.into() }));
+    let rule_missing = |chain: &str| {
+        Ok(Some(format!(
+            "the masquerading rule of chain {chain} is gone (nf_tables, {TABLE}), for other pods too; after nft delete \
+             table {TABLE}, pods that are attached anew are masqueraded again"
+        )))
+    };
     let mut masquerading_chain = POSTROUTING.to_owned();
     if !subnet.is_host() {
         masquerading_chain = subnet.chain();
@@ -99,13 +63,8 @@ fn check_address(
     Ok(None)
 }
 
-/// Whether a rule of `chain` looks into `set` and, if asked for, masquerades.
-fn has_rule(
-    nftables: &mut Nftables,
-    chain: &str,
-    set: &str,
-    masquerades: bool,
-) -> std::result::Result<bool, Failed> {
+/// Returns whether a rule of `chain` looks into `set` and, if asked for, masquerades.
+fn has_rule(nftables: &mut Nftables, chain: &str, set: &str, masquerades: bool) -> nft::Result<bool> {
     let rules = nftables.rules(TABLE, Some(chain))?;
     Ok(rules
         .iter()

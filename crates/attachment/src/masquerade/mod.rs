@@ -52,7 +52,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use linux::{Attempts, Error, Feature, Result};
-use nft::{Batch, Claim, Claimant, Digest, Element, Failed, FoundChain, Nftables, UserData, unsettled};
+use nft::{Batch, Claim, Claimant, Digest, Element, FoundChain, Nftables, UserData, unsettled};
 use nix::errno::Errno;
 
 use self::base::{ATTACHMENTS, OWNERS, TABLE, create_subnet};
@@ -60,7 +60,7 @@ use self::record::Holder;
 use self::subnet::Subnet;
 
 pub use self::base::probe;
-pub use self::check::{MasqueradeFault, check};
+pub use self::check::check;
 
 /// Masquerades what `claimant` sends from `addresses` to anywhere but the address's own subnet and multicast. Each address
 /// comes with its subnet's prefix length (`10.88.0.5/16`).
@@ -143,11 +143,7 @@ pub fn list(nftables: &mut Nftables) -> Result<Vec<Claimant>> {
     Ok(found)
 }
 
-fn remove_all(
-    nftables: &mut Nftables,
-    owner: Digest,
-    chains: &[FoundChain],
-) -> std::result::Result<bool, Failed> {
+fn remove_all(nftables: &mut Nftables, owner: Digest, chains: &[FoundChain]) -> nft::Result<bool> {
     let addresses = match recorded(nftables, owner) {
         Err(failed) if failed.is_missing_subsystem() => None,
         addresses => addresses?,
@@ -163,19 +159,19 @@ fn remove_all(
 }
 
 /// Returns the addresses that a claimant's element records; `None` without an element.
-fn recorded(nftables: &mut Nftables, owner: Digest) -> std::result::Result<Option<Vec<IpNetwork>>, Failed> {
+fn recorded(nftables: &mut Nftables, owner: Digest) -> nft::Result<Option<Vec<IpNetwork>>> {
     nftables.element(TABLE, ATTACHMENTS, &owner.0, |element| record::addresses(element.user_data()))
 }
 
 /// Returns the holder of an address.
-fn holder(nftables: &mut Nftables, address: IpAddr) -> std::result::Result<Option<Holder>, Failed> {
+fn holder(nftables: &mut Nftables, address: IpAddr) -> nft::Result<Option<Holder>> {
     let key = record::owners_key(address);
     let found = nftables.element(TABLE, OWNERS, &key, |element| Holder::read(element.data()))?;
     Ok(found.flatten())
 }
 
 /// Returns the entries that must go first: the claimant's earlier ones, and those of others for the wanted addresses.
-fn held(nftables: &mut Nftables, wanted: &Wanted<'_>) -> std::result::Result<Vec<Held>, Failed> {
+fn held(nftables: &mut Nftables, wanted: &Wanted<'_>) -> nft::Result<Vec<Held>> {
     let before = recorded(nftables, wanted.claimant.digest)?.unwrap_or_default();
     let mut held: Vec<Held> = Vec::new();
     for address in before.iter().chain(&wanted.pods).map(|pod| pod.ip()) {

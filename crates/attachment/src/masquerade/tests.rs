@@ -140,7 +140,7 @@ fn a_lost_owner_is_replaced() {
     add(&mut nftables, &blue(), &address).unwrap();
     add(&mut nftables, &red(), &address).unwrap();
     assert_eq!(check(&mut nftables, &red(), &address).unwrap(), None);
-    let taken = MasqueradeFault::AddressTaken("10.88.0.5".parse().unwrap());
+    let taken = "10.88.0.5 is masqueraded for another attachment (nf_tables, inet weir)".to_owned();
     assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), Some(taken));
     assert!(listing().contains("10.88.0.5 comment \"podnet/red/eth0\""));
 }
@@ -205,7 +205,7 @@ fn attachments_are_listed_with_their_owners_and_can_be_collected() {
 fn a_check_notices_what_was_removed_by_hand() {
     let mut nftables = namespace();
     let address = pods(&["10.88.0.5/16"]);
-    let missing = MasqueradeFault::AddressMissing("10.88.0.5".parse().unwrap());
+    let missing = "10.88.0.5 is not masqueraded (nf_tables, inet weir)".to_owned();
     assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), Some(missing.clone()));
     add(&mut nftables, &blue(), &address).unwrap();
     assert_eq!(check(&mut nftables, &blue(), &address).unwrap(), None);
@@ -215,10 +215,10 @@ fn a_check_notices_what_was_removed_by_hand() {
         "nft add element inet weir pods-10.88.0.0/16 { 10.88.0.5 }; nft flush chain inet weir from-10.88.0.0/16",
     );
     let fault = check(&mut nftables, &blue(), &address).unwrap();
-    assert_eq!(fault, Some(MasqueradeFault::RuleMissing { chain: "from-10.88.0.0/16".into() }));
+    assert!(fault.unwrap().contains("rule of chain from-10.88.0.0/16 is gone"));
     run("nft flush table inet weir");
     let fault = check(&mut nftables, &blue(), &address).unwrap();
-    assert_eq!(fault, Some(MasqueradeFault::RuleMissing { chain: "postrouting".into() }));
+    assert!(fault.unwrap().contains("rule of chain postrouting is gone"));
 }
 
 #[test]
