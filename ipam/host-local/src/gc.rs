@@ -37,8 +37,9 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     }
     match Store::open(&directory, options) {
         Ok(Some(mut store)) => {
-            errors.extend(store.remove_unfinished().unwrap_or_else(|error| vec![error]));
+            // An unfinished file may be a link to a reservation: to remove it changes that one's times.
             errors.extend(store.release_unchanged(empty.into_iter().chain(unused)).1);
+            errors.extend(store.remove_unfinished().unwrap_or_else(|error| vec![error]));
         }
         Ok(None) => {}
         Err(error) => errors.push(error),

@@ -114,6 +114,19 @@ fn an_add_that_was_killed_at_any_request_is_removed_by_gc_by_del_and_by_the_next
 }
 
 #[test]
+fn an_add_that_was_killed_while_a_reservation_had_two_names_is_removed_by_gc() {
+    let (node, before) = used();
+    let pod = Pod::new("c1");
+    // The last step of each reservation removes the name under which it was written.
+    for when in [1, 2] {
+        let ended = killed(&node, &pod, "unlink", when).raw("ADD", &config().to_string());
+        assert!(ended.status.signal().is_some(), "{ended:?}");
+        gc(&node, &[]);
+        is_as_before(&before, &format!("killed at unlink {when}"));
+    }
+}
+
+#[test]
 fn a_del_that_was_killed_at_any_request_is_completed_by_the_next() {
     let (node, before) = used();
     let pod = Pod::new("c1");
