@@ -1,8 +1,8 @@
 //! A standard output that was closed before this process started.
 //!
 //! Rust opens `/dev/null` in its place before `main`: every answer would seem to arrive, and an ADD would leave its
-//! attachment behind though no runtime reads the result. Before that, a pipe without a reader takes the place, and writing
-//! fails with `EPIPE`.
+//! attachment behind though no runtime reads the result. Before that, a pipe without a reader takes the place, and
+//! writing fails with `EPIPE`.
 
 use nix::libc;
 

@@ -10,8 +10,8 @@ use crate::{PLUGINS, install, ipam, limit, list, runtime};
 
 /// CNI plugins in one executable.
 ///
-/// Called by the name of a plugin (bridge, host-local, ...), or by any name that ends in -PLUGIN, it is that plugin, driven
-/// by environment and standard input as the CNI specification says. Called weir, it has the commands below.
+/// Called by the name of a plugin (bridge, host-local, ...), or by any name that ends in -PLUGIN, it is that plugin,
+/// driven by environment and standard input as the CNI specification says. Called weir, it has the commands below.
 #[derive(Parser)]
 #[command(name = "weir", version)]
 struct CommandLine {

@@ -70,8 +70,8 @@ impl Folder {
         Ok((Self::open(parent.unwrap_or_else(|| Path::new(".")))?, name))
     }
 
-    /// Creates a file with the content that `fill` writes, and renames it to `name`: readers find the former file or the
-    /// whole new one. A symbolic link with that name is replaced, not followed.
+    /// Creates a file with the content that `fill` writes, and renames it to `name`: readers find the former file or
+    /// the whole new one. A symbolic link with that name is replaced, not followed.
     ///
     /// # Errors
     /// The system's, or what `fill` returns; then the name is as it was.

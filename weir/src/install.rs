@@ -16,8 +16,8 @@ const OWN_NAME: &str = "weir";
 
 /// Copies this executable into `folder` as `weir` and links it to the name of each plugin.
 ///
-/// Each name appears by a rename: a runtime that executes it meanwhile gets the old file or the whole new one. A file that
-/// is being executed is replaced, not written to. When one name fails, it and those after it stay what they were.
+/// Each name appears by a rename: a runtime that executes it meanwhile gets the old file or the whole new one. A file
+/// that is being executed is replaced, not written to. When one name fails, it and those after it stay what they were.
 pub(crate) fn install(folder: &Path, plugins: &[Plugin]) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::file("create folder", folder))?;
     let open = Folder::open(folder).map_err(Error::file("open folder", folder))?;

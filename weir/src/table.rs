@@ -5,8 +5,8 @@ use std::ops::Range;
 
 /// The characters of a container ID that are shown, as many as `crictl` shows.
 const ID_LENGTH: usize = 13;
-/// The characters of a cell that are shown: enough for a pod's namespace and name (63 and 253). `format!` takes widths up
-/// to 65,535.
+/// The characters of a cell that are shown: enough for a pod's namespace and name (63 and 253). `format!` takes widths
+/// up to 65,535.
 const CELL_LENGTH: usize = 320;
 /// The items of a list that are shown; the others are counted.
 const ITEMS: usize = 4;

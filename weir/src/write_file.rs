@@ -9,11 +9,11 @@ use crate::folder::{Access, Folder, Kind};
 /// The most symbolic links that are followed, as by the kernel (`MAXSYMLINKS` in linux/namei.h).
 const MOST_LINKS: u32 = 40;
 
-/// Writes `text` to `path`. A regular file is replaced as a whole and keeps its permissions and owner; a device or FIFO is
-/// written to, as `cp` does.
+/// Writes `text` to `path`. A regular file is replaced as a whole and keeps its permissions and owner; a device or FIFO
+/// is written to, as `cp` does.
 ///
-/// A symbolic link is followed when only root or the caller can have created it, so that `/dev/stdout` works. In a folder
-/// that another user may write to, links and FIFOs are refused.
+/// A symbolic link is followed when only root or the caller can have created it, so that `/dev/stdout` works. In a
+/// folder that another user may write to, links and FIFOs are refused.
 ///
 /// # Errors
 /// The system's, or the reason of a refusal.

@@ -49,7 +49,8 @@ impl LinkEvents {
         Ok(Self { events, signals: signals.map_err(refused)? })
     }
 
-    /// Waits until `deadline`, or until links change or a signal comes. A change is reported 50 ms after its first event.
+    /// Waits until `deadline`, or until links change or a signal comes. A change is reported 50 ms after its first
+    /// event.
     ///
     /// # Errors
     /// [`Error::Netlink`].

@@ -38,8 +38,8 @@ impl Addresses {
         Ok(Self { networks, unread, evidence: Evidence::gather() })
     }
 
-    /// Compares the reservations of `network` with the evidence. A reservation that is younger than `min_age` may belong
-    /// to an ADD that still runs, and is not called leaked.
+    /// Compares the reservations of `network` with the evidence. A reservation that is younger than `min_age` may
+    /// belong to an ADD that still runs, and is not called leaked.
     ///
     /// # Errors
     /// When the reservations cannot be read.

@@ -74,8 +74,8 @@ impl AttachmentState {
 }
 
 impl Node {
-    /// Lists the attachments of this namespace, or those that `target` names; with `network` only that network's. A port of
-    /// a bridge with its peer in another namespace is listed without a known attachment too.
+    /// Lists the attachments of this namespace, or those that `target` names; with `network` only that network's. A
+    /// port of a bridge with its peer in another namespace is listed without a known attachment too.
     ///
     /// # Errors
     /// When the host's side cannot be looked at; with a target, as [`Node::find`].

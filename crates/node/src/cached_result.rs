@@ -76,8 +76,8 @@ impl CachedResult {
         paths.find(|path| !path.is_empty()).map(Path::new)
     }
 
-    /// Returns what the config exempts from limits: `bandwidth`'s keys in the list, or in the config itself where it is a
-    /// single plugin's. None when there is no config, or it cannot be read.
+    /// Returns what the config exempts from limits: `bandwidth`'s keys in the list, or in the config itself where it is
+    /// a single plugin's. None when there is no config, or it cannot be read.
     pub fn subnets(&self) -> Option<Subnets> {
         let config: Value = serde_json::from_slice(&BASE64.decode(&self.config).ok()?).ok()?;
         let plugins = config["plugins"].as_array().map_or(std::slice::from_ref(&config), Vec::as_slice);

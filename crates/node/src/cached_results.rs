@@ -1,9 +1,9 @@
 //! The results that runtimes cache: they name the attachment of a pair that has no alias, or an alias that had no room
 //! for all of it.
 //!
-//! Pods that the reference plugins attached have no alias. Runtimes cache the result of each attachment, mostly with the
-//! host's end of the pair and the path of the pod's namespace. The config in there says what is exempt from a limit, also
-//! when the filters that say so were deleted.
+//! Pods that the reference plugins attached have no alias. Runtimes cache the result of each attachment, mostly with
+//! the host's end of the pair and the path of the pod's namespace. The config in there says what is exempt from a
+//! limit, also when the filters that say so were deleted.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -56,8 +56,8 @@ impl CachedResults {
         results
     }
 
-    /// Returns the attachment of the pair with the host's end `end`. `said` is the one that the pair's alias names; it may
-    /// lack the pod's name, or have only the beginning of it.
+    /// Returns the attachment of the pair with the host's end `end`. `said` is the one that the pair's alias names; it
+    /// may lack the pod's name, or have only the beginning of it.
     pub fn identify(&self, host: &mut Rtnetlink, end: &Link, said: Option<Attachment>) -> Option<Attachment> {
         let Some(said) = said else { return self.behind(host, end) };
         if said.pod.is_some() && !said.pod_is_cut() {

@@ -1,5 +1,5 @@
-//! The node as an operator or an agent sees it: its attachments, their limits, the addresses that `host-local` holds, and
-//! all of that as metrics.
+//! The node as an operator or an agent sees it: its attachments, their limits, also as metrics, and the addresses that
+//! `host-local` holds.
 //!
 //! Nothing here prints or parses a command line. Results are structs, and an [`Error`] is shown as a sentence.
 

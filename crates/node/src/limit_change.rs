@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::target::Target;
 
-/// The lock on the limits of this node, held while a record is read, changed and written. The kernel releases it with the
-/// process.
+/// The lock on the limits of this node, held while a record is read, changed and written. The kernel releases it with
+/// the process.
 const LOCK: &str = "/run/weir/limit.lock";
 
 /// The outcome of [`change_limits`].

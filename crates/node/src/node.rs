@@ -7,8 +7,8 @@ use crate::cached_results::CachedResults;
 use crate::error::{Error, Result};
 use crate::target::Target;
 
-/// The network namespace of this process, with what runtimes cache of its attachments. Each method asks the kernel anew;
-/// the cached results are those of [`Node::open`].
+/// The network namespace of this process, with what runtimes cache of its attachments. Each method asks the kernel
+/// anew; the cached results are those of [`Node::open`].
 pub struct Node {
     pub(crate) host: Rtnetlink,
     pub(crate) results: CachedResults,

@@ -75,7 +75,8 @@ pub(crate) struct Places {
     /// absent.
     #[arg(long, value_name = "FOLDER")]
     conf_dir: Option<PathBuf>,
-    /// Folder of the reservations of networks without a configuration; /var/lib/cni/networks, if it exists, when absent.
+    /// Folder of the reservations of networks without a configuration; /var/lib/cni/networks, if it exists, when
+    /// absent.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
 }

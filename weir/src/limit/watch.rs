@@ -1,7 +1,7 @@
 //! `--watch`: showing the limits at an interval, and at once when an interface comes, goes or changes.
 //!
-//! Events of traffic control are not waited for: the kernel also sends one when a qdisc is only asked for, and each look
-//! asks for them.
+//! Events of traffic control are not waited for: the kernel also sends one when a qdisc is only asked for, and each
+//! look asks for them.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use crate::error::Error;
 /// Clears a terminal and puts the cursor at its top (ECMA-48).
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
-/// Prints the text of `look` until a signal comes or the reader has gone. On a terminal each text replaces the one before;
-/// in a pipe an empty line separates them.
+/// Prints the text of `look` until a signal comes or the reader has gone. On a terminal each text replaces the one
+/// before; in a pipe an empty line separates them.
 pub(crate) fn watch(period: Duration, look: impl Fn() -> Result<String, Error>) -> Result<(), Error> {
     let mut events = LinkEvents::subscribe()?;
     let mut next = Instant::now() + period;

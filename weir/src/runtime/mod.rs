@@ -1,7 +1,7 @@
 //! A small container runtime: it does with a conflist what libcni and containerd do, for one namespace.
 //!
-//! Plugins run in the list's order for ADD and CHECK and in reverse for DEL. Each result is the next plugin's `prevResult`,
-//! the first error stops, and the last result is cached for CHECK and DEL.
+//! Plugins run in the list's order for ADD and CHECK and in reverse for DEL. Each result is the next plugin's
+//! `prevResult`, the first error stops, and the last result is cached for CHECK and DEL.
 
 mod annotations;
 mod cache;
