@@ -35,21 +35,21 @@ pub struct FoundChain {
 }
 
 impl Batch {
-    /// Takes a key. The kernel refuses the batch if the key is taken ([`Failed::is_conflict`]).
+    /// Takes a key. The kernel refuses the batch if the key is taken ([a conflict](crate::Failed::is_conflict)).
     pub fn take(&mut self, claim: &Claim) {
         self.create_element(&claim.holder);
         claim.elements.iter().for_each(|element| self.add_element(element));
     }
 
-    /// Gives a key back. The kernel refuses the batch if another claimant has the key now ([`Failed::is_conflict`]), at
-    /// one of the messages up to the index that this returns.
+    /// Gives a key back. The kernel refuses the batch if another claimant has the key now
+    /// ([a conflict](crate::Failed::is_conflict)), at one of the messages up to the index that this returns.
     pub fn give_back(&mut self, claim: &Claim) -> usize {
         let end = self.delete_expected(&claim.holder);
         claim.elements.iter().fold(end, |_, element| self.delete_expected(element))
     }
 
-    /// Deletes an element if it exists. The kernel refuses the batch if its data differs ([`Failed::is_conflict`]).
-    /// Returns the last message's index.
+    /// Deletes an element if it exists. The kernel refuses the batch if its data differs
+    /// ([a conflict](crate::Failed::is_conflict)). Returns the last message's index.
     pub fn delete_expected(&mut self, element: &Element) -> usize {
         self.add_element(&Element { user_data: Vec::new(), ..element.clone() });
         self.delete_element(&element.set, &element.key)

@@ -18,7 +18,7 @@ pub struct Element {
     pub key: Vec<u8>,
     /// What it leads to.
     pub data: Data,
-    /// What `nft` shows as its comment, and entries that only weir reads: see [`UserData`](crate::UserData).
+    /// What `nft` shows as its comment, and entries that only weir reads: see [`UserData`].
     pub user_data: Vec<u8>,
 }
 

@@ -123,11 +123,7 @@ impl Expressions<'_, '_> {
 
     /// `meta nfproto ipv4`: required in family inet before a rule reads an address.
     pub fn is_of_family(&mut self, family: Family) {
-        let protocol = match family {
-            Family::V4 => libc::NFPROTO_IPV4,
-            Family::V6 => libc::NFPROTO_IPV6,
-        };
-        self.is(Field::NetworkProtocol, &protocol.to_le_bytes()[..1]);
+        self.is(Field::NetworkProtocol, &protocol(family).to_le_bytes()[..1]);
     }
 
     /// `@SET`: ends the rule unless the loaded value is an element.
@@ -193,15 +189,10 @@ impl Expressions<'_, '_> {
 
     /// `dnat ip to …`, `snat ip6 to …`: rewrites to the loaded address and, if `has_port`, to the port loaded after it.
     pub fn nat(&mut self, nat: Nat, family: Family, has_port: bool) {
-        let (kind, protocol) = match (nat, family) {
-            (Nat::Source, Family::V4) => (libc::NFT_NAT_SNAT, libc::NFPROTO_IPV4),
-            (Nat::Source, Family::V6) => (libc::NFT_NAT_SNAT, libc::NFPROTO_IPV6),
-            (Nat::Destination, Family::V4) => (libc::NFT_NAT_DNAT, libc::NFPROTO_IPV4),
-            (Nat::Destination, Family::V6) => (libc::NFT_NAT_DNAT, libc::NFPROTO_IPV6),
-        };
+        let kind = if nat == Nat::Source { libc::NFT_NAT_SNAT } else { libc::NFT_NAT_DNAT };
         self.expression("nat", |data| {
             data.number(NFTA_NAT_TYPE, kind.cast_unsigned());
-            data.number(NFTA_NAT_FAMILY, protocol.cast_unsigned());
+            data.number(NFTA_NAT_FAMILY, protocol(family));
             data.number(NFTA_NAT_REG_ADDR_MIN, FIRST);
             if has_port {
                 data.number(NFTA_NAT_REG_PROTO_MIN, register(family.address_len() / 4));
@@ -225,6 +216,14 @@ impl Expressions<'_, '_> {
             element.text(NFTA_EXPR_NAME, name);
             element.nest(NFTA_EXPR_DATA, data);
         });
+    }
+}
+
+/// Returns `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+fn protocol(family: Family) -> u32 {
+    match family {
+        Family::V4 => libc::NFPROTO_IPV4.cast_unsigned(),
+        Family::V6 => libc::NFPROTO_IPV6.cast_unsigned(),
     }
 }
 
