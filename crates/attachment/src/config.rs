@@ -123,6 +123,6 @@ struct Collection {
 
 /// Returns whether GC also removes attachments in whose network namespace processes live. A key that cannot be read counts
 /// as false.
-pub fn gc_removes_running(request: &Request) -> bool {
+pub(crate) fn gc_removes_running(request: &Request) -> bool {
     request.config::<Collection>().unwrap_or_default().gc_removes_running
 }

@@ -1,14 +1,12 @@
 //! The pairs that GC deletes, and those that it spares although they are not listed as valid.
 
-use std::collections::HashSet;
-
 use cni::{Attachment, Request, ValidAttachment};
-use linux::{Link, NamespaceNumber, Rtnetlink};
+use linux::{Link, Rtnetlink};
 
-use crate::config::gc_removes_running;
 use crate::error::{Error, Result};
 use crate::owner::created_for;
 use crate::pair;
+use crate::running::RunningPods;
 
 /// The pairs that stay although they are not valid, and the errors.
 #[derive(Default)]
@@ -39,9 +37,8 @@ impl Kept {
 /// When the pairs cannot be listed.
 pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
     let network = &request.network;
-    let mut collection =
-        Collection { network, host: Rtnetlink::open()?, running: None, kept: Kept::default() };
-    let spares_running = !gc_removes_running(request);
+    let mut collection = Collection { network, host: Rtnetlink::open()?, kept: Kept::default() };
+    let mut running = RunningPods::of(request);
     for link in collection.host.links_of_kind("veth")? {
         let owner = created_for(&link);
         let is_stale =
@@ -58,7 +55,7 @@ pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Resu
             collection.delete(&link, owner);
         } else if link.is_unfinished() {
             collection.keep(owner);
-        } else if spares_running && collection.is_running(&link) {
+        } else if running.spare(&link, &mut collection.host, &mut collection.kept.errors) {
             note_spared(request, &link, owner.as_ref());
             collection.keep(owner);
         } else {
@@ -71,21 +68,10 @@ pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Resu
 struct Collection<'a> {
     network: &'a str,
     host: Rtnetlink,
-    /// The namespaces in which processes live, once looked up; none when the lookup failed.
-    running: Option<Option<HashSet<NamespaceNumber>>>,
     kept: Kept,
 }
 
 impl Collection<'_> {
-    /// Returns whether processes live in the namespace of the peer, or may do so.
-    fn is_running(&mut self, link: &Link) -> bool {
-        let Self { host, running, kept, .. } = self;
-        let found = running.get_or_insert_with(|| {
-            host.inhabited_namespaces().map_err(|error| kept.errors.push(error.into())).ok()
-        });
-        found.as_ref().is_none_or(|namespaces| link.leads_into(namespaces))
-    }
-
     fn delete(&mut self, link: &Link, owner: Option<Attachment>) {
         if let Err(error) = pair::delete(&mut self.host, link.index) {
             self.kept.errors.push(error);

@@ -10,7 +10,7 @@
 //! | the steps of ADD, and their undo | `addition.rs` |
 //! | DEL, and how it finds the pair | `del.rs`, `pair.rs`, `silent_pair.rs` |
 //! | CHECK against `prevResult` | `check.rs` |
-//! | GC | `gc.rs`, `gc_pairs.rs` |
+//! | GC, and the running pods that it spares | `gc.rs`, `gc_pairs.rs`, `running.rs` |
 //! | `ipMasq` in nf_tables | `masquerade/` |
 //! | what the reference plugins left in nf_tables | `reference.rs`, `leftovers.rs` |
 //!
@@ -38,6 +38,7 @@ mod pair;
 mod pod_end;
 mod pod_mac;
 mod reference;
+mod running;
 mod silent_pair;
 mod status;
 
@@ -45,11 +46,12 @@ pub use addition::{Addition, Assigned};
 pub use addressing::{Addressing, Roles, SMALLEST_MTU_OF_IPV6};
 pub use check::Expected;
 pub use claimant::{claimant, claimant_of};
-pub use config::{Settings, gc_removes_running};
+pub use config::Settings;
 pub use del::del;
 pub use digest::mac;
 pub use error::{Error, Result, differs, of_namespace};
 pub use gc::Collection;
 pub use host_end::HostEnd;
 pub use owner::{Owner, SHAPED, created_for, host_end_of, named};
+pub use running::RunningPods;
 pub use status::{not_ready, status};

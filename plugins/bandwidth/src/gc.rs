@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use attachment::gc_removes_running;
+use attachment::RunningPods;
 use cni::{Attachment, Request, ValidAttachment, collected};
 use limits::Direction;
-use linux::{Link, NamespaceNumber, Rtnetlink};
+use linux::{Link, Rtnetlink};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -42,16 +42,16 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
         });
     }
     errors.extend(redirection::collect_chains(&mut kernel));
-    let mut collection = Collection::new(kernel, gc_removes_running(request));
+    let running = RunningPods::of(request);
+    let mut collection = Collection { kernel, running, noted: HashSet::new(), errors };
     for ifb in ifbs {
-        let pairs = redirected.remove(&ifb.index).unwrap_or_default();
-        errors.extend(collection.collect(&ifb, &pairs).unwrap_or_else(|error| vec![error]));
+        collection.collect(&ifb, &redirected.remove(&ifb.index).unwrap_or_default());
     }
     let shaped = pairs.iter().filter(|pair| record::is_only_shaped(pair));
     for pair in shaped.filter(|pair| names_stale(pair, &request.network, &valid) == Some(true)) {
-        errors.extend(collection.release(pair).unwrap_or_else(|error| vec![error]));
+        collection.release(pair);
     }
-    collected(errors)
+    collected(collection.errors)
 }
 
 /// Whether the alias of a link names an attachment of the network that is not valid any more; none when it names none.
@@ -98,62 +98,42 @@ fn redirected_pairs<'a>(kernel: &mut Kernel<'_>, pairs: &'a [Link]) -> Result<Ha
 /// The removal of devices and limits, one by one.
 struct Collection<'k> {
     kernel: Kernel<'k>,
-    removes_running: bool,
-    /// The namespaces in which processes live, once they were needed.
-    inhabited: Option<HashSet<NamespaceNumber>>,
-    /// The pairs that were spared.
-    spared: HashSet<u32>,
+    running: RunningPods,
+    /// The pairs of running pods that a note has named.
+    noted: HashSet<u32>,
+    errors: Vec<Error>,
 }
 
-impl<'k> Collection<'k> {
-    fn new(kernel: Kernel<'k>, removes_running: bool) -> Self {
-        Self { kernel, removes_running, inhabited: None, spared: HashSet::new() }
-    }
-
-    /// Removes a device, after the redirections to it. Returns all errors.
-    fn collect(&mut self, ifb: &Link, pairs: &[&Link]) -> Result<Vec<Error>> {
+impl Collection<'_> {
+    /// Removes a device, after the redirections to it.
+    fn collect(&mut self, ifb: &Link, pairs: &[&Link]) {
         let owner = attachment::named(ifb);
         let is_reference = owner.is_none() && !ifb.is_unfinished();
-        if is_reference && !pairs.is_empty() {
-            return Ok(Vec::new());
+        if (is_reference && !pairs.is_empty()) || pairs.iter().any(|pair| self.spares(pair, owner.as_ref())) {
+            return;
         }
-        for pair in pairs {
-            if self.spares(pair, owner.as_ref())? {
-                return Ok(Vec::new());
-            }
-        }
-        let mut errors = Vec::new();
-        for pair in pairs {
-            errors.extend(release(&mut self.kernel, pair, std::slice::from_ref(ifb), owner.as_ref()));
-        }
+        let ifbs = std::slice::from_ref(ifb);
+        let release = |pair: &&Link| release(&mut self.kernel, pair, ifbs, owner.as_ref());
+        let errors: Vec<Error> = pairs.iter().flat_map(release).collect();
         // A redirection to a device that is gone would drop packets.
         if errors.is_empty() {
-            errors.extend(self.kernel.host.delete_link(ifb.index).err().map(Error::from));
+            self.errors.extend(self.kernel.host.delete_link(ifb.index).err().map(Error::from));
         }
-        Ok(errors)
+        self.errors.extend(errors);
     }
 
-    /// Releases the pair of another plugin that an attachment left. Returns all errors.
-    fn release(&mut self, pair: &Link) -> Result<Vec<Error>> {
+    /// Releases the pair of another plugin that an attachment left.
+    fn release(&mut self, pair: &Link) {
         let owner = attachment::named(pair);
-        if self.spares(pair, owner.as_ref())? {
-            return Ok(Vec::new());
+        if !self.spares(pair, owner.as_ref()) {
+            self.errors.extend(release(&mut self.kernel, pair, &[], owner.as_ref()));
         }
-        Ok(release(&mut self.kernel, pair, &[], owner.as_ref()))
     }
 
-    /// Whether a pair stays because processes live in its pod's namespace. Notes it once.
-    fn spares(&mut self, pair: &Link, owner: Option<&Attachment>) -> Result<bool> {
-        if self.removes_running {
-            return Ok(false);
-        }
-        let inhabited = match self.inhabited.take() {
-            Some(inhabited) => inhabited,
-            None => self.kernel.host.inhabited_namespaces()?,
-        };
-        let is_running = pair.leads_into(&inhabited);
-        self.inhabited = Some(inhabited);
-        if is_running && self.spared.insert(pair.index) {
+    /// Whether a pair stays because its pod is running. Notes it once.
+    fn spares(&mut self, pair: &Link, owner: Option<&Attachment>) -> bool {
+        let is_spared = self.running.spare(pair, self.kernel.host, &mut self.errors);
+        if is_spared && self.noted.insert(pair.index) {
             let owner = owner.map(|owner| format!(" ({owner})")).unwrap_or_default();
             cni::note(format_args!(
                 "bandwidth: GC leaves the limits of {}{owner} alone: cni.dev/valid-attachments does not list the \
@@ -161,7 +141,7 @@ impl<'k> Collection<'k> {
                 pair.name
             ));
         }
-        Ok(is_running)
+        is_spared
     }
 }
 
