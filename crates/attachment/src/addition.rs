@@ -107,7 +107,7 @@ impl<'a> Addition<'a> {
         }
         // `dhcp` raises it too, and waits for seconds when it cannot send at once.
         let index = self.pod_index();
-        self.pod.set_up(index)?;
+        self.pod.apply(&[Change::set_up(index)])?;
         self.pod.wait_until_operational(Some(&self.namespace), index, CARRIER_PATIENCE)?;
         self.ask()
     }
@@ -200,7 +200,7 @@ impl<'a> Addition<'a> {
             is_known: self.settings.mac.is_none() && !is_up,
         }
         .configure(addressing, self.settings.dad, last(index))?;
-        if is_up && let Err(error) = self.pod.set_mac(index, self.pod_mac) {
+        if is_up && let Err(error) = self.pod.apply(&[Change::set_mac(index, self.pod_mac)]) {
             // The kernel announces addresses when an interface goes up, for which it was too early, and when its
             // hardware address is set.
             let plugin = self.request.plugin();

@@ -68,6 +68,7 @@ mod tests {
     use nix::sched::{CloneFlags, setns};
 
     use super::*;
+    use crate::Change;
     use crate::testing::{new_namespace, veth};
 
     #[test]
@@ -76,7 +77,7 @@ mod tests {
         let here = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
         let pair = veth(&mut rtnetlink, "one", "other", None);
         let (one, other) = (pair.index, pair.peer.unwrap());
-        rtnetlink.set_up(one).unwrap();
+        rtnetlink.apply(&[Change::set_up(one)]).unwrap();
         assert!(!rtnetlink.is_operational(one).unwrap());
         let refused = rtnetlink.wait_until_operational(None, one, Duration::ZERO).unwrap_err().to_string();
         assert!(refused.contains("one") && refused.contains("carrier"), "{refused}");
@@ -84,7 +85,7 @@ mod tests {
             setns(here, CloneFlags::CLONE_NEWNET).unwrap();
             Rtnetlink::open().unwrap().wait_until_operational(None, one, Duration::from_secs(60))
         });
-        rtnetlink.set_up(other).unwrap();
+        rtnetlink.apply(&[Change::set_up(other)]).unwrap();
         waiting.join().unwrap().unwrap();
         assert!(rtnetlink.is_operational(one).unwrap());
     }

@@ -11,9 +11,7 @@ use nix::libc::IFLA_IFALIAS;
 
 use crate::change::Change;
 use crate::constants::{IFLA_INET_CONF, IPV4_DEVCONF_ARP_NOTIFY};
-use crate::error::Result;
 use crate::mac::Mac;
-use crate::rtnetlink::Rtnetlink;
 
 impl Change {
     /// Sets a link up. As `ip link set dev NAME up`.
@@ -111,40 +109,6 @@ impl Change {
     pub(crate) fn of_link(message: LinkMessage, operation: impl Fn(&str) -> String + 'static) -> Self {
         let link = message.header.index;
         Self::new(RouteNetlinkMessage::NewLink(message), 0, link, operation)
-    }
-}
-
-impl Rtnetlink {
-    /// Sets a link up. As `ip link set dev NAME up`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_up(&mut self, link: u32) -> Result<()> {
-        self.apply(&[Change::set_up(link)])
-    }
-
-    /// Sets a link promiscuous. As `ip link set dev NAME promisc on`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_promiscuous(&mut self, link: u32) -> Result<()> {
-        self.apply(&[Change::set_promiscuous(link, true)])
-    }
-
-    /// Sets the hardware address. As `ip link set dev NAME address MAC`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_mac(&mut self, link: u32, mac: Mac) -> Result<()> {
-        self.apply(&[Change::set_mac(link, mac)])
-    }
-
-    /// Sets the alias. As `ip link set dev NAME alias TEXT`; the kernel holds 255 bytes, the rest is cut off.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_alias(&mut self, link: u32, alias: &str) -> Result<()> {
-        self.apply(&[Change::set_alias(link, alias)])
     }
 }
 

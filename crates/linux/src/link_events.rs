@@ -76,6 +76,7 @@ mod tests {
     use nix::sys::signal::raise;
 
     use super::*;
+    use crate::Change;
     use crate::testing::new_namespace;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -85,7 +86,7 @@ mod tests {
         let mut rtnetlink = new_namespace();
         let mut events = LinkEvents::subscribe().unwrap();
         assert_eq!(events.wait(Instant::now()).unwrap(), Wakeup::Deadline);
-        rtnetlink.set_up(1).unwrap();
+        rtnetlink.apply(&[Change::set_up(1)]).unwrap();
         assert_eq!(events.wait(Instant::now() + LONG).unwrap(), Wakeup::LinkChange);
         assert_eq!(events.wait(Instant::now()).unwrap(), Wakeup::Deadline, "the events were read");
         raise(Signal::SIGTERM).unwrap();

@@ -113,7 +113,8 @@ impl Adding<'_> {
                     if matches!(Root::of(kernel.host, &self.host_end), Ok(Root::Classes(_))) {
                         undo(kernel.host.delete_root_qdisc(link));
                     }
-                    let before = before.tbf.map(|before| kernel.host.set_root_tbf(link, &before));
+                    let before =
+                        before.tbf.map(|before| kernel.host.apply(&[Change::set_root_tbf(link, &before)]));
                     before.into_iter().for_each(undo);
                 }
                 Step::Root(Root::Free | Root::Classes(_)) => undo(kernel.host.delete_root_qdisc(link)),
@@ -121,7 +122,7 @@ impl Adding<'_> {
                 Step::Ifb(direction, made) => undo_ifb(kernel, &self.host_end, direction, &made),
                 Step::Alias => {
                     let before = self.host_end.alias.as_deref().unwrap_or_default();
-                    undo(kernel.host.set_alias(link, before));
+                    undo(kernel.host.apply(&[Change::set_alias(link, before)]));
                 }
             }
         }

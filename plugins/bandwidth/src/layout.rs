@@ -64,7 +64,7 @@ impl Layout<'_> {
             _ => {}
         }
         if limits_everything {
-            host.set_root_tbf(link, tbf)?;
+            host.apply(&[Change::set_root_tbf(link, tbf)])?;
             return Ok(true);
         }
         // No device: the rules redirect to the class.

@@ -8,7 +8,7 @@
 use attachment::SHAPED;
 use cni::Attachment;
 use limits::Direction;
-use linux::{Link, Rtnetlink};
+use linux::{Change, Link, Rtnetlink};
 
 use crate::error::{Error, Result};
 use crate::ifb;
@@ -63,7 +63,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let alias = alias(host_end, ifb.map(|(_, direction)| direction), attachment, record)?;
     let link = ifb.map(|(ifb, _)| ifb).filter(|_| !has_room(host_end)).unwrap_or(host_end);
-    Ok(host.set_alias(link.index, &alias)?)
+    Ok(host.apply(&[Change::set_alias(link.index, &alias)])?)
 }
 
 /// Returns the alias that holds the record: that of the host's end, or of the `ifb` for this direction where that is

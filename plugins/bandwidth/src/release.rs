@@ -2,7 +2,7 @@
 
 use cni::Attachment;
 use limits::Direction;
-use linux::{Link, Rtnetlink};
+use linux::{Change, Link, Rtnetlink};
 
 use crate::error::Error;
 use crate::kernel::Kernel;
@@ -40,7 +40,7 @@ pub(crate) fn release(
     if record::is_only_shaped(pair) && !is_anothers {
         errors.extend(delete_filter(kernel.host, pair).err());
         if errors.is_empty() {
-            errors.extend(kernel.host.set_alias(pair.index, "").err().map(Error::from));
+            errors.extend(kernel.host.apply(&[Change::set_alias(pair.index, "")]).err().map(Error::from));
         }
     }
     errors

@@ -3,7 +3,7 @@
 use attachment::{Result, SMALLEST_MTU_OF_IPV6};
 use cni::{Failure, code};
 use ipnetwork::IpNetwork;
-use linux::{DuplicateDetection, Link, Mac, NewLink, NewLinkKind, Rtnetlink, sysctl};
+use linux::{Change, DuplicateDetection, Link, Mac, NewLink, NewLinkKind, Rtnetlink, sysctl};
 
 use crate::config::Config;
 
@@ -45,10 +45,10 @@ pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>)
         cni::note(format_args!("bridge: {:?} filters by VLANs from now on, as the config asks", bridge.name));
     }
     if !bridge.up {
-        host.set_up(bridge.index)?;
+        host.apply(&[Change::set_up(bridge.index)])?;
     }
     if config.promiscuous {
-        host.set_promiscuous(bridge.index)?;
+        host.apply(&[Change::set_promiscuous(bridge.index, true)])?;
     }
     Ok(bridge)
 }
@@ -195,7 +195,7 @@ fn excludes(found: IpNetwork, wanted: IpNetwork) -> bool {
 /// somebody else made may still follow its ports.
 fn pin_mac(host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
     let mac = bridge.mac.filter(|mac| !mac.is_zero()).unwrap_or_else(Mac::random);
-    Ok(host.set_mac(bridge.index, mac)?)
+    Ok(host.apply(&[Change::set_mac(bridge.index, mac)])?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 
 use attachment::Result;
 use cni::{Failure, code};
-use linux::{Attempts, BridgePort, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
+use linux::{
+    Attempts, BridgePort, Change, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl,
+};
 
 use crate::device;
 use crate::vlan::VlanGateway;
@@ -107,8 +109,8 @@ fn complete(
     sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", gateway.name), "0");
     let alias = format!("{}network={network}", identity(gateway, bridge));
     host.raise_port(port, &alias, BridgePort::default())?;
-    host.set_up(link.index)?;
-    Ok(host.set_alias(link.index, &alias)?)
+    host.apply(&[Change::set_up(link.index)])?;
+    Ok(host.apply(&[Change::set_alias(link.index, &alias)])?)
 }
 
 /// What the alias begins with, whichever network of this bridge and VLAN wrote it.

@@ -2,7 +2,7 @@
 
 use attachment::{Result, of_namespace};
 use cni::{AddResult, Interface, IpConfig, Request};
-use linux::{Mac, Namespace};
+use linux::{Change, Mac, Namespace};
 
 use crate::{LOOPBACK, missing};
 
@@ -11,7 +11,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let namespace = Namespace::open(netns).map_err(of_namespace)?;
     let mut rtnetlink = namespace.rtnetlink().map_err(of_namespace)?;
     let link = rtnetlink.link_by_name(LOOPBACK)?.ok_or_else(|| missing(netns))?;
-    rtnetlink.set_up(link.index)?;
+    rtnetlink.apply(&[Change::set_up(link.index)])?;
     if let Some(previous) = &request.prev_result {
         return Ok(previous.clone());
     }

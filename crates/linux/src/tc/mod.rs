@@ -55,7 +55,7 @@ mod tests {
     fn a_pod_is_shaped_in_both_directions_and_read_back() {
         let (mut rtnetlink, veth) = namespace_with_veth();
         let tbf = Tbf { rate_bytes_per_sec: 1_250_000, burst_bytes: 125_000, limit_bytes: 156_250 };
-        rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
+        rtnetlink.apply(&[Change::set_root_tbf(veth.index, &tbf)]).unwrap();
         let ifb = ifb(&mut rtnetlink, "bwp0");
         rtnetlink.apply(&[Change::set_root_tbf(ifb.index, &tbf), Change::set_up(ifb.index)]).unwrap();
         rtnetlink.set_rules(veth.index, Hook::Ingress, &[Rule::everything(ifb.index)]).unwrap();

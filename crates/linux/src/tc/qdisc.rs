@@ -24,7 +24,7 @@ pub struct Qdisc {
     pub parent: u32,
     /// Its parameters, when it is a token bucket filter.
     pub tbf: Option<Tbf>,
-    /// Whether the filter's rate has the link layer of Ethernet, as `tc` and [`Rtnetlink::set_root_tbf`] set it. It
+    /// Whether the filter's rate has the link layer of Ethernet, as `tc` and [`Change::set_root_tbf`] set it. It
     /// does not change what passes, but the reference plugin does not set it.
     pub tells_ethernet: bool,
     /// Counters.
@@ -163,9 +163,9 @@ mod tests {
     fn passed_and_dropped_packets_are_counted() {
         let (mut rtnetlink, _) = namespace_with_veth();
         const LOOPBACK: u32 = 1;
-        rtnetlink.set_up(LOOPBACK).unwrap();
+        rtnetlink.apply(&[Change::set_up(LOOPBACK)]).unwrap();
         let tbf = Tbf { rate_bytes_per_sec: 1_000, burst_bytes: 2_000, limit_bytes: 2_000 };
-        rtnetlink.set_root_tbf(LOOPBACK, &tbf).unwrap();
+        rtnetlink.apply(&[Change::set_root_tbf(LOOPBACK, &tbf)]).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..8 {
             socket.send_to(&[0; 958], socket.local_addr().unwrap()).unwrap();

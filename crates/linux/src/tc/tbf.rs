@@ -149,7 +149,13 @@ fn byte_nanoseconds(rate_bytes_per_sec: u64, ticks: u32) -> u128 {
 }
 
 impl Change {
-    /// Makes `tbf` the root qdisc of a link, as [`Rtnetlink::set_root_tbf`].
+    /// Makes `tbf` the root qdisc of a link, under the handle `1:`. An existing filter with this handle is changed in
+    /// place and keeps its queue.
+    ///
+    /// As `tc qdisc replace dev NAME root handle 1: tbf rate RATEbps burst BURST limit LIMIT`.
+    ///
+    /// It fails with [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_tbf`, and with `EINVAL` for a
+    /// burst of 0 bytes.
     pub fn set_root_tbf(link: u32, tbf: &Tbf) -> Self {
         Self::tbf(link, TcHandle::ROOT, HANDLE, tbf, None)
     }
@@ -174,18 +180,6 @@ impl Change {
 }
 
 impl Rtnetlink {
-    /// Makes `tbf` the root qdisc of a link, under the handle `1:`. An existing filter with this handle is changed in
-    /// place and keeps its queue.
-    ///
-    /// As `tc qdisc replace dev NAME root handle 1: tbf rate RATEbps burst BURST limit LIMIT`.
-    ///
-    /// # Errors
-    /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_tbf`; `EINVAL` for a burst of 0
-    /// bytes; otherwise the kernel's refusal.
-    pub fn set_root_tbf(&mut self, link: u32, tbf: &Tbf) -> Result<()> {
-        self.apply(&[Change::set_root_tbf(link, tbf)])
-    }
-
     /// Changes `qdisc`, a token bucket filter of a link, in place. It keeps its queue, and loses no packet.
     ///
     /// A queued packet must not be larger than the new burst: it would wait forever. With `largest_bytes`, larger

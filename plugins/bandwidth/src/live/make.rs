@@ -19,7 +19,7 @@ impl Changing<'_, '_> {
             let device = self.kernel.host.link_by_index(to)?.filter(|device| device.is(ifb::KIND));
             let root = device.as_ref().map(|device| Root::of(self.kernel.host, device)).transpose()?;
             if let Some((device, Root::Free | Root::Filter(_))) = device.zip(root) {
-                self.kernel.host.set_root_tbf(device.index, want)?;
+                self.kernel.host.apply(&[Change::set_root_tbf(device.index, want)])?;
                 return Ok(was_everything);
             }
         }

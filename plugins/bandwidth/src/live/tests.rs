@@ -4,7 +4,7 @@ use std::process::Command;
 
 use cni::Attachment;
 use limits::Direction;
-use linux::{Link, Rtnetlink};
+use linux::{Change, Link, Rtnetlink};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBufForce;
@@ -34,7 +34,7 @@ fn pair(alias: &str) -> (Rtnetlink, Link) {
     ip("ip link add host0 type veth peer name pod0");
     let mut host = Rtnetlink::open().unwrap();
     let link = host.link_by_name("host0").unwrap().unwrap();
-    host.set_alias(link.index, alias).unwrap();
+    host.apply(&[Change::set_alias(link.index, alias)]).unwrap();
     (host, link)
 }
 
@@ -123,7 +123,7 @@ fn the_same_limit_twice_changes_nothing_and_asks_the_kernel_for_no_change() {
 fn a_root_filter_is_changed_in_place_and_opened_instead_of_removed() {
     let (mut host, link) = pair("");
     let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
-    host.set_root_tbf(link.index, &tbf).unwrap();
+    host.apply(&[Change::set_root_tbf(link.index, &tbf)]).unwrap();
     assert!(apply(&mut host, set(8_000_000), KEEP));
     assert_eq!(rates(&mut host), (Some(8_000_000), None));
     assert!(apply(&mut host, Desired::Unlimited, KEEP));
@@ -206,7 +206,7 @@ fn an_alias_of_its_own_has_room_for_the_longest_names_and_numbers() {
 fn a_limit_at_the_root_of_a_pair_with_the_alias_of_another_program_is_not_changed_without_a_record() {
     let (mut host, link) = pair("uplink of vm 7");
     let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
-    host.set_root_tbf(link.index, &tbf).unwrap();
+    host.apply(&[Change::set_root_tbf(link.index, &tbf)]).unwrap();
     for wanted in [Desired::Unlimited, set(20_000_000)] {
         let refused = change_limits(&mut host, &known(&link, &web()), wanted, KEEP).unwrap_err();
         assert!(refused.to_string().contains("uplink of vm 7"), "{refused}");
@@ -278,7 +278,7 @@ fn a_chain_redirects_also_where_the_references_filter_does() {
     );
     let tbf = linux::Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 100_000, limit_bytes: 200_000 };
     let ifb = host.links_of_kind("ifb").unwrap().pop().unwrap();
-    host.set_root_tbf(ifb.index, &tbf).unwrap();
+    host.apply(&[Change::set_root_tbf(ifb.index, &tbf)]).unwrap();
     assert!(apply(&mut host, KEEP, set(2_000_000)));
     assert_eq!(rates(&mut host), (None, Some(2_000_000)));
     assert!(shown("nft list table netdev weir").contains("fwd to \"bwpf0bca4ac77cd\""));

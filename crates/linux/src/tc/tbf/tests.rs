@@ -47,7 +47,7 @@ fn the_kernel_shows_filters_as_they_were_set_from_64_kbit_to_1_pbit() {
             let burst_bytes = burst_bytes.min(Tbf::max_burst_bytes(rate_bytes_per_sec));
             for limit_bytes in [burst_bytes, u32::MAX] {
                 let set = Tbf { rate_bytes_per_sec, burst_bytes, limit_bytes };
-                rtnetlink.set_root_tbf(veth.index, &set).unwrap();
+                rtnetlink.apply(&[Change::set_root_tbf(veth.index, &set)]).unwrap();
                 let seen = rtnetlink.root_qdisc(veth.index).unwrap().unwrap().tbf.unwrap();
                 assert!(set.is_shown_as(&seen), "set {set:?}, seen {seen:?}");
             }
@@ -69,7 +69,7 @@ fn another_burst_is_told_apart() {
 fn a_root_qdisc_can_be_removed_twice() {
     let (mut rtnetlink, veth) = namespace_with_veth();
     let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
-    rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
+    rtnetlink.apply(&[Change::set_root_tbf(veth.index, &tbf)]).unwrap();
     rtnetlink.delete_root_qdisc(veth.index).unwrap();
     rtnetlink.delete_root_qdisc(veth.index).unwrap();
     rtnetlink.delete_root_qdisc(4711).unwrap();
@@ -81,7 +81,7 @@ fn a_root_qdisc_can_be_removed_twice() {
 fn a_filter_is_opened_and_narrowed_in_place() {
     let (mut rtnetlink, veth) = namespace_with_veth();
     let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 3_028, limit_bytes: 15_140 };
-    rtnetlink.set_root_tbf(veth.index, &tbf).unwrap();
+    rtnetlink.apply(&[Change::set_root_tbf(veth.index, &tbf)]).unwrap();
     let mut shown = |tbf: &Tbf, largest| {
         let root = rtnetlink.root_qdisc(veth.index).unwrap().unwrap();
         rtnetlink.change_tbf(veth.index, &root, tbf, largest).unwrap();
@@ -97,7 +97,7 @@ fn a_filter_is_opened_and_narrowed_in_place() {
 fn a_burst_of_nothing_is_refused_and_no_missing_feature() {
     let (mut rtnetlink, veth) = namespace_with_veth();
     let tbf = Tbf { rate_bytes_per_sec: 125_000, burst_bytes: 0, limit_bytes: 15_140 };
-    let error = rtnetlink.set_root_tbf(veth.index, &tbf).unwrap_err();
+    let error = rtnetlink.apply(&[Change::set_root_tbf(veth.index, &tbf)]).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EINVAL));
     assert!(error.to_string().contains("shape host0 to 125000 bytes per second"), "{error}");
 }
