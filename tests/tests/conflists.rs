@@ -206,7 +206,7 @@ fn every_example_is_tested_and_explained() {
 }
 
 #[test]
-fn nothing_but_the_network_is_needed_to_detach() {
+fn detach_needs_only_the_network() {
     // As after a reboot: no kept result, no namespace.
     let node = Node::new();
     let file = repository().join("conf-examples/dual-stack.conflist");

@@ -109,7 +109,7 @@ mod bad_input {
     }
 
     #[test]
-    fn an_environment_that_cannot_be_is_named_and_nothing_changes() {
+    fn an_invalid_environment_is_named_and_nothing_changes() {
         let (node, before) = used(&full());
         let pod = Pod::new("c1");
         let call = || node.call("bridge", &pod);

@@ -104,7 +104,7 @@ mod files {
     }
 
     #[test]
-    fn what_others_put_there_is_left_alone() {
+    fn foreign_files_are_left_alone() {
         let node = Node::new();
         fs::create_dir_all(STORE).unwrap();
         fs::write(format!("{STORE}/10.244.0.2"), "kept for the printer").unwrap();
@@ -187,7 +187,7 @@ mod allocation {
     }
 
     #[test]
-    fn who_has_a_requested_address_and_what_could_be_requested_is_told() {
+    fn a_refusal_names_the_holder_of_a_requested_address_and_the_ranges() {
         let node = Node::new();
         let ask = |ip: &str| changed(&subnet("10.244.0.0/24"), json!({"runtimeConfig": {"ips": [ip]}}));
         address(&node, "c1", &ask("10.244.0.50"));
@@ -266,7 +266,7 @@ mod allocation {
     }
 
     #[test]
-    fn when_a_later_set_is_exhausted_the_earlier_ones_are_given_back() {
+    fn addresses_of_earlier_sets_are_freed_when_a_later_one_is_exhausted() {
         let node = Node::new();
         let config = ipam(host_local(&["10.244.0.0/24", "10.1.0.0/30"]));
         add(&node, "c1", &config).unwrap();
@@ -461,7 +461,7 @@ mod delegation {
     }
 
     #[test]
-    fn a_plugin_of_somebody_else_gets_the_call_as_we_did() {
+    fn another_plugin_gets_the_call_unchanged() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let node = node.with_script("theirs", &answering(RESULT));
         let config = theirs(json!({"isGateway": true}));
@@ -490,7 +490,7 @@ mod delegation {
     }
 
     #[test]
-    fn an_answer_says_its_version_and_an_error_may_be_spelled_as_go_does() {
+    fn an_answer_has_its_version_and_an_error_may_be_spelled_as_in_go() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let node =
             node.with_script("theirs", r#"echo '{"cniVersion": "0.2.0", "ip4": {"ip": "10.9.0.7/24"}}'"#);
@@ -514,7 +514,7 @@ mod delegation {
     }
 
     #[test]
-    fn an_answer_that_is_no_result_is_named_and_taken_back() {
+    fn an_invalid_result_is_named_and_undone() {
         for answer in [
             "echo hello",
             "echo '{\"ips\": 7}'",

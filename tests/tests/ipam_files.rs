@@ -261,7 +261,7 @@ mod gc {
     }
 
     #[test]
-    fn says_which_reservation_it_could_not_read_and_frees_the_others() {
+    fn reports_an_unreadable_reservation_and_frees_the_others() {
         for call_and_error in ["open,openat:error=EMFILE", "newfstatat,statx,lstat:error=EIO"] {
             let spoiled = format!(
                 "timeout 20 strace -f -qq -o /dev/null -P {STORE}/10.244.0.3 -P 10.244.0.3 -e inject={call_and_error}"
@@ -280,7 +280,7 @@ mod gc {
     }
 
     #[test]
-    fn keeps_everything_when_it_cannot_see_where_processes_live() {
+    fn keeps_everything_when_namespaces_cannot_be_read() {
         // What a process gets that may open no more sockets.
         let blind = "timeout 20 strace -f -qq -o /dev/null -e trace=socket -e inject=socket:error=EMFILE";
         let node = started_by(blind);
@@ -293,7 +293,7 @@ mod gc {
     }
 
     #[test]
-    fn leaves_the_address_that_an_add_is_giving_at_that_moment() {
+    fn leaves_the_address_of_an_add_at_work() {
         let node = Node::new();
         let config = bridge(json!({"isGateway": true}));
         // It stops when it has the address, and gives the kernel the rest afterwards.
@@ -337,7 +337,7 @@ mod gc {
     }
 
     #[test]
-    fn del_gives_back_what_an_add_is_giving_at_that_moment() {
+    fn del_frees_the_address_of_an_add_at_work() {
         let node = Node::new();
         let config = ipam(json!({"subnet": "10.244.0.0/24"}));
         address(&node, "c1", &config);
@@ -351,7 +351,7 @@ mod gc {
     }
 
     #[test]
-    fn leaves_what_a_namespace_with_processes_uses_unless_it_is_told_otherwise() {
+    fn leaves_addresses_in_a_namespace_with_processes_unless_configured_otherwise() {
         for keys in [json!({"gcRemovesRunning": true}), json!({"ipam": {"gcRemovesRunning": true}})] {
             let node = Node::new();
             let (lived_in, empty) = (Pod::new("c1"), Pod::new("c2"));

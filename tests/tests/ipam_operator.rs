@@ -69,7 +69,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn an_audit_tells_what_is_attached_from_what_is_leaked() {
+fn an_audit_tells_attached_from_leaked() {
     let network = Network::new("audited", 1);
     let pod = Pod::new("c1");
     let call = network.node.call("bridge", &pod);
@@ -104,7 +104,7 @@ fn an_audit_tells_what_is_attached_from_what_is_leaked() {
 
 /// A node that runs in a container (kind) has pods of its own in the same subnet.
 #[test]
-fn the_pods_of_another_node_are_no_duplicates_and_a_second_pod_with_the_address_is_one() {
+fn a_pod_of_another_node_is_not_a_duplicate_and_a_second_pod_with_the_address_is() {
     let network = Network::new("shared", 7);
     let (pod, elsewhere) = (Pod::new("c1"), Pod::new("of-another-node"));
     network.node.call("bridge", &pod).add(&network.config);
@@ -121,7 +121,7 @@ fn the_pods_of_another_node_are_no_duplicates_and_a_second_pod_with_the_address_
 }
 
 #[test]
-fn reclaim_frees_what_is_leaked_and_nothing_that_is_in_use() {
+fn reclaim_frees_leaked_addresses_and_none_in_use() {
     let network = Network::new("reclaimed", 2);
     let pod = Pod::new("c1");
     let call = network.node.call("bridge", &pod);
@@ -146,7 +146,7 @@ fn reclaim_frees_what_is_leaked_and_nothing_that_is_in_use() {
 }
 
 #[test]
-fn release_shows_first_and_does_it_when_told_and_never_to_what_is_in_use() {
+fn release_lists_first_acts_with_yes_and_never_frees_an_address_in_use() {
     let network = Network::new("released", 3);
     let pod = Pod::new("c1");
     network.node.call("bridge", &pod).add(&network.config);
@@ -173,7 +173,7 @@ fn release_shows_first_and_does_it_when_told_and_never_to_what_is_in_use() {
 }
 
 #[test]
-fn a_full_pool_takes_back_what_a_reboot_left_when_it_is_told_to() {
+fn a_full_pool_reclaims_addresses_from_before_a_reboot_if_configured() {
     let network = Network::new("rebooted", 4);
     let config = |is_on: bool| {
         json!({"cniVersion": "1.0.0", "name": "rebooted", "type": "host-local", "ipam": {
@@ -218,7 +218,7 @@ fn a_full_pool_takes_back_what_a_reboot_left_when_it_is_told_to() {
 }
 
 #[test]
-fn a_full_or_read_only_disk_is_named_and_loses_nothing() {
+fn a_full_or_read_only_disk_is_reported_and_loses_nothing() {
     let node = Node::new();
     shell("mkdir /mnt/small; mount -t tmpfs -o size=400k none /mnt/small");
     let config = json!({"cniVersion": "1.1.0", "name": "small", "type": "host-local", "ipam": {
@@ -298,7 +298,7 @@ fn an_address_in_a_namespace_without_a_process_is_listed_as_idle_and_kept() {
 }
 
 #[test]
-fn a_folder_or_a_configuration_that_cannot_be_read_is_no_clean_bill() {
+fn an_unreadable_folder_or_config_fails_the_audit() {
     let network = Network::new("unread", 9);
     network.node.call("bridge", &Pod::new("c1")).add(&network.config);
     for arguments in ["audit", "reclaim", "release unread --address 198.18.9.2"] {
@@ -349,7 +349,7 @@ fn output_that_cannot_be_written_ends_in_an_error_and_a_reader_that_has_gone_in_
 }
 
 #[test]
-fn a_range_of_2_to_the_64_is_shown_as_what_it_is() {
+fn the_size_of_a_64_is_shown_exactly() {
     let network = Network::new("large", 11);
     for (subnet, size) in
         [("fd00:18::/64", "2^64"), ("fd00:18::/32", "2^96"), ("fd00:18::/112", "65534"), ("::/0", "2^128")]
@@ -365,7 +365,7 @@ fn a_range_of_2_to_the_64_is_shown_as_what_it_is() {
 }
 
 #[test]
-fn a_status_writes_nothing() {
+fn status_writes_nothing() {
     let network = Network::new("asked", 12);
     let config = |changes: Value| {
         let mut ipam =

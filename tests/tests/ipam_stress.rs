@@ -201,7 +201,7 @@ fn no_address_is_given_twice_lost_or_left() {
 }
 
 #[test]
-fn whoever_is_killed_at_any_moment_leaves_nothing_that_del_does_not_free() {
+fn del_frees_everything_that_a_killed_call_left() {
     let node = Node::new();
     let stress = Stress::new(&node);
     stress.run(Some(Duration::from_millis(50)));

@@ -95,7 +95,7 @@ fn every_limited_pod_is_listed_with_both_directions() {
 }
 
 #[test]
-fn what_passed_is_counted() {
+fn passed_packets_are_counted() {
     let shop = Shop::new();
     assert!(shop.pods[0].reaches("10.244.0.1", 1000));
     let shown = shop.limit("shop/web-0");
@@ -185,7 +185,7 @@ fn limits_are_changed_added_and_removed_and_check_agrees() {
 }
 
 #[test]
-fn a_burst_that_cannot_be_had_is_said_once() {
+fn an_impossible_burst_is_reported_once() {
     let shop = Shop::new();
     let said = |changes: &str| {
         let output = shop.node.weir(&format!("limit shop/web-0 {changes}"));
@@ -217,7 +217,7 @@ fn the_same_limit_twice_changes_nothing() {
 }
 
 #[test]
-fn a_limit_that_somebody_took_away_is_missed_by_check() {
+fn check_finds_that_a_limit_was_removed() {
     let shop = Shop::new();
     shop.limit("shop/web-0 --ingress 5M");
     shop.node.look(&format!("tc qdisc del dev {} root", shop.host_end(0)));
@@ -325,7 +325,7 @@ fn prometheus_keeps_the_files_mode_and_owner() {
 }
 
 #[test]
-fn prometheus_writes_into_what_is_no_file_and_to_standard_output_for_a_dash() {
+fn prometheus_writes_to_devices_and_fifos_and_to_standard_output_for_a_dash() {
     let node = Node::new();
     for (before, file, after) in [
         ("", "-", ""),
@@ -461,7 +461,7 @@ fn foreign(alias: &str) -> (Node, Pod, Value) {
 }
 
 #[test]
-fn a_pair_of_another_plugin_is_given_back_as_it_was_by_del_however_often() {
+fn del_restores_a_pair_of_another_plugin_however_often() {
     for alias in ["", "uplink"] {
         let (node, pod, config) = foreign(alias);
         let before = node.look("tc qdisc show dev cali1 root; ip -d link show cali1 | grep alias || true");
@@ -493,7 +493,7 @@ fn remember(pod: &Pod) {
 }
 
 #[test]
-fn what_was_made_live_for_an_unlimited_pod_of_another_plugin_goes_by_name_and_container_id() {
+fn del_by_name_and_container_id_removes_a_live_limit_of_an_unlimited_pod_of_another_plugin() {
     let (node, pod, config) = foreign("");
     let call = call(&node, "bandwidth", &pod, 0);
     call.add(&with_prev_result(&limits(false), &config["prevResult"]));
@@ -508,7 +508,7 @@ fn what_was_made_live_for_an_unlimited_pod_of_another_plugin_goes_by_name_and_co
 }
 
 #[test]
-fn it_is_said_when_del_will_need_the_namespace() {
+fn weir_limit_reports_that_del_will_need_the_namespace() {
     let (node, _pod, _) = foreign("");
     let said = node.weir("limit cali1 --egress 2M").stderr;
     let said = String::from_utf8(said).unwrap();
@@ -516,7 +516,7 @@ fn it_is_said_when_del_will_need_the_namespace() {
 }
 
 #[test]
-fn a_pair_with_somebody_elses_alias_is_found_by_container_and_changed_in_any_order() {
+fn a_pair_with_a_foreign_alias_is_found_by_container_and_changed_in_any_order() {
     let (node, pod, config) = foreign("uplink");
     call(&node, "bandwidth", &pod, 0).add(&config);
     for change in ["--ingress 1M", "--egress 1M", "--ingress 5M", "--egress 2M"] {
@@ -579,7 +579,7 @@ fn a_limit_that_is_not_in_effect_is_a_state_of_its_own_with_its_own_exit_code() 
 }
 
 #[test]
-fn a_device_that_somebody_deleted_blinds_nobody_and_is_made_again() {
+fn a_deleted_device_hides_no_other_limit_and_is_created_again() {
     let shop = Shop::new();
     let device = shop.limit("")[0]["egress"]["device"].as_str().unwrap().to_owned();
     shop.node.look(&format!("ip link delete {device}"));

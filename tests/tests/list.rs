@@ -95,7 +95,7 @@ fn keep(network: &str, pod: &Pod, name: &str, result: &Value) {
 }
 
 #[test]
-fn an_attachment_is_shown_with_all_that_the_kernel_tells_under_keys_that_stay() {
+fn an_attachment_is_shown_as_the_kernel_has_it_under_stable_keys() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     let config = bridge(json!({"isGateway": true, "mtu": 1450}));
     let result = named(node.call("bridge", &pod), "web-0").add(&config);
@@ -208,7 +208,7 @@ fn a_pod_is_chosen_by_its_name_its_container_or_its_interface_on_the_host() {
 }
 
 #[test]
-fn what_was_changed_in_the_pod_is_shown_as_it_is_now() {
+fn changes_inside_the_pod_are_shown() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     let result = node.call("bridge", &pod).add(&bridge(json!({})));
     keep("pods", &pod, "web-0", &result);
@@ -232,7 +232,7 @@ fn what_was_changed_in_the_pod_is_shown_as_it_is_now() {
 }
 
 #[test]
-fn a_pair_whose_other_end_came_back_to_the_host_is_still_listed() {
+fn a_pair_with_both_ends_on_the_host_is_still_listed() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     node.call("bridge", &pod).add(&bridge(json!({})));
     let host = format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
@@ -295,7 +295,7 @@ fn a_name_that_was_cut_off_is_completed_where_libcnis_results_know_it_and_found_
 }
 
 #[test]
-fn what_weir_attach_attached_by_plugins_of_others_is_known_too() {
+fn attachments_that_weir_attach_made_by_other_plugins_are_listed() {
     let (node, pod) = (Node::new().prefer(REFERENCE), Pod::new(IDS[0]));
     let conflist = json!({"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge(json!({}))]});
     let file = node.file("pods.conflist", &conflist.to_string());
@@ -311,7 +311,7 @@ fn what_weir_attach_attached_by_plugins_of_others_is_known_too() {
 }
 
 #[test]
-fn pairs_that_are_no_attachments_are_not_listed_and_a_routed_pod_that_is_known_is() {
+fn pairs_without_an_attachment_are_not_listed_and_a_known_routed_pod_is() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     node.look(&format!(
         "ip link add br0 type bridge; ip link add here0 type veth peer name here1; ip link set here0 master br0; \
@@ -327,7 +327,7 @@ fn pairs_that_are_no_attachments_are_not_listed_and_a_routed_pod_that_is_known_i
 }
 
 #[test]
-fn without_root_the_hosts_side_is_listed_and_what_is_missing_is_said() {
+fn without_root_the_hosts_side_is_listed_and_the_rest_is_reported_missing() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     let result = named(node.call("bridge", &pod), "web-0").add(&bridge(json!({})));
     keep("pods", &pod, "web-0", &result);
@@ -372,7 +372,7 @@ fn a_pod_with_thousands_of_addresses_is_one_row_and_json_has_them_all() {
 }
 
 #[test]
-fn what_a_pod_calls_its_interface_does_nothing_to_the_terminal() {
+fn a_pods_interface_name_has_no_effect_on_the_terminal() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     node.call("bridge", &pod).add(&bridge(json!({})));
     pod.look("ip link set eth0 down; ip link set eth0 name \"$(printf 'a\\033[2J\\342\\200\\256b\\377')\"");
@@ -384,7 +384,7 @@ fn what_a_pod_calls_its_interface_does_nothing_to_the_terminal() {
 
 /// Text of a runtime's that reads like the alias's own.
 #[test]
-fn a_pods_name_says_nothing_about_another_network() {
+fn a_pods_name_cannot_name_another_network() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     let config = bridge(json!({"name": "net1"}));
     named(node.call("bridge", &pod), "y network=net2 container=other \x1b[2J").add(&config);

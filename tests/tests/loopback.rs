@@ -33,7 +33,7 @@ fn add_brings_lo_up_and_reports_its_addresses() {
 }
 
 #[test]
-fn check_says_when_lo_is_down() {
+fn check_fails_when_lo_is_down() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let call = node.call("loopback", &pod).with("CNI_IFNAME", "lo");
     let result = call.add(&config());

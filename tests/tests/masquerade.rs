@@ -180,7 +180,7 @@ fn the_number_of_rules_does_not_grow_with_the_pods() {
 }
 
 #[test]
-fn check_says_what_is_missing() {
+fn check_names_the_missing_part() {
     for (fault, words) in [
         ("nft delete element inet weir pods-10.244.0.0/24 '{ 10.244.0.2 }'", "10.244.0.2 is not masqueraded"),
         (
@@ -204,7 +204,7 @@ fn check_says_what_is_missing() {
 }
 
 #[test]
-fn the_next_add_mends_a_table_that_somebody_flushed() {
+fn the_next_add_restores_a_flushed_table() {
     let (node, lost, pod) = (Node::new(), Pod::new("c1"), Pod::new("c2"));
     let outside = outside(&node);
     node.call("bridge", &lost).add(&config());

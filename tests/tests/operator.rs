@@ -210,7 +210,7 @@ mod command_line {
     }
 
     #[test]
-    fn under_a_name_that_is_no_plugins_it_is_the_operators_tool() {
+    fn under_any_other_name_it_is_the_operators_tool() {
         let place = tempfile::tempdir().unwrap();
         for name in ["tool", "bridges", "mybridge"] {
             symlink(installed().join("weir"), place.path().join(name)).unwrap();
@@ -329,7 +329,7 @@ mod attaching {
     }
 
     #[test]
-    fn what_is_attached_is_not_attached_again_and_not_harmed() {
+    fn a_repeated_attach_is_refused_and_harms_nothing() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let options = options(&node, &pod, "1.0.0", json!([ours()]));
         assert!(node.weir(&format!("attach {options}")).status.success());
@@ -350,7 +350,7 @@ mod attaching {
     }
 
     #[test]
-    fn a_result_that_cannot_be_kept_is_no_attachment() {
+    fn attach_undoes_itself_when_the_result_cannot_be_cached() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let options = options(&node, &pod, "1.0.0", json!([ours()]));
         let file = node.file("no-folder", "");
@@ -361,7 +361,7 @@ mod attaching {
     }
 
     #[test]
-    fn the_first_error_stops_and_takes_back_what_was_made() {
+    fn the_first_error_stops_and_undoes_the_plugins_before() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let node = node.with_script("failing", FAILING).with_script("noting", NOTING);
         let plugins = json!([ours(), {"type": "failing"}, {"type": "noting"}]);
@@ -398,7 +398,7 @@ mod attaching {
     }
 
     #[test]
-    fn check_and_detach_use_what_attach_kept() {
+    fn check_and_detach_use_the_cached_result() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let node = node.with_script("noting", NOTING);
         let plugins = json!([{"type": "noting", "capabilities": {"ips": true}}]);
@@ -497,7 +497,7 @@ mod attaching {
     }
 
     #[test]
-    fn a_result_that_cannot_be_printed_is_no_attachment() {
+    fn attach_undoes_itself_when_the_result_cannot_be_printed() {
         for is_pipe in [false, true] {
             let (node, pod) = (Node::new(), Pod::new("c1"));
             let options = options(&node, &pod, "1.0.0", json!([ours()]));
@@ -511,7 +511,7 @@ mod attaching {
     }
 
     #[test]
-    fn a_full_disk_is_said_and_a_reader_that_has_gone_is_not() {
+    fn a_full_disk_is_reported_and_a_closed_pipe_is_not() {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let options = options(&node, &pod, "1.0.0", json!([ours()]));
         assert!(node.weir(&format!("attach {options}")).status.success());

@@ -108,7 +108,7 @@ fn version_does_not_look_at_the_other_variables() {
 }
 
 #[test]
-fn without_a_command_the_plugin_tells_who_it_is_on_standard_error() {
+fn without_a_command_the_plugin_prints_its_name_and_versions_on_standard_error() {
     for plugin in PLUGINS {
         let output = Command::new(installed().join(plugin)).env_clear().output().unwrap();
         assert!(output.status.success());
@@ -123,7 +123,7 @@ fn without_a_command_the_plugin_tells_who_it_is_on_standard_error() {
 }
 
 #[test]
-fn an_executable_whose_name_ends_in_a_plugins_is_that_plugin() {
+fn an_executable_with_a_prefixed_plugin_name_is_that_plugin() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     // A hard link must be on the same file system.
     let folder = tempfile::tempdir_in(node.bin().parent().unwrap()).unwrap();
@@ -186,7 +186,7 @@ fn a_variable_that_cannot_be_is_refused_with_its_value() {
 }
 
 #[test]
-fn standard_input_that_is_no_config_is_refused() {
+fn standard_input_without_a_config_is_refused() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let named = |name: Value| changed(&bridge(json!({})), json!({ "name": name })).to_string();
     for (stdin, code, words) in [
@@ -259,7 +259,7 @@ fn the_plugins_own_namespace_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn a_del_with_the_plugins_own_namespace_removes_everything_and_says_so() {
+fn a_del_with_the_plugins_own_namespace_removes_everything_and_reports_it() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let config = bridge(json!({"isGateway": true, "ipMasq": true, "macspoofchk": true}));
     let call = || node.call("bridge", &pod);
@@ -304,7 +304,7 @@ fn a_fifo_for_a_namespace_is_refused_by_add_and_gone_for_del() {
 }
 
 #[test]
-fn the_plugins_own_namespace_is_served_when_the_override_says_so() {
+fn the_plugins_own_namespace_is_served_with_the_override() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let call = || node.call("bridge", &pod).with("CNI_NETNS", "/proc/self/ns/net");
     let config = bridge(json!({}));
@@ -448,7 +448,7 @@ fn a_full_standard_error_keeps_no_plugin_from_its_work() {
 }
 
 #[test]
-fn a_process_that_may_open_no_more_files_does_not_blame_the_namespace() {
+fn a_process_at_its_file_limit_does_not_blame_the_namespace() {
     for plugin in ["loopback", "bridge", "bandwidth"] {
         let mut failures = 0;
         for limit in 3..12 {
@@ -528,7 +528,7 @@ fn with_ipam(script: &str) -> Failure {
 }
 
 #[test]
-fn what_an_executed_plugin_says_beside_its_error_is_told() {
+fn the_output_of_an_executed_plugin_beside_its_error_is_reported() {
     let only_stderr = with_ipam("printf 'no lease from 10.0.0.1\\033[2J\\n' >&2; exit 3");
     assert!(only_stderr.message.contains("other-ipam") && only_stderr.message.contains("exit status: 3"));
     assert!(only_stderr.message.contains(r"no lease from 10.0.0.1\u{1b}[2J"), "{only_stderr:?}");

@@ -159,7 +159,7 @@ fn del_finds_it_when_the_pair_is_gone() {
 }
 
 #[test]
-fn what_a_lost_del_left_gives_way_to_the_next_add() {
+fn the_next_add_replaces_an_entry_whose_del_was_lost() {
     let (node, pod, other) = (Node::new(), Pod::new("c1"), Pod::new("c2"));
     // Not the one that follows from the address, which the second ADD gives.
     let asked_for = node.call("bridge", &pod).with("CNI_ARGS", "IP=10.244.0.2;MAC=02:00:00:00:00:01");
@@ -198,7 +198,7 @@ fn two_interfaces_of_a_pod_are_checked_each_for_itself() {
 }
 
 #[test]
-fn gc_takes_what_a_pod_left_whose_del_never_came_and_nothing_else() {
+fn gc_removes_the_entry_of_a_pod_without_a_del_and_nothing_else() {
     let node = Node::new();
     let elsewhere = changed(&config(), json!({"name": "elsewhere", "cniVersion": "1.1.0"}));
     let pods = ["c1", "c2", "c3"].map(Pod::new);
@@ -216,7 +216,7 @@ fn gc_takes_what_a_pod_left_whose_del_never_came_and_nothing_else() {
 }
 
 #[test]
-fn a_del_whose_config_no_longer_asks_for_it_ends_it_and_the_next_add_is_not_silenced() {
+fn a_del_with_a_config_without_the_check_removes_it_and_the_next_add_is_not_silenced() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let unchecked = bridge(json!({}));
     for with_namespace in [true, false] {
@@ -238,7 +238,7 @@ fn check(node: &Node, pod: &Pod, result: &Value) -> Result<Value, Failure> {
 }
 
 #[test]
-fn check_says_what_is_missing() {
+fn check_names_the_missing_part() {
     for (fault, words) in [
         ("nft flush set bridge weir checked-ports", "not checked"),
         ("nft flush set bridge weir allowed-sources", "no frame of the port may pass"),
@@ -258,7 +258,7 @@ fn check_says_what_is_missing() {
 }
 
 #[test]
-fn the_next_add_mends_a_table_that_somebody_deleted() {
+fn the_next_add_restores_a_deleted_table() {
     let (node, lost, pod) = (Node::new(), Pod::new("c1"), Pod::new("c2"));
     node.call("bridge", &lost).add(&config());
     for fault in [

@@ -8,7 +8,7 @@ use crate::setting::{CONTAINERD, CRIO, Setting, annotated, requested};
 const TEN_MEGABIT: Option<(u64, u64)> = Some((10_000_000, 50_000));
 
 #[test]
-fn an_annotation_shapes_when_the_runtime_says_nothing() {
+fn an_annotation_shapes_without_a_limit_of_the_runtimes() {
     let setting = Setting::new();
     setting.shape(annotated(json!({
         "kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "0.01G", "other": "x",
@@ -77,7 +77,7 @@ fn static_keys_come_first_then_the_runtime_then_kubernetes_annotations_then_kube
 }
 
 #[test]
-fn a_bad_value_fails_add_and_names_annotation_value_and_what_is_allowed() {
+fn an_invalid_value_fails_add_with_annotation_value_and_range() {
     let setting = Setting::new();
     for (key, value, allowed) in [
         ("kubernetes.io/ingress-bandwidth", "10 M", "suffixes"),

@@ -79,7 +79,7 @@ fn lead_by_a_filter(setting: &Setting) {
 }
 
 #[test]
-fn what_an_earlier_weir_attached_is_checked_moved_and_detached() {
+fn an_attachment_of_an_earlier_weir_is_checked_moved_and_detached() {
     let keys = limited(&json!({}));
     let setting = Setting::new();
     setting.shape(keys.clone());

@@ -94,7 +94,7 @@ fn gc_collects_the_others_when_it_cannot_tell_of_one_device_whether_it_is_unfini
 }
 
 #[test]
-fn an_add_takes_the_place_of_what_a_killed_one_left_and_its_del_leaves_nothing() {
+fn an_add_replaces_the_device_of_a_killed_add_and_its_del_leaves_nothing() {
     let setting = Setting::new();
     let [first, _] = names();
     unfinished(&first);
@@ -104,7 +104,7 @@ fn an_add_takes_the_place_of_what_a_killed_one_left_and_its_del_leaves_nothing()
 }
 
 #[test]
-fn del_removes_what_was_left_beside_a_device_with_another_name() {
+fn del_removes_an_unfinished_device_beside_one_with_another_name() {
     let setting = Setting::new();
     let [first, _] = names();
     // As an earlier version made it: the killed ADD's device kept the first name.
@@ -157,7 +157,7 @@ fn gc_leaves_a_pair_of_another_plugin_as_it_was() {
 }
 
 #[test]
-fn gc_takes_a_limit_of_what_goes_to_the_pod_from_a_pair_of_another_plugin() {
+fn gc_removes_an_ingress_limit_from_a_pair_of_another_plugin() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let attached = calico(&pod, "cali1234", "eth0");
     let before = node.fingerprint();
@@ -198,7 +198,7 @@ fn the_hook_of_an_earlier_weir_goes_although_a_live_change_led_packets_by_a_chai
 
 /// The reference's DEL removes the device and knows no chain.
 #[test]
-fn a_chain_that_leads_to_a_device_that_is_gone_goes_too() {
+fn a_chain_to_a_deleted_device_is_removed() {
     for verb in ["DEL", "GC"] {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let attached = calico(&pod, "cali1234", "eth0");
@@ -216,7 +216,7 @@ fn a_chain_that_leads_to_a_device_that_is_gone_goes_too() {
 }
 
 #[test]
-fn del_of_a_pair_of_weirs_takes_the_chain_along_whose_device_is_gone() {
+fn del_removes_the_chain_of_weirs_own_pair_after_its_device_was_deleted() {
     let setting = Setting::new();
     let result = setting.shape(requested(8_000_000, 800_000));
     for ifb in ifbs() {
@@ -229,7 +229,7 @@ fn del_of_a_pair_of_weirs_takes_the_chain_along_whose_device_is_gone() {
 
 /// As `nft flush table` leaves it: no rule tells which link it was for.
 #[test]
-fn a_chain_without_rules_goes_when_its_link_is_gone_and_not_before() {
+fn a_chain_without_rules_is_removed_after_its_link() {
     let setting = Setting::new();
     setting.shape(requested(8_000_000, 800_000));
     tests::shell("nft flush table netdev weir");
@@ -243,7 +243,7 @@ fn a_chain_without_rules_goes_when_its_link_is_gone_and_not_before() {
 
 /// What an ADD with exempt subnets leaves at a pair of another plugin when it is killed before the last rule.
 #[test]
-fn rules_that_only_exempt_something_go_too() {
+fn rules_that_only_exempt_traffic_are_removed() {
     for verb in ["DEL", "GC"] {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         calico(&pod, "cali1234", "eth0");
@@ -262,7 +262,7 @@ fn rules_that_only_exempt_something_go_too() {
 }
 
 #[test]
-fn gc_leaves_a_pod_alone_in_which_processes_live_and_says_so() {
+fn gc_spares_a_pod_with_processes_and_reports_it() {
     let setting = Setting::new();
     setting.shape(requested(8_000_000, 800_000));
     let mut process = Process::start(Some(&setting.pod.netns()), "yes");

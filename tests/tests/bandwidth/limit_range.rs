@@ -20,7 +20,7 @@ fn rates(setting: &Setting) -> (Option<u64>, Option<u64>) {
 }
 
 #[test]
-fn a_pod_that_asks_for_nothing_gets_the_default_or_the_most() {
+fn a_pod_without_a_request_gets_the_default_or_the_maximum() {
     let setting = Setting::new();
     setting.shape(ranged(json!({})));
     assert_eq!(rates(&setting), (Some(10_000_000), Some(50_000_000)));

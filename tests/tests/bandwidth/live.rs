@@ -58,7 +58,7 @@ fn remove(setting: &Setting, command: &str) {
 const REMOVE_ALL: &str = "nft delete chain netdev weir VETH; tc qdisc del dev VETH root";
 
 #[test]
-fn a_rule_that_somebody_deleted_after_a_live_change_is_missed_by_check() {
+fn check_finds_a_rule_that_was_deleted_after_a_live_change() {
     for list in lists() {
         for removal in [
             "nft delete rule netdev weir VETH handle \
@@ -153,7 +153,7 @@ fn deleted_rules_are_made_again_from_the_config_that_the_runtime_keeps() {
 }
 
 #[test]
-fn a_limit_that_is_added_live_exempts_what_the_config_that_the_runtime_keeps_says() {
+fn a_limit_that_is_added_live_has_the_exemptions_of_the_runtimes_cached_config() {
     let [unshaped, _] = lists();
     let setting = Setting::new();
     remember(&setting, &unshaped);
@@ -165,7 +165,7 @@ fn a_limit_that_is_added_live_exempts_what_the_config_that_the_runtime_keeps_say
 }
 
 #[test]
-fn exemptions_that_nobody_knows_any_more_are_said_to_be_lost() {
+fn lost_exemptions_are_reported() {
     for list in lists() {
         let setting = Setting::new();
         setting.shape(keys(&list));

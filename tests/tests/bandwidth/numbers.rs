@@ -6,7 +6,7 @@ use tests::with_prev_result;
 use crate::setting::{CONTAINERD, CRIO, HOST, POD, Setting, bandwidth_config, requested};
 
 #[test]
-fn check_says_that_full_packets_do_not_pass_after_the_mtu_was_raised() {
+fn check_reports_that_full_packets_do_not_pass_after_the_mtu_was_raised() {
     let setting = Setting::new();
     let keys = requested(1_000_000, CONTAINERD);
     let result = setting.shape(keys.clone());
@@ -37,7 +37,7 @@ fn check_says_that_full_packets_do_not_pass_after_the_mtu_was_raised() {
 }
 
 #[test]
-fn a_burst_that_the_kernels_timers_cannot_keep_is_said() {
+fn a_burst_below_the_resolution_of_the_kernels_timers_is_reported() {
     let setting = Setting::new();
     let said = |burst: u64| {
         let config = bandwidth_config(json!({"ingressRate": 1_000_000_000, "ingressBurst": burst}));
@@ -56,7 +56,7 @@ fn a_burst_that_the_kernels_timers_cannot_keep_is_said() {
 }
 
 #[test]
-fn a_rate_that_kubernetes_does_not_allow_is_refused_whoever_asks_for_it() {
+fn a_rate_that_kubernetes_does_not_allow_is_refused_from_every_source() {
     let setting = Setting::new();
     let message = setting.refused(json!({"egressRate": 1u64 << 63, "egressBurst": 8_000_000}));
     assert!(

@@ -25,7 +25,7 @@ pub fn alias(device: &str) -> String {
 }
 
 #[test]
-fn a_pair_of_another_plugin_is_shaped_says_whose_it_is_and_stays_after_del() {
+fn a_pair_of_another_plugin_is_shaped_and_named_and_stays_after_del() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let attached = calico(&pod, "cali1234", "eth0");
     let keys = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
@@ -46,7 +46,7 @@ fn a_pair_of_another_plugin_is_shaped_says_whose_it_is_and_stays_after_del() {
 }
 
 #[test]
-fn an_alias_of_somebody_else_is_left_alone() {
+fn a_foreign_alias_is_left_alone() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let attached = calico(&pod, "cali1234", "eth0");
     tests::shell("ip link set cali1234 alias theirs");
@@ -79,7 +79,7 @@ fn two_interfaces_of_one_container_are_shaped_and_deleted_by_themselves() {
 }
 
 #[test]
-fn a_device_that_is_no_veth_is_refused_with_what_is_supported() {
+fn another_device_than_a_veth_is_refused_with_the_supported_ones() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     pod.shell("ip link add eth0 type bridge");
     let attached = json!({"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": pod.netns()}]});
@@ -119,7 +119,7 @@ fn gc_removes_devices_whose_attachment_is_gone_and_no_others() {
 }
 
 #[test]
-fn check_says_when_shaping_was_removed_or_altered() {
+fn check_fails_when_shaping_was_removed_or_altered() {
     let setting = Setting::new();
     let keys = requested(8_000_000, 800_000);
     setting.shape(keys.clone());
@@ -141,7 +141,7 @@ fn check_says_when_shaping_was_removed_or_altered() {
 }
 
 #[test]
-fn check_accepts_what_was_made_for_another_mtu() {
+fn check_accepts_a_filter_that_was_made_for_another_mtu() {
     for keys in [
         // Two packets and ten; a burst that was raised to one packet.
         requested(1_000_000, 4_294_967_295),

@@ -65,7 +65,7 @@ fn the_references_check_wants_its_own_numbers_for_a_burst_that_was_not_chosen() 
 }
 
 #[test]
-fn gc_removes_what_the_reference_left() {
+fn gc_removes_ifbs_of_the_reference() {
     let setting = setting();
     let config = with_prev_result(&config(10_000_000, 1_000_000), &setting.attached);
     reference(&setting).add(&config);
@@ -78,7 +78,7 @@ fn gc_removes_what_the_reference_left() {
 }
 
 #[test]
-fn gc_removes_what_the_reference_left_of_a_pair_that_is_gone() {
+fn gc_removes_ifbs_of_the_reference_after_their_pair() {
     let setting = setting();
     reference(&setting).add(&with_prev_result(&config(10_000_000, CONTAINERD), &setting.attached));
     let gc = || {

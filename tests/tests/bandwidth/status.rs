@@ -31,7 +31,7 @@ fn built_in(node: &Node, modules: &[&str]) {
 }
 
 #[test]
-fn tries_what_add_of_this_config_would_do() {
+fn status_tries_what_add_of_this_config_does() {
     let node = Node::new();
     let before = node.fingerprint();
     // What a pod sends goes by a chain of nf_tables here, for which no filter is needed. In another namespace than its own,
@@ -45,7 +45,7 @@ fn tries_what_add_of_this_config_would_do() {
 }
 
 #[test]
-fn tries_nothing_where_modules_prove_that_limits_work() {
+fn status_tries_nothing_when_modules_prove_that_limits_work() {
     let node = Node::new();
     built_in(&node, &["ifb", "sch_tbf", "nf_tables", "nft_fwd_netdev"]);
     assert_eq!(requests(&node, json!({})), "");
@@ -54,7 +54,7 @@ fn tries_nothing_where_modules_prove_that_limits_work() {
 }
 
 #[test]
-fn makes_no_namespace_where_a_pod_with_exempt_subnets_proves_that_those_work() {
+fn status_makes_no_namespace_when_a_pod_with_exempt_subnets_proves_that_they_work() {
     let setting = Setting::new();
     setting.shape(requested(8_000_000, 800_000));
     assert!(!requests(&setting.node, json!({})).contains("unshare"));

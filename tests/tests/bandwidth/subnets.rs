@@ -102,12 +102,12 @@ fn exempt_traffic_is_never_slowed_and_the_rest_is() {
 }
 
 #[test]
-fn only_what_is_listed_is_slowed() {
+fn only_listed_subnets_are_limited() {
     check_traffic(json!({"shapedSubnets": ["198.51.100.0/24", "2001:db8:2::/48"]}));
 }
 
 #[test]
-fn both_lists_at_once_and_what_is_no_subnet_are_refused() {
+fn both_lists_at_once_and_invalid_subnets_are_refused() {
     let setting = Setting::new();
     let keys = |shaped: Value, unshaped: Value| {
         json!({

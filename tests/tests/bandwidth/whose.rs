@@ -45,7 +45,7 @@ fn a_late_del_of_another_container_leaves_the_limit_alone() {
 }
 
 #[test]
-fn a_pair_that_does_not_say_whose_it_is_stays_when_it_has_another_address_than_prev_result() {
+fn a_pair_without_an_owner_stays_when_it_has_another_address_than_prev_result() {
     let (node, pod) = (Node::new(), Pod::new("new"));
     let mut attached = calico(&pod, "cali1234", "eth0");
     assert!(node.weir("limit cali1234 --ingress 8M --egress 8M").status.success());

@@ -51,7 +51,7 @@ fn a_gateway_that_ipam_names_is_the_bridges_address() {
 }
 
 #[test]
-fn a_gateway_that_cannot_be_right_fails_the_add_and_leaves_nothing() {
+fn an_invalid_gateway_fails_the_add_and_leaves_nothing() {
     for (subnet, gateway) in [
         ("10.244.0.0/24", "fd00::1"),
         ("fd00:244::/64", "10.244.0.1"),
@@ -250,7 +250,7 @@ fn routes_are_set_with_all_their_fields() {
 }
 
 #[test]
-fn a_route_whose_next_hop_is_out_of_reach_fails_the_add_with_its_name() {
+fn a_route_with_an_unreachable_next_hop_fails_the_add_with_its_name() {
     let (node, other, pod) = (Node::new(), Pod::new("other"), Pod::new("c1"));
     node.call("bridge", &other).add(&bridge(json!({})));
     let before = node.fingerprint();
@@ -264,7 +264,7 @@ fn a_route_whose_next_hop_is_out_of_reach_fails_the_add_with_its_name() {
 }
 
 #[test]
-fn a_pod_whose_ipv6_is_switched_off_by_default_gets_its_address() {
+fn a_pod_with_ipv6_disabled_by_default_gets_its_address() {
     // As container runtimes and hardened nodes have it.
     let (node, pod) = (Node::new(), Pod::new("c1"));
     pod.look("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
@@ -275,7 +275,7 @@ fn a_pod_whose_ipv6_is_switched_off_by_default_gets_its_address() {
 }
 
 #[test]
-fn a_node_whose_ipv6_is_switched_off_says_so() {
+fn a_node_without_ipv6_is_named() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
     let ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);
@@ -327,7 +327,7 @@ fn a_route_with_another_next_hop_stands_beside_the_one_that_is_there() {
 }
 
 #[test]
-fn a_read_only_proc_sys_keeps_nobody_from_a_network() {
+fn add_succeeds_with_a_read_only_proc_sys() {
     let node = Node::new();
     node.look("sysctl -q -w net.ipv4.ip_forward=1; mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys");
     for name in ["c1", "c2"] {
@@ -338,7 +338,7 @@ fn a_read_only_proc_sys_keeps_nobody_from_a_network() {
 }
 
 #[test]
-fn an_interface_that_vanishes_during_duplicate_detection_is_no_success() {
+fn add_fails_when_the_interface_vanishes_during_duplicate_detection() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let config = bridge(json!({"enabledad": true, "ipam": host_local(&["fd00:244::/64"])}));
     let before = node.fingerprint();

@@ -47,7 +47,7 @@ fn both_ends_are_up_and_the_hosts_is_in_the_bridge() {
 }
 
 #[test]
-fn the_hosts_end_says_whose_it_is() {
+fn the_alias_of_the_hosts_end_names_the_attachment() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let call = node.call("bridge", &pod);
     call.with("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0")
@@ -59,7 +59,7 @@ fn the_hosts_end_says_whose_it_is() {
 }
 
 #[test]
-fn a_host_end_without_a_pod_name_says_the_rest() {
+fn the_alias_without_a_pod_name_names_the_rest() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.call("bridge", &pod).add(&bridge(json!({})));
     let alias = node.link(&node.ports("cni0")[0])["ifalias"].as_str().unwrap().to_owned();
@@ -158,7 +158,7 @@ fn dns_in_the_config_wins_over_that_of_ipam() {
 }
 
 #[test]
-fn what_loopback_made_before_is_passed_on_behind_ours() {
+fn loopbacks_interface_is_passed_on_behind_bridges() {
     // Nomad and buildkit chain loopback and bridge under one name.
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let loopback = json!({"cniVersion": "0.4.0", "name": "nomad", "type": "loopback"});

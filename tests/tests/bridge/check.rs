@@ -40,7 +40,7 @@ impl Attached {
 }
 
 #[test]
-fn what_add_made_is_fine() {
+fn check_accepts_the_result_of_add() {
     let attached = Attached::new();
     attached.call().check(&attached.config, &attached.result);
 }
@@ -86,7 +86,7 @@ fn a_pair_that_ends_elsewhere_is_not_taken_for_another_pods() {
 }
 
 #[test]
-fn a_host_end_that_left_the_bridge_is_found() {
+fn check_finds_a_host_end_that_left_the_bridge() {
     let attached = Attached::new();
     attached.node.look(&format!("ip link set {} nomaster", attached.veth()));
     attached.is_faulty(&["\"eth0\"", "bridge \"cni0\""]);
@@ -237,7 +237,7 @@ fn a_namespace_that_is_gone_is_named() {
 }
 
 #[test]
-fn what_later_plugins_add_is_tolerated() {
+fn check_accepts_additions_of_later_plugins() {
     let attached = Attached::new();
     attached.pod.look(
         "ip link set eth0 mtu 1400; ip addr add 10.244.0.99/24 dev eth0; ip addr add fd00:99::1/64 dev eth0 nodad; \
@@ -250,7 +250,7 @@ fn what_later_plugins_add_is_tolerated() {
 }
 
 #[test]
-fn a_host_end_that_says_nothing_or_something_else_and_has_another_name_and_address_is_tolerated() {
+fn check_accepts_a_host_end_with_another_alias_name_and_address() {
     for alias in ["''", "'port 7'"] {
         let attached = Attached::new();
         let veth = attached.veth();
@@ -272,7 +272,7 @@ fn a_hardware_address_that_a_later_plugin_changed_and_reported_is_tolerated() {
 }
 
 #[test]
-fn check_without_the_result_says_so() {
+fn check_without_the_result_is_refused() {
     let attached = Attached::new();
     let failure = attached.call().verb("CHECK", &changed(&attached.config, json!({}))).unwrap_err();
     assert!(failure.message.contains("prevResult"), "{failure:?}");

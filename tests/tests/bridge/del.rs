@@ -18,7 +18,7 @@ fn config() -> Value {
 }
 
 #[test]
-fn del_removes_everything_and_a_second_one_is_fine() {
+fn del_removes_everything_and_a_second_del_succeeds() {
     let (node, before) = used(&config());
     let pod = Pod::new("c1");
     let call = node.call("bridge", &pod);
@@ -65,7 +65,7 @@ fn del_after_the_namespace_went_releases_the_rest() {
 }
 
 #[test]
-fn del_before_any_add_is_fine() {
+fn del_before_any_add_succeeds() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let before = node.fingerprint();
     node.call("bridge", &pod).del(&config());
@@ -105,7 +105,7 @@ fn del_of_one_interface_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_veth_of_somebody_else_is_never_touched() {
+fn a_foreign_veth_is_never_touched() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let call = node.call("bridge", &pod);
     call.add(&config());
@@ -132,7 +132,7 @@ fn a_veth_of_somebody_else_is_never_touched() {
 }
 
 #[test]
-fn an_interface_of_the_pod_that_is_no_veth_stays() {
+fn another_interface_of_the_pod_than_a_veth_stays() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     pod.look("ip link add eth0 type ifb");
     node.call("bridge", &pod).del(&config());
@@ -159,7 +159,7 @@ fn the_longest_names_that_kubernetes_has_are_found_again() {
 }
 
 #[test]
-fn del_without_a_namespace_finds_a_pair_whose_alias_somebody_changed() {
+fn del_without_a_namespace_finds_a_pair_with_a_changed_alias() {
     let (node, before) = used(&config());
     let pod = Pod::new("c1");
     node.call("bridge", &pod).add(&config());
@@ -171,7 +171,7 @@ fn del_without_a_namespace_finds_a_pair_whose_alias_somebody_changed() {
 }
 
 #[test]
-fn del_says_in_the_end_that_it_could_not_read_whom_to_ask_for_the_addresses() {
+fn del_reports_an_unreadable_ipam_config_at_its_end() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.call("bridge", &pod).add(&config());
     let failure =

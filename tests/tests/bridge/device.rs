@@ -40,7 +40,7 @@ fn the_mac_stays_without_a_gateway_too() {
 }
 
 #[test]
-fn a_bridge_that_somebody_made_by_hand_keeps_its_mac_as_well() {
+fn a_bridge_made_by_hand_keeps_its_mac() {
     let node = Node::new();
     node.look("ip link add cni0 type bridge");
     let first = mac(&node, "cni0");
@@ -62,7 +62,7 @@ fn a_bridge_that_is_down_is_brought_up() {
 }
 
 #[test]
-fn the_address_that_the_bridge_has_already_is_fine() {
+fn a_gateway_that_the_bridge_has_already_is_accepted() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("ip link add cni0 type bridge; ip addr add 10.244.0.1/24 dev cni0");
     node.call("bridge", &pod).add(&bridge(json!({"isGateway": true})));
@@ -94,7 +94,7 @@ fn another_address_of_the_bridge_is_an_error_unless_it_may_be_replaced() {
 }
 
 #[test]
-fn a_name_that_is_no_bridges_is_an_error() {
+fn the_name_of_another_kind_of_link_is_an_error() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("ip link add cni0 type ifb");
     let before = node.fingerprint();
@@ -114,7 +114,7 @@ fn announcements_of_pods_do_not_become_routes_of_the_host() {
 }
 
 #[test]
-fn what_an_administrator_set_for_the_bridge_stays() {
+fn an_administrators_settings_of_the_bridge_stay() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look(
         "ip link add cni0 mtu 1400 address 02:00:00:00:00:07 type bridge stp_state 1 forward_delay 200 \
@@ -192,7 +192,7 @@ fn status_of_a_new_node_undoes_no_transaction() {
 }
 
 #[test]
-fn status_says_that_the_bridges_name_is_taken_by_something_else() {
+fn status_reports_that_another_link_has_the_bridges_name() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("ip link add cni0 type ifb");
     let failure =

@@ -46,7 +46,7 @@ fn a_pod_gets_a_lease_keeps_it_and_gives_it_back() {
 }
 
 #[test]
-fn a_failed_add_gives_the_lease_back_and_leaves_nothing() {
+fn a_failed_add_releases_the_lease_and_leaves_nothing() {
     let (node, server, _daemon) = served();
     let pod = Pod::new("c1");
     // Known only after the lease: the gateway's address is not the one that the bridge has.

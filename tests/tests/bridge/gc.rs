@@ -47,7 +47,7 @@ fn three(node: &Node) -> [Pod; 3] {
 }
 
 #[test]
-fn gc_removes_what_is_not_valid_under_either_name_of_the_key() {
+fn gc_removes_invalid_attachments_under_either_name_of_the_key() {
     for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
         let node = Node::new();
         let pods = three(&node);
@@ -90,7 +90,7 @@ fn gc_tells_interfaces_of_a_container_apart() {
 }
 
 #[test]
-fn other_networks_and_other_peoples_links_stay() {
+fn other_networks_and_foreign_links_stay() {
     let node = Node::new();
     let pods = three(&node);
     let other =
@@ -105,7 +105,7 @@ fn other_networks_and_other_peoples_links_stay() {
 }
 
 #[test]
-fn what_looks_like_ours_and_is_another_networks_or_another_tools_stays() {
+fn objects_of_other_networks_and_tools_with_similar_names_stay() {
     let (node, first) = (Node::new(), Pod::new("c0"));
     node.call("bridge", &first).add(&config());
     node.call("bridge", &first).del(&config());
@@ -176,7 +176,7 @@ fn when_ipam_fails_the_rest_is_removed_and_its_failure_reported() {
 }
 
 #[test]
-fn gc_goes_by_what_it_finds_not_by_the_config() {
+fn gc_follows_the_kernels_objects_and_not_the_config() {
     let node = Node::new();
     let pods = three(&node);
     gc(
@@ -201,7 +201,7 @@ fn status_is_silent_when_all_is_well_and_changes_nothing() {
 }
 
 #[test]
-fn status_says_what_keeps_add_from_working() {
+fn status_names_the_reason_why_add_would_fail() {
     let node = Node::new();
     let nowhere = changed(&config(), json!({"ipam": {"type": "nowhere"}}));
     let failure = status(&node).verb("STATUS", &nowhere).unwrap_err();
@@ -216,7 +216,7 @@ fn status_says_what_keeps_add_from_working() {
 }
 
 #[test]
-fn status_names_what_the_kernel_lacks() {
+fn status_names_the_missing_kernel_feature() {
     // The kernel's answer to the second request (the first looks for the bridge), the third: -EOPNOTSUPP (struct nlmsghdr, without the sender's
     // number, and struct nlmsgerr, uapi/linux/netlink.h).
     let refused = |answer: u8| {

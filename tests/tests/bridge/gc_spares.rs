@@ -32,7 +32,7 @@ fn live_in(node: &Node, pod: &Pod) -> Process {
 }
 
 #[test]
-fn the_network_of_a_pod_in_which_processes_live() {
+fn gc_spares_the_network_of_a_pod_with_processes() {
     let node = Node::new();
     let (first, lived_in, left) = (Pod::new("c0"), Pod::new("c1"), Pod::new("c2"));
     node.call("bridge", &first).add(&config());
@@ -60,7 +60,7 @@ fn the_network_of_a_pod_in_which_processes_live() {
 }
 
 #[test]
-fn not_where_the_config_says_otherwise() {
+fn gc_removes_the_network_of_a_pod_with_processes_if_configured() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.call("bridge", &pod).add(&config());
     let _process = live_in(&node, &pod);
@@ -70,7 +70,7 @@ fn not_where_the_config_says_otherwise() {
 }
 
 #[test]
-fn the_ipam_plugin_is_told_of_what_stays() {
+fn the_ipam_plugin_gets_the_spared_attachments_as_valid() {
     let node = Node::new().with_script("theirs", "cat > /mnt/stdin");
     let (valid, spared) = (Pod::new("c1"), Pod::new("c2"));
     node.call("bridge", &valid).add(&config());
@@ -88,7 +88,7 @@ fn the_ipam_plugin_is_told_of_what_stays() {
 }
 
 #[test]
-fn the_network_of_a_pod_whose_name_names_another_network() {
+fn gc_spares_a_pod_with_a_name_that_looks_like_another_network() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let other = changed(&config(), json!({"name": "net2", "ipam": host_local(&["10.9.0.0/24"])}));
     for arguments in [
@@ -108,7 +108,7 @@ fn the_network_of_a_pod_whose_name_names_another_network() {
 }
 
 #[test]
-fn containers_with_the_longest_names_are_told_apart() {
+fn containers_with_the_longest_ids_are_told_apart() {
     for length in [100, 127, 200, 215, 240] {
         let node = Node::new();
         let first = Pod::new("c0");
@@ -129,7 +129,7 @@ fn containers_with_the_longest_names_are_told_apart() {
 }
 
 #[test]
-fn a_running_pod_of_a_network_with_a_long_name_and_nothing_else() {
+fn gc_spares_a_running_pod_of_a_network_with_a_long_name_and_nothing_else() {
     let node = Node::new();
     let config = changed(&config(), json!({"name": "network-".repeat(31)}));
     let [running, stale] = ["a", "b"].map(|digit| Pod::new(&digit.repeat(64)));
@@ -143,7 +143,7 @@ fn a_running_pod_of_a_network_with_a_long_name_and_nothing_else() {
 }
 
 #[test]
-fn what_an_add_is_making() {
+fn gc_spares_the_pair_of_an_add_at_work() {
     // An IPAM plugin that waits: the pair is there, and not finished.
     let node = Node::new().with_script(
         "waiting",
@@ -168,7 +168,7 @@ fn what_an_add_is_making() {
 }
 
 #[test]
-fn what_an_add_makes_that_begins_and_ends_while_gc_is_at_work() {
+fn gc_spares_an_add_that_begins_and_ends_beside_it() {
     // GC has looked at the pairs, and stops before it takes the lock of the addresses, or before it looks at them.
     for path in ["/var/lib/cni/networks/pods/lock", "/var/lib/cni/networks/pods"] {
         let node = Node::new();

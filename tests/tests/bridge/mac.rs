@@ -40,7 +40,7 @@ fn an_address_may_be_written_with_colons_dashes_or_dots() {
 }
 
 #[test]
-fn addresses_that_nobody_chose_differ() {
+fn default_addresses_differ() {
     let node = Node::new();
     let pods = ["c1", "c2", "c3"].map(Pod::new);
     pods.iter().for_each(|pod| drop(node.call("bridge", pod).add(&bridge(json!({})))));

@@ -50,7 +50,7 @@ fn a_late_del_leaves_the_next_container_at_the_same_path_alone() {
 }
 
 #[test]
-fn a_late_del_leaves_what_the_reference_attached_alone() {
+fn a_late_del_leaves_the_references_attachment_alone() {
     for with_result in [true, false] {
         let node = Node::new();
         let former = lost(&node, &plain());
@@ -84,7 +84,7 @@ fn a_repeated_del_leaves_another_networks_interface_of_that_name_alone() {
 }
 
 #[test]
-fn an_interface_that_nothing_says_to_be_the_containers_stays() {
+fn an_interface_without_any_sign_of_the_container_stays() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let config = bridge(json!({"ipam": null}));
     pod.look("ip link add eth0 type veth peer name peer0; ip addr add 10.7.0.2/24 dev eth0");
@@ -104,7 +104,7 @@ fn an_interface_that_nothing_says_to_be_the_containers_stays() {
 }
 
 #[test]
-fn a_pair_whose_ends_were_renamed_is_found_by_what_its_hosts_end_says() {
+fn a_pair_with_renamed_ends_is_found_by_its_alias() {
     for (netns, rename) in [
         (true, "ip link set $port down name uplink7 up"),
         (false, "nsenter --net=$netns ip link set eth0 down name eth0-nic up"),

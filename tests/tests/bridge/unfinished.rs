@@ -84,7 +84,7 @@ fn an_add_that_was_killed_at_any_request_is_replaced_by_the_next_once_its_pair_w
 }
 
 #[test]
-fn an_answer_that_is_lost_once_leaves_nothing_behind_a_failed_call() {
+fn a_failed_call_leaves_nothing_when_one_answer_is_lost() {
     for error in ["ENOBUFS", "EINTR", "ENOMEM"] {
         let (node, before) = used();
         let pod = Pod::new("c1");

@@ -58,6 +58,6 @@ fn a_pod_of_the_reference_is_removed_by_weir_after_weir_install() {
 }
 
 #[test]
-fn a_pod_of_weir_is_removed_by_the_reference_after_a_way_back() {
+fn the_reference_removes_a_pod_of_weir_after_the_way_back() {
     exchange(install_weir, install_reference);
 }

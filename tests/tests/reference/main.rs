@@ -145,7 +145,7 @@ fn the_pod_and_the_bridge_look_the_same() {
 }
 
 #[test]
-fn either_checks_and_removes_what_the_other_made() {
+fn either_checks_and_removes_the_others_attachments() {
     for (maker, remover) in [(0, 1), (1, 0)] {
         for with_result in [true, false] {
             let (node, before) = used();
@@ -163,7 +163,7 @@ fn either_checks_and_removes_what_the_other_made() {
 }
 
 #[test]
-fn ours_removes_what_the_reference_made_when_the_namespace_is_gone() {
+fn weir_removes_the_references_attachment_after_the_namespace_is_gone() {
     let (node, before) = used();
     let pod = Pod::new("c1");
     let [ours, reference] = Set::both(&node);
@@ -179,7 +179,7 @@ fn ours_removes_what_the_reference_made_when_the_namespace_is_gone() {
 }
 
 #[test]
-fn either_finds_what_is_missing_of_the_others() {
+fn either_finds_missing_parts_of_the_others_attachment() {
     for (maker, checker) in [(0, 1), (1, 0)] {
         for fault in
             ["ip addr delete 10.244.0.2/24 dev eth0", "ip route delete default", "ip link delete eth0"]
@@ -238,7 +238,7 @@ fn the_reference_checks_and_removes_our_limits() {
 
 /// What the README says of going back: a runtime's burst is not taken literally, and the reference looks for it.
 #[test]
-fn the_reference_refuses_our_limits_where_nobody_chose_the_burst() {
+fn the_reference_refuses_weirs_limits_with_a_default_burst() {
     for burst in [4_294_967_295, 34_359_738_359, 2_147_483_647] {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         let [ours, reference] = Set::both(&node);
@@ -267,7 +267,7 @@ fn either_checks_the_loopback_interface_of_the_other() {
 }
 
 #[test]
-fn the_reference_checks_a_pod_that_we_masquerade_and_whose_frames_we_check() {
+fn the_reference_checks_a_masqueraded_pod_with_a_spoof_check_of_weirs() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let [ours, reference] = Set::both(&node);
     let config = changed(&checkable(), json!({"ipMasq": true, "macspoofchk": true}));
@@ -343,7 +343,7 @@ fn failures(call: impl Fn(&Set, &Node) -> Failure) -> [(u64, String); 2] {
 }
 
 #[test]
-fn host_local_says_the_same_when_it_cannot_serve() {
+fn host_local_fails_with_the_references_sentences() {
     let asking = |ip: &str| json!({"ipam": host_local(&["10.244.0.0/24"]), "args": {"cni": {"ips": [ip]}}});
     for (what, changes, containers) in [
         ("exhausted", json!({"ipam": host_local(&["10.244.0.0/30"])}), ["c1", "c2"]),

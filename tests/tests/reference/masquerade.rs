@@ -60,7 +60,7 @@ fn stderr(output: Output) -> String {
 }
 
 #[test]
-fn what_it_made_with_iptables_goes_with_and_without_namespace_and_result() {
+fn iptables_masquerading_is_removed_with_and_without_namespace_and_result() {
     for netns in [true, false] {
         for with_result in [true, false] {
             let (node, _other, before) = beside_another("nft");
@@ -91,7 +91,7 @@ fn many_go_at_once_and_each_of_them_twice() {
 }
 
 #[test]
-fn a_config_that_masquerades_no_more_leaves_nothing_behind() {
+fn del_with_a_config_without_masquerading_leaves_nothing_behind() {
     for netns in [true, false] {
         let (node, _other, before) = beside_another("nft");
         let pod = Pod::new("c1");
@@ -152,7 +152,7 @@ fn backend_containers(node: &Node) -> String {
 }
 
 #[test]
-fn what_its_nftables_backend_made_goes() {
+fn masquerading_of_the_nftables_backend_is_removed() {
     for netns in [true, false] {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         backend(&node, "c9", "10.244.0.9");
@@ -171,7 +171,7 @@ fn what_its_nftables_backend_made_goes() {
 }
 
 #[test]
-fn gc_takes_what_no_valid_pod_of_the_network_has() {
+fn gc_removes_masquerading_of_pods_that_are_not_valid() {
     let (node, other, before) = beside_another("nft");
     let elsewhere = changed(
         &config(),

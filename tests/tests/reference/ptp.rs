@@ -60,7 +60,7 @@ fn host_and_pod_look_the_same() {
 }
 
 #[test]
-fn either_checks_and_removes_what_the_other_made() {
+fn either_checks_and_removes_the_others_attachments() {
     for (maker, remover) in [(0, 1), (1, 0)] {
         for with_result in [true, false] {
             let (node, before) = used();

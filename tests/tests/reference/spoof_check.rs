@@ -16,7 +16,7 @@ fn add(node: &Node, pod: &Pod, interface: &str) -> Value {
 }
 
 #[test]
-fn what_it_made_goes_and_what_another_has_stays() {
+fn the_references_spoof_check_is_removed_and_others_stay() {
     // The second names begin with the first one's.
     for (with_result, macspoofchk, netns) in
         [(true, true, true), (false, true, true), (true, false, false), (false, true, false)]

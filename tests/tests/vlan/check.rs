@@ -58,7 +58,7 @@ fn a_gateway_that_is_gone_down_or_elsewhere_is_found() {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn what_an_administrator_added_is_fine() {
+fn vlans_that_an_administrator_added_are_accepted() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let config = bridge(json!({"vlan": 100}));
     let result = node.call("bridge", &pod).add(&config);

@@ -18,7 +18,7 @@ const KEYS: [fn() -> Value; 3] = [
 ];
 
 /// ADD does what the kernel can; where it cannot, the error says what is missing, and everything is as before.
-fn attaches_or_names_what_is_missing(node: &Node, pod: &Pod, keys: Value) {
+fn add_attaches_or_names_the_missing_feature(node: &Node, pod: &Pod, keys: Value) {
     let (config, before) = (bridge(keys), node.fingerprint());
     match node.call("bridge", pod).verb("ADD", &config) {
         Ok(result) => {
@@ -43,7 +43,7 @@ fn attaches_or_names_what_is_missing(node: &Node, pod: &Pod, keys: Value) {
 fn a_kernel_without_vlans_is_named_and_nothing_remains() {
     for keys in KEYS {
         let (node, pod) = (Node::new(), Pod::new("c1"));
-        attaches_or_names_what_is_missing(&node, &pod, keys());
+        add_attaches_or_names_the_missing_feature(&node, &pod, keys());
     }
 }
 
@@ -52,7 +52,7 @@ fn a_bridge_that_is_there_stays_as_it_is_on_a_kernel_without_vlans() {
     for keys in KEYS {
         let (node, pod) = (Node::new(), Pod::new("c1"));
         node.look("ip link add cni0 type bridge; ip addr add 10.244.0.1/24 dev cni0; ip link set cni0 up");
-        attaches_or_names_what_is_missing(&node, &pod, keys());
+        add_attaches_or_names_the_missing_feature(&node, &pod, keys());
     }
 }
 
@@ -99,7 +99,7 @@ fn status_says_whether_there_are_vlans_and_makes_nothing() {
 }
 
 #[test]
-fn keys_that_name_no_vlan_ask_for_nothing() {
+fn keys_without_a_vlan_have_no_effect() {
     for keys in [
         json!({"vlan": 0, "preserveDefaultVlan": true}),
         json!({"vlan": null, "vlanTrunk": null, "preserveDefaultVlan": false}),
@@ -115,7 +115,7 @@ fn keys_that_name_no_vlan_ask_for_nothing() {
 }
 
 #[test]
-fn check_of_a_bridge_that_does_not_filter_says_so() {
+fn check_fails_for_a_bridge_without_vlan_filtering() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let result = node.call("bridge", &pod).add(&bridge(json!({})));
     let config = with_prev_result(&bridge(json!({"vlan": 100})), &result);
@@ -126,7 +126,7 @@ fn check_of_a_bridge_that_does_not_filter_says_so() {
 }
 
 #[test]
-fn what_is_no_vlan_is_refused_with_key_value_and_range() {
+fn an_invalid_vlan_is_refused_with_key_value_and_range() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let before = node.fingerprint();
     for (keys, words) in [

@@ -39,7 +39,7 @@ fn the_default_vlan_goes_whatever_its_number() {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn a_trunk_carries_what_its_entries_name() {
+fn a_trunk_carries_the_vlans_of_its_entries() {
     let trunk = json!([{"minID": 200, "maxID": 210}, {"id": 205}, {"minID": 211, "maxID": 220, "id": 300}, {"id": 4094}]);
     for (keys, carried) in [
         (json!({"vlanTrunk": trunk}), "1* 200..220 300 4094"),

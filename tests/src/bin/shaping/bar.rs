@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_met() {
+    fn a_bar_without_a_measurement_is_not_met() {
         let mut verdicts = Verdicts::default();
         verdicts.judge(&Case::new(Rate(10_000_000), crate::case::Direction::In), &Outcome::default());
         assert_eq!(verdicts.0.len(), 3);
