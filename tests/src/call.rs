@@ -17,7 +17,7 @@ pub struct Call {
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
-/// What a plugin printed when it failed.
+/// The error that a plugin printed.
 #[derive(Debug)]
 pub struct Failure {
     /// The code.
@@ -109,10 +109,10 @@ impl Call {
     /// Calls `verb` with `config`; `Null` when nothing was printed.
     ///
     /// # Errors
-    /// What the plugin printed when it failed.
+    /// The error that the plugin printed.
     ///
     /// # Panics
-    /// When the plugin breaks the protocol: output that is no JSON, or an error without a code.
+    /// When the plugin breaks the protocol: output that is not JSON, or an error without a code.
     pub fn verb(&self, verb: &str, config: &Value) -> Result<Value, Failure> {
         self.verb_text(verb, &config.to_string())
     }
@@ -120,7 +120,7 @@ impl Call {
     /// As [`Call::verb`], with any text on standard input.
     ///
     /// # Errors
-    /// What the plugin printed when it failed.
+    /// The error that the plugin printed.
     ///
     /// # Panics
     /// When the plugin breaks the protocol.
@@ -190,7 +190,7 @@ impl Running {
     /// Waits for its end; `Null` when nothing was printed.
     ///
     /// # Errors
-    /// What the plugin printed when it failed.
+    /// The error that the plugin printed.
     ///
     /// # Panics
     /// When the plugin breaks the protocol.
@@ -202,7 +202,7 @@ impl Running {
             Value::Null
         } else {
             serde_json::from_str(&stdout)
-                .unwrap_or_else(|error| panic!("no JSON ({error}): {stdout}{stderr}"))
+                .unwrap_or_else(|error| panic!("not JSON ({error}): {stdout}{stderr}"))
         };
         if output.status.success() {
             return Ok(answer);

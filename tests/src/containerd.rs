@@ -112,7 +112,7 @@ impl Containerd {
         }
     }
 
-    /// What containerd has logged.
+    /// Returns containerd's log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(folder("log")).unwrap_or_default()
     }
@@ -154,7 +154,7 @@ impl Containerd {
     }
 }
 
-/// The pods' cgroups, which no namespace takes away; nobody else has them meanwhile.
+/// The pods' cgroups, which no namespace removes; they are locked meanwhile.
 struct Cgroups {
     _lock: File,
 }

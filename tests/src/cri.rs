@@ -24,16 +24,16 @@ pub struct Cri {
     channel: Channel,
 }
 
-/// What a pod sandbox shall be.
+/// The config of a pod sandbox.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PodSandboxConfig {
-    /// Who it is.
+    /// Its name.
     #[prost(message, optional, tag = "1")]
     pub metadata: Option<PodSandboxMetadata>,
     /// The pod's annotations.
     #[prost(map = "string, string", tag = "7")]
     pub annotations: HashMap<String, String>,
-    /// What only Linux has.
+    /// Settings for Linux only.
     #[prost(message, optional, tag = "8")]
     pub linux: Option<LinuxPodSandboxConfig>,
 }
@@ -60,7 +60,7 @@ pub struct LinuxPodSandboxConfig {
     pub cgroup_parent: String,
 }
 
-/// What a runtime says of a pod sandbox.
+/// The status of a pod sandbox.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PodSandboxStatus {
     /// 0 is ready, 1 is not.
@@ -132,7 +132,7 @@ pub struct RuntimeCondition {
     /// `RuntimeReady` or `NetworkReady`.
     #[prost(string, tag = "1")]
     pub kind: String,
-    /// Whether it is so.
+    /// Whether the condition holds.
     #[prost(bool, tag = "2")]
     pub holds: bool,
     /// Why it is not so.
@@ -193,7 +193,7 @@ impl Cri {
         })
     }
 
-    /// What the runtime needs before it takes pods.
+    /// The conditions under which the runtime takes pods.
     ///
     /// # Errors
     /// When it does not answer.
@@ -202,7 +202,7 @@ impl Cri {
         Ok(answer.status.unwrap_or_default().conditions)
     }
 
-    /// Whether the runtime knows an image.
+    /// Returns whether the runtime has an image.
     ///
     /// # Errors
     /// When it does not answer.

@@ -9,7 +9,7 @@ use crate::process::Process;
 /// How long a flow may take beyond its seconds: iperf3's last words wait in the queue as well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What iperf3 sends. Its server is the sender, its client the receiver: the client's report has the seconds.
+/// A flow of iperf3. Its server is the sender, its client the receiver: the client's report has the seconds.
 pub struct Flow<'a> {
     /// Path of the sender's network namespace; the thread's own when absent.
     pub sender: Option<&'a str>,
@@ -23,7 +23,7 @@ pub struct Flow<'a> {
     pub options: &'a str,
 }
 
-/// What arrived, in bits per second.
+/// The received rates in bits per second.
 #[derive(Debug, Clone, Copy)]
 pub struct Received {
     /// In the first second.
@@ -66,7 +66,7 @@ impl Flowing {
     /// Waits for the end.
     ///
     /// # Errors
-    /// What iperf3 said, when it measured nothing.
+    /// iperf3's message when it measured nothing.
     pub fn received(self) -> Result<Received, String> {
         let output = self.client.output(Duration::from_secs(self.seconds.into()) + PATIENCE);
         let report: Value =

@@ -1,14 +1,14 @@
 //! A node for each test: namespaces of its own, the installed executable, pods. Configs in [`config`].
 //!
-//! Which suite holds what:
+//! The suites:
 //!
-//! | file | what it is about |
+//! | file | subject |
 //! |---|---|
 //! | `protocol.rs` | environment, standard input, versions, errors, names of the executable |
 //! | `loopback.rs` | the plugin `loopback` |
 //! | `bridge/` | the plugin `bridge`, without and with IPAM |
 //! | `ptp/` | the plugin `ptp`, with limits behind it |
-//! | `vlan/` | `vlan`, `vlanTrunk`, `preserveDefaultVlan`: what the kernel must have, ports, gateways |
+//! | `vlan/` | `vlan`, `vlanTrunk`, `preserveDefaultVlan`: kernel features, ports, gateways |
 //! | `masquerade.rs` | `ipMasq` |
 //! | `spoof_check.rs` | `macspoofchk` |
 //! | `ipam.rs` | `host-local`, and delegation to it inside and outside of the process |
@@ -20,9 +20,9 @@
 //! | `tuning/` | the plugin `tuning`: what it changes, what it remembers and restores |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
 //! | `reference/` | the Go plugins before and after ours, on one machine |
-//! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains; some of what `scripts/faults` tries |
+//! | `faults.rs` | bad input, failing ADDs, killed plugins: nothing remains; a part of `scripts/faults` |
 //! | `rounds/` | a thousand rounds with faults at random: the node shows what it showed before |
-//! | `containerd/` | pods that a container runtime makes: attached, shaped, removed |
+//! | `containerd/` | pods of a container runtime: attached, shaped, removed |
 //! | `list.rs` | `weir list`: the attachments of a node |
 //! | `limit.rs` | `weir limit`: the limits of running pods, shown and changed |
 //! | `operator.rs` | `weir install`, the command line |
@@ -69,7 +69,7 @@ pub fn shell(command: &str) -> String {
     run(Command::new("sh").args(["-ec", command]))
 }
 
-/// As [`shell`], for what prints JSON.
+/// As [`shell`], for a command that prints JSON.
 ///
 /// # Panics
 /// When it cannot be run, fails or prints no JSON.

@@ -1,4 +1,4 @@
-//! What `ip` shows of a network namespace.
+//! The links, addresses and routes of a network namespace, as `ip` shows them.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ pub trait Look {
     /// When it fails.
     fn look(&self, command: &str) -> String;
 
-    /// What `ip` prints for these arguments, a list.
+    /// Returns the list that `ip` prints for these arguments.
     ///
     /// # Panics
     /// When it fails.

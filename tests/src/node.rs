@@ -111,7 +111,7 @@ impl Node {
 
     /// Everything that the kernel and the disk show of this node: to be compared before and after.
     ///
-    /// What changes by itself is left out: numbers of links, carrier, what `host-local` keeps beside the
+    /// Values that change by themselves are left out: numbers of links, carrier, what `host-local` keeps beside the
     /// reservations.
     pub fn fingerprint(&self) -> String {
         self.look(

@@ -57,7 +57,7 @@ impl Pod {
         crate::run(&mut self.command(command))
     }
 
-    /// As [`Pod::shell`], for what prints JSON.
+    /// As [`Pod::shell`], for a command that prints JSON.
     ///
     /// # Panics
     /// When it fails or prints no JSON.
@@ -73,7 +73,7 @@ impl Pod {
         process
     }
 
-    /// Whether a packet of `bytes` payload gets through to `address` and back, out of those that are sent until
+    /// Returns whether a packet of `bytes` payload gets through to `address` and back, out of those that are sent until
     /// [`PATIENCE`](crate::PATIENCE) is over.
     pub fn reaches(&self, address: &str, bytes: u32) -> bool {
         let deadline = Instant::now() + crate::PATIENCE;
@@ -82,7 +82,7 @@ impl Pod {
             .any(|answered| answered)
     }
 
-    /// Whether packets get no answer from `address` in two seconds. On a busy machine one may come later: to be used
+    /// Returns whether packets get no answer from `address` in two seconds. On a busy machine one may come later: to be used
     /// beside what does get an answer.
     pub fn misses(&self, address: &str) -> bool {
         !self.pings(address, 56)

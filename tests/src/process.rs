@@ -49,14 +49,14 @@ impl Process {
         }
     }
 
-    /// What it printed until its end. After `patience` it is asked to end, and killed when it does not within
+    /// Returns its output until its end. After `patience` it is asked to end, and killed when it does not within
     /// two seconds.
     pub fn output(mut self, patience: Duration) -> String {
         let Some(mut pipe) = self.output.take() else { return String::new() };
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let mut text = String::new();
-            // What is no text ends it, as the end of the pipe does.
+            // Output that is not text ends it, as the end of the pipe does.
             pipe.read_to_string(&mut text).ok();
             sender.send(text).ok();
         });

@@ -3,12 +3,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// What the shell says after a command: this, and the command's exit code.
+/// The shell prints this after a command, and the command's exit code.
 const DONE: &str = "-- done:";
 
 /// A process namespace with a shell as its first process, in the namespaces of the thread that made it.
 ///
-/// When the shell ends, the kernel kills all the others, whoever their parents are. It ends when nobody holds
+/// When the shell ends, the kernel kills all the others, also those with other parents. It ends when nothing holds
 /// its standard input open any more: with this value, or with the test process, however that ends.
 ///
 /// The processes see a `/proc` of their own. What they mount below a folder that is shared (`mount

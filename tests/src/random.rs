@@ -46,7 +46,7 @@ impl Random {
         first + u32::try_from(self.number() % u64::from(last - first + 1)).unwrap_or(0)
     }
 
-    /// Whether something happens that happens once in `times`.
+    /// Returns `true` once in `times`.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

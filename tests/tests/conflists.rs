@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tests::{Look, Node, Pod, repository};
 
-/// What an example promises.
+/// The promises of an example.
 struct Example {
     file: &'static str,
     /// Addresses at which each pod reaches its gateway.
@@ -52,7 +52,7 @@ examples! {
     loopback: "loopback.conf", ["127.0.0.1", "::1"], Limits::None;
 }
 
-/// A main plugin of somebody else: a veth pair of its own naming, routed, with a result of version 0.3.1.
+/// Another main plugin: a veth pair of its own naming, routed, with a result of version 0.3.1.
 const CALICO: &str = r#"
 set -e
 host=cali$(printf %s "$CNI_CONTAINERID" | cksum | cut -c1-8)
@@ -107,7 +107,7 @@ impl<'a> Attached<'a> {
         ips.map(|ip| ip["address"].as_str().unwrap().split('/').next().unwrap().to_owned()).collect()
     }
 
-    /// What the kernel limits the pod to, in bits per second to and from it.
+    /// The pod's limits in the kernel, in bits per second to and from it.
     fn limits(&self) -> (Option<u64>, Option<u64>) {
         let host_end = self.host_end();
         let chain = self.node.look(&format!("nft list chain netdev weir {host_end} 2>&1 || true"));

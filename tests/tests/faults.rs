@@ -243,7 +243,7 @@ mod failing_add {
     fn without_a_free_name_for_the_hosts_end_nothing_is_made() {
         let (node, before) = used(&full());
         let pod = Pod::new("c1");
-        // Somebody takes each name that the attachment would have, until it gives up.
+        // All names that the attachment could have are taken.
         let failure = (0..100).find_map(|_| match node.call("bridge", &pod).verb("ADD", &full()) {
             Ok(result) => {
                 let name = result["interfaces"][1]["name"].as_str().unwrap().to_owned();
@@ -387,7 +387,7 @@ mod killed {
         (0..ROUNDS).map(move |round| random.moment(if round % 2 == 0 { whole } else { whole / 8 }))
     }
 
-    /// How long `verb` takes when nobody kills it.
+    /// Returns how long `verb` takes undisturbed.
     fn duration(call: &Call, verb: &str, config: &Value) -> Duration {
         let start = Instant::now();
         call.verb(verb, config).expect("nobody kills it");

@@ -21,7 +21,7 @@ fn subnet(subnet: &str) -> Value {
     ipam(json!({"type": "host-local", "subnet": subnet}))
 }
 
-/// The names in the store, in order, without hidden ones, which are nobody's business.
+/// The names in the store, in order, without hidden ones.
 fn store() -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(STORE).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -93,7 +93,7 @@ mod files {
         let lock = fs::File::create(format!("{STORE}/lock")).unwrap();
         lock.lock().unwrap();
         let running = node.call("host-local", &pod).start("ADD", &subnet("10.244.0.0/24"));
-        // It waits when the kernel says that somebody does.
+        // The kernel says when it waits.
         tests::eventually("the plugin waits for the lock", || {
             node.look("cat /proc/locks").lines().any(|line| line.contains("->") && line.contains("FLOCK"))
         });
@@ -383,7 +383,7 @@ mod delegation {
         node.with_script("host-local", "echo \"$CNI_COMMAND\" >> /mnt/calls; exec /mnt/copy/host-local")
     }
 
-    /// What `bridge` prints in one call after the other, with host-local inside the process or outside.
+    /// The output of `bridge` in one call after the other, with host-local inside the process or outside.
     fn outputs(node: &Node, pod: &Pod, configs: &[Value]) -> Vec<String> {
         let mut outputs = Vec::new();
         node.look("rm -rf /var/lib/cni");

@@ -52,7 +52,7 @@ fn started_by(prefix: &str) -> Node {
 mod names_that_are_no_files {
     use super::*;
 
-    /// What a name may stand for, each with the command that makes it.
+    /// Kinds of files, each with the command that creates it.
     const OTHERS: [&str; 5] = [
         "mkfifo",
         "ln -s /dev/zero",
@@ -167,7 +167,7 @@ fn only_the_owner_reads_the_files_whatever_the_umask() {
 
 #[test]
 fn an_entry_that_cannot_be_looked_at_costs_its_address_and_no_time() {
-    // What a damaged disk answers, for one file.
+    // The error of a damaged disk, for one file.
     let spoiled = format!(
         "timeout 20 strace -f -qq -o /dev/null -P {STORE}/10.244.0.3 -P 10.244.0.3 \
          -e inject=newfstatat,statx,lstat,open,openat:error=EIO"
@@ -281,7 +281,7 @@ mod gc {
 
     #[test]
     fn keeps_everything_when_namespaces_cannot_be_read() {
-        // What a process gets that may open no more sockets.
+        // The error of a process that may open no more sockets.
         let blind = "timeout 20 strace -f -qq -o /dev/null -e trace=socket -e inject=socket:error=EMFILE";
         let node = started_by(blind);
         let config = with_list(&ipam(json!({"subnet": "10.244.0.0/29"})), json!([]));
@@ -329,7 +329,7 @@ mod gc {
         let running = call(&node, "any").start("GC", &with_list(&config, json!([])));
         let waits = format!("-> FLOCK  ADVISORY  WRITE {} ", running.id());
         eventually("GC waits", || fs::read_to_string("/proc/locks").unwrap().contains(&waits));
-        // As an ADD leaves it that had the lock in between.
+        // The reservation of an ADD that had the lock in between.
         fs::write(path("10.244.0.3"), "c2\r\neth0").unwrap();
         drop(lock);
         running.answer().unwrap();
@@ -341,7 +341,7 @@ mod gc {
         let node = Node::new();
         let config = ipam(json!({"subnet": "10.244.0.0/24"}));
         address(&node, "c1", &config);
-        // As ADD has it.
+        // The lock that ADD holds.
         let file = fs::File::open(path("10.244.0.2")).unwrap();
         file.lock_shared().unwrap();
         call(&node, "c1").verb("GC", &with_list(&config, json!([]))).unwrap();

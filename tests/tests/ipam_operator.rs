@@ -183,7 +183,7 @@ fn a_full_pool_reclaims_addresses_from_before_a_reboot_if_configured() {
     let add =
         |id: &str, is_on: bool| network.node.call("host-local", &Pod::new(id)).verb("ADD", &config(is_on));
     add("c2", true).unwrap();
-    // What was there when another boot was noted for the last time.
+    // The reservations when another boot was noted for the last time.
     let boot = network.file(".boot");
     let text = fs::read_to_string(&boot).unwrap();
     fs::write(&boot, text.replacen(char::is_alphanumeric, "x", 1)).unwrap();
@@ -336,7 +336,7 @@ fn output_that_cannot_be_written_ends_in_an_error_and_a_reader_that_has_gone_in_
         assert_eq!(code, "1\n", "{arguments}");
         let said = fs::read_to_string("/mnt/said").unwrap();
         assert!(said.contains("cannot print: No space left on device"), "{arguments}: {said}");
-        // What could not be shown was not done.
+        // A release that could not be printed did not happen.
         assert!(network.file("198.18.10.3").exists(), "{arguments}");
         let text = network.node.look(&format!(
             "set +e; mkfifo /mnt/pipe; true < /mnt/pipe & exec 3> /mnt/pipe; wait; rm /mnt/pipe; {command} >&3; echo $? >&2; exec 3>&-"

@@ -37,7 +37,7 @@ fn config() -> Value {
     })
 }
 
-/// What became of a call.
+/// The outcome of a call.
 enum Answer {
     Done(Value),
     Failed(String),
@@ -205,7 +205,7 @@ fn del_frees_everything_that_a_killed_call_left() {
     let node = Node::new();
     let stress = Stress::new(&node);
     stress.run(Some(Duration::from_millis(50)));
-    // The reference makes a file before it writes into it. Nobody holds an address by an empty one.
+    // The reference makes a file before it writes into it. An empty one holds no address.
     let held: Vec<_> = left().into_iter().filter(|(_, text)| !text.is_empty()).collect();
     assert_eq!(held, []);
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);

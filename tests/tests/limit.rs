@@ -61,7 +61,7 @@ fn call(node: &Node, plugin: &str, pod: &Pod, index: usize) -> Call {
     node.call(plugin, pod).with("CNI_ARGS", arguments)
 }
 
-/// What containerd sends for the annotations `10M`, or for none.
+/// The keys that containerd sends for the annotations `10M`, or for none.
 fn limits(limited: bool) -> Value {
     let mut config = json!({"cniVersion": "1.0.0", "name": "pods", "type": "bandwidth"});
     if limited {
@@ -415,7 +415,7 @@ fn a_watch_shows_a_change_of_an_interface_before_its_interval_ends() {
     watch.wait().unwrap();
 }
 
-/// The reference says nothing of whom an interface is for; libcni's results do.
+/// The reference writes no alias; libcni's results name the attachment.
 #[test]
 fn a_pod_of_the_reference_is_listed_by_name_and_changed_and_removed_by_us() {
     let (node, pod) = (Node::new(), Pod::new("container-0000"));

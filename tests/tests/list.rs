@@ -64,7 +64,7 @@ fn named(call: Call, name: &str) -> Call {
     call.with("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME={name}"))
 }
 
-/// What containerd sends for annotations of 10 and 20 Mbit/s.
+/// The keys that containerd sends for annotations of 10 and 20 Mbit/s.
 fn limits(result: &Value) -> Value {
     let bandwidth = json!({
         "IngressRate": 10_000_000, "IngressBurst": 4_294_967_295u64,
@@ -81,7 +81,7 @@ fn host_end(result: &Value) -> &str {
     result["interfaces"][1]["name"].as_str().unwrap()
 }
 
-/// What libcni keeps of an attachment.
+/// The result of an attachment that libcni keeps.
 fn keep(network: &str, pod: &Pod, name: &str, result: &Value) {
     let kept = json!({
         "kind": "cniCacheV1", "containerId": pod.id(), "config": "e30=", "ifName": "eth0", "networkName": network,
@@ -242,7 +242,7 @@ fn a_pair_with_both_ends_on_the_host_is_still_listed() {
     assert_eq!(of(&list(&node, ""), &keys), [json!([IDS[0], "eth0", ["10.244.0.99/24"]])]);
 }
 
-/// Pods of the reference have no alias: libcni's results tell whose they are.
+/// Pods of the reference have no alias: libcni's results name the attachment.
 #[test]
 fn pods_of_the_reference_are_listed_by_name_where_libcnis_results_know_them() {
     let node = Node::new();
@@ -322,7 +322,7 @@ fn pairs_without_an_attachment_are_not_listed_and_a_known_routed_pod_is() {
     keep("calico", &pod, "web-0", &json!({"cniVersion": "0.3.1", "interfaces": [{"name": "cali1"}]}));
     let keys = ["hostInterface", "pod", "bridge", "addresses", "maker"];
     assert_eq!(of(&list(&node, ""), &keys), [json!(["cali1", "shop/web-0", null, [], null])]);
-    // Who asks for one by name gets it.
+    // Asked for by name, it is listed.
     assert_eq!(of(&list(&node, "away0"), &["interface", "pod"]), [json!(["eth7", null])]);
 }
 
@@ -331,7 +331,7 @@ fn without_root_the_hosts_side_is_listed_and_the_rest_is_reported_missing() {
     let (node, pod) = (Node::new(), Pod::new(IDS[0]));
     let result = named(node.call("bridge", &pod), "web-0").add(&bridge(json!({})));
     keep("pods", &pod, "web-0", &result);
-    // The folder under test may be nobody's to look into, and libcni keeps its results to itself.
+    // Only root may read the folder under test and libcni's results.
     node.look(&format!(
         "install -m 755 {} /mnt/weir; chmod 700 /var/lib/cni/results",
         node.bin().join("weir").display()

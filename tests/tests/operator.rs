@@ -32,7 +32,7 @@ fn install(folder: &Path) -> Output {
     run(installed().join("weir"), &["install", folder.to_str().unwrap()])
 }
 
-/// What `weir` says on standard error when it fails.
+/// Returns weir's standard error after a failure.
 fn refusal(output: &Output) -> String {
     assert!(!output.status.success(), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
@@ -391,7 +391,7 @@ mod attaching {
                      --annotation kubernetes.io/ingress-bandwidth=10M";
         assert!(node.weir(&format!("attach {options} {given}")).status.success());
         assert_eq!(calls(), ["ADD net7 A=1;B=2"]);
-        // As containerd sends it: capitalised, and with the burst that means that nobody chose one.
+        // As containerd sends it: capitalised, and with the default burst.
         let bandwidth =
             json!({"IngressRate": 10_000_000, "IngressBurst": u32::MAX, "EgressRate": 0, "EgressBurst": 0});
         assert_eq!(got("ADD")["runtimeConfig"], json!({"ips": ["10.7.7.7"], "bandwidth": bandwidth}));
@@ -411,7 +411,7 @@ mod attaching {
             assert_eq!(got(verb)["prevResult"], result);
             assert_eq!(got(verb)["runtimeConfig"], json!({"ips": ["10.7.7.7"]}));
         }
-        // What was detached is kept no longer, and detaching again is fine.
+        // The result is removed, and detaching again succeeds.
         assert!(node.weir(&format!("detach {options}")).status.success());
         assert_eq!(got("DEL").get("prevResult"), None);
         assert_eq!(node.look("find /var/lib/weir -type f"), "");
@@ -482,7 +482,7 @@ mod attaching {
         assert_eq!(node.look("find /mnt/kept -type f"), "");
     }
 
-    /// Runs the command with its standard output at `/dev/full`, or in a pipe that nobody reads.
+    /// Runs the command with its standard output at `/dev/full`, or a pipe without a reader.
     fn unprinted(node: &Node, arguments: &str, is_pipe: bool) -> Output {
         let mut weir = Command::new(node.bin().join("weir"));
         weir.args(arguments.split_whitespace()).env("CNI_PATH", node.path()).stderr(Stdio::piped());

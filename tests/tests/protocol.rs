@@ -569,7 +569,7 @@ fn an_executed_plugin_that_is_being_written_is_waited_for() {
 mod unanswered {
     use super::*;
 
-    /// ADD with its standard output at `/dev/full`, or in a pipe that nobody reads.
+    /// ADD with its standard output at `/dev/full`, or a pipe without a reader.
     fn add(call: &Call, config: &Value, is_pipe: bool) -> String {
         let output = if is_pipe {
             let (reader, writer) = std::io::pipe().unwrap();
@@ -646,7 +646,7 @@ mod unanswered {
         assert_eq!(node.look("ls /var/lib/cni/networks/pods | grep ^10").trim(), "10.244.0.2");
     }
 
-    /// What a delegate gets of it.
+    /// The part that a delegate gets.
     #[test]
     fn a_delegate_is_called_with_the_result() {
         let pod = Pod::new("c1");
@@ -671,7 +671,7 @@ fn status_makes_no_namespace_where_a_limited_pod_proves_that_limits_work() {
     let result = node.call("bridge", &pod).add(&bridge(json!({"cniVersion": "1.1.0"})));
     node.call("bandwidth", &pod).add(&with_prev_result(&limits, &result));
     let before = node.fingerprint();
-    // Without this capability nobody makes a namespace.
+    // Without this capability a process cannot create a namespace.
     let status = format!(
         "echo '{limits}' | CNI_COMMAND=STATUS CNI_PATH={path} setpriv --bounding-set -sys_admin {path}/bandwidth",
         path = node.path()

@@ -14,7 +14,7 @@ fn config() -> Value {
     bridge(json!({"macspoofchk": true}))
 }
 
-/// What `nft` shows of our table, with its handles; nothing when there is no table.
+/// Returns weir's table with its handles, as `nft` shows it; empty when there is no table.
 fn table(node: &Node) -> String {
     node.look("nft -a list ruleset bridge")
 }
@@ -23,7 +23,7 @@ fn rules(node: &Node) -> usize {
     table(node).matches(" drop ").count()
 }
 
-/// The owners of the ports whose frames are checked.
+/// The owners of the checked ports.
 fn owners(node: &Node) -> Vec<String> {
     let shown = node.look("nft -j list set bridge weir checked-ports");
     let shown: Value = serde_json::from_str(&shown).unwrap();
@@ -45,7 +45,7 @@ fn add(node: &Node, pod: &Pod, address: &str) -> Value {
 /// Which of the texts that `from` sends in turn arrive at `to`, of which the last one must. Each is sent with a
 /// hardware address of its own; neighbours are known, so that nothing but these frames counts.
 fn arriving(node: &Node, from: &Pod, (to, address): (&Pod, &str), sent: &[(&str, &str)]) -> Vec<String> {
-    // A frame that nobody repeats is lost while the kernel has not yet noticed that a link is up.
+    // A frame that is not repeated is lost while the kernel has not yet noticed that a link is up.
     tests::eventually("both ends and their ports are up", || {
         let is_up = |pod: &Pod| pod.link("eth0")["operstate"] == "UP";
         let forwards =
@@ -274,7 +274,7 @@ fn the_next_add_restores_a_deleted_table() {
     node.call("bridge", &lost).del(&config());
 }
 
-/// As a later plugin of the chain does it: the address of ADD stays the one that is allowed.
+/// A later plugin of the chain sets another address: the address of ADD stays the one that is allowed.
 #[test]
 fn check_passes_when_a_later_plugin_changed_the_address() {
     let (node, pod) = (Node::new(), Pod::new("c1"));

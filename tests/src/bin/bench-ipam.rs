@@ -1,7 +1,7 @@
 //! Times `host-local`, ours and the reference's, with ever more addresses held: each on a directory of its own
 //! on the disk, in turn within one run. Prints Markdown tables.
 //!
-//! What is timed is a whole call, from the start of the process to its end.
+//! A whole call is timed, from the start of the process to its end.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -62,7 +62,7 @@ impl Contender {
         self.del.push(start.elapsed());
     }
 
-    /// As [`Contender::round`], after somebody without an index made a reservation.
+    /// As [`Contender::round`], after a program without an index made a reservation.
     fn round_after_a_change(&mut self, number: usize) {
         let file = self.directory.join(format!("10.0.255.{}", number % 200));
         fs::write(file, "somebody\r\neth0").expect("a reservation can be written");

@@ -15,7 +15,7 @@ const TRACE: &str = "/mnt/trace";
 const CHAIN: [(&str, &str); 3] =
     [("loopback", "loopback"), ("bridge", "bridge + host-local"), ("bandwidth", "bandwidth")];
 
-/// What one call asked of the kernel.
+/// The system calls of one call.
 struct Trace {
     system_calls: BTreeMap<String, usize>,
     processes: usize,
@@ -153,7 +153,7 @@ impl Traced {
     }
 }
 
-/// What comes several times in a row stands there once, with how often.
+/// Joins repeated lines into one with their number.
 fn repeated(names: &[String]) -> Vec<String> {
     let runs = names.chunk_by(|one, other| one == other);
     runs.map(|run| if run.len() == 1 { run[0].clone() } else { format!("{} ({}×)", run[0], run.len()) })

@@ -1,4 +1,4 @@
-//! What an ADD that was killed leaves, and what GC may take.
+//! The remains of killed ADDs, and GC.
 
 use std::os::fd::OwnedFd;
 
@@ -241,7 +241,7 @@ fn a_chain_without_rules_is_removed_after_its_link() {
     assert!(!tests::shell("nft list table netdev weir").contains("chain"));
 }
 
-/// What an ADD with exempt subnets leaves at a pair of another plugin when it is killed before the last rule.
+/// The remains of an ADD with exempt subnets that was killed before the last rule, at a pair of another plugin.
 #[test]
 fn rules_that_only_exempt_traffic_are_removed() {
     for verb in ["DEL", "GC"] {

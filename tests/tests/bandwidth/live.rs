@@ -25,7 +25,7 @@ fn limit(setting: &Setting, changes: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// What a runtime keeps by libcni.
+/// The result that a runtime keeps by libcni.
 fn remember(setting: &Setting, list: &Value) {
     let mut bandwidth = list.clone();
     bandwidth["type"] = json!("bandwidth");
@@ -39,7 +39,7 @@ fn remember(setting: &Setting, list: &Value) {
     std::fs::write("/var/lib/cni/results/pods-c1-eth0", cached.to_string()).unwrap();
 }
 
-/// What is limited: the rules in the chain for what the pod sends, preference and match of those for what it receives.
+/// The limited traffic: the rules in the chain for what the pod sends, preference and match of those for what it receives.
 fn rules(setting: &Setting) -> [String; 2] {
     let chain = tests::shell(&format!("nft list chain netdev weir {}", setting.host_end()));
     let chain = chain.lines().filter(|line| line.contains("accept comment") || line.contains(" fwd to "));

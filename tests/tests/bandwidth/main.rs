@@ -1,14 +1,14 @@
 //! `bandwidth`: where limits come from, what they do to traffic, what is left.
 //!
-//! | file | what it is about |
+//! | file | subject |
 //! |---|---|
-//! | `setting.rs` | a shaped pod and what the kernel shows of it |
+//! | `setting.rs` | a shaped pod, as the kernel shows it |
 //! | `annotations.rs` | annotations, the runtime's capability, which of them counts |
-//! | `limit_range.rs` | what a namespace's pods may ask for |
+//! | `limit_range.rs` | limits of a namespace's pods |
 //! | `subnets.rs` | exempt traffic is never queued |
-//! | `leftovers.rs` | what a killed ADD leaves, what GC takes |
-//! | `bypass.rs` | programs and filters of others do not lift a limit, and what does is said |
-//! | `status.rs` | what STATUS asks of the kernel |
+//! | `leftovers.rs` | remains of killed ADDs, GC |
+//! | `bypass.rs` | programs and filters of others do not lift a limit, or it is reported |
+//! | `status.rs` | STATUS |
 //! | `tags.rs` | exempt traffic and the rest behind VLAN tags |
 //! | `live.rs` | live changes of pods with exempt subnets |
 //! | `numbers.rs` | limits that cannot be kept as they are asked for |

@@ -101,7 +101,7 @@ fn gc_removes_devices_whose_attachment_is_gone_and_no_others() {
     let setting = Setting::new();
     setting.shape(requested(8_000_000, 800_000));
     let used = ifbs();
-    // An ADD of the reference may be at work on the one; the other is somebody else's.
+    // An ADD of the reference may be at work on the one; the other is another tool's.
     tests::shell("ip link add bwp0123456789ab up type ifb; ip link add bwp-of-mine up type ifb");
     let others = ["bwp-of-mine", "bwp0123456789ab"];
     let gc = |valid: Value| {
@@ -162,7 +162,7 @@ fn check_accepts_a_filter_that_was_made_for_another_mtu() {
 
 #[test]
 fn an_add_that_fails_midway_leaves_a_pair_of_another_plugin_as_it_was() {
-    // Somebody has both names that the second device can have.
+    // Both possible names of the second device are taken.
     let taken = "for of in podsc1 podsc1eth0; do \
                  ip link add bwp$(printf $of | sha512sum | cut -c-12) type bridge; done";
     let theirs = "tc qdisc add dev cali1234 clsact; \

@@ -6,7 +6,7 @@ use tests::{Call, Failure, Node, Pod, with_prev_result};
 /// Rate in bits per second and burst in bytes.
 pub type Limit = Option<(u64, u64)>;
 
-/// What containerd and CRI-O send as burst when a pod is annotated with a rate.
+/// The bursts that containerd and CRI-O send for a pod that is annotated with a rate.
 pub const CONTAINERD: u64 = 4_294_967_295;
 pub const CRIO: u64 = 34_359_738_359;
 

@@ -1,4 +1,4 @@
-//! STATUS: what it asks of the kernel. CRI-O calls it every half second.
+//! STATUS, and its requests to the kernel. CRI-O calls it every half second.
 
 use serde_json::{Value, json};
 use tests::{Node, Pod};

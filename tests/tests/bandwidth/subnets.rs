@@ -38,7 +38,7 @@ fn megabits(setting: &Setting, host: &str, pod: &str, to_pod: bool) -> f64 {
     Flow { sender: from, address: sender, receiver: to, seconds: 2, options: &options }.run().mean / 1e6
 }
 
-/// What `tc` says of both limits' queues under this key, in sum.
+/// Returns the sum of this key over both limits' queues, as `tc` shows them.
 pub fn at_the_queues(setting: &Setting, key: &str) -> u64 {
     let number = |device: &String| {
         let qdiscs = tests::json(&format!("tc -s -j qdisc show dev {device}"));
@@ -79,7 +79,7 @@ fn check_traffic(lists: Value) {
         tests::eventually("what the flows left in the queues is gone", || {
             at_the_queues(&setting, "backlog") == 0
         });
-        // What is exempt does not even come near a queue: there and back, but for a question for a neighbour.
+        // Exempt traffic passes no queue, except for neighbour discovery.
         let passed = |host: &str| {
             let before = at_the_queues(&setting, "packets");
             tests::shell(&format!("ping -n -q -i 0.01 -c 40 -I {host} {pod}"));

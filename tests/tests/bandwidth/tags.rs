@@ -1,4 +1,4 @@
-//! What is exempt and what is limited behind VLAN tags, by frames that a pod writes itself.
+//! Exempt and limited traffic behind VLAN tags, by frames that a pod writes itself.
 
 use serde_json::{Value, json};
 use tests::{Look, Pod};

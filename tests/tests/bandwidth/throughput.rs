@@ -7,7 +7,7 @@ use tests::Flow;
 
 use crate::setting::{CONTAINERD, CRIO, HOST, POD, Setting, requested};
 
-/// What is left of an Ethernet frame for TCP's payload, with timestamps and an MTU of 1,500.
+/// TCP payload as a part of an Ethernet frame, with timestamps and an MTU of 1,500.
 const PAYLOAD: f64 = 1448.0 / 1514.0;
 /// The machine is measured too: what does other work at the same time slows a flow down or bunches its packets. So it
 /// is measured again, for two minutes. Each time has a pod of its own: a burst that is too long would have passed with

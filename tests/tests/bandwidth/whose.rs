@@ -1,4 +1,4 @@
-//! Whose a pair and its limits are: nothing of another attachment is touched, and what is the attachment's is found.
+//! The owner of a pair and its limits: another attachment's are never touched, and the attachment's own are found.
 
 use serde_json::{Value, json};
 use tests::{Node, Pod, with_prev_result};
@@ -6,7 +6,7 @@ use tests::{Node, Pod, with_prev_result};
 use crate::pairs::{alias, calico};
 use crate::setting::{Setting, bandwidth_config, ifbs, requested, tbf};
 
-/// What shapes `cali1234`, in the kernel's words.
+/// The shaping of `cali1234`, as the kernel shows it.
 fn shown() -> String {
     tests::shell(
         "tc qdisc show dev cali1234; ip link show cali1234 | grep alias; \

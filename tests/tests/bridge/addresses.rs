@@ -265,7 +265,7 @@ fn a_route_with_an_unreachable_next_hop_fails_the_add_with_its_name() {
 
 #[test]
 fn a_pod_with_ipv6_disabled_by_default_gets_its_address() {
-    // As container runtimes and hardened nodes have it.
+    // The setting of container runtimes and hardened nodes.
     let (node, pod) = (Node::new(), Pod::new("c1"));
     pod.look("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
     let ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);

@@ -1,4 +1,4 @@
-//! What one attachment looks like, in the result and in the kernel.
+//! One attachment, in the result and in the kernel.
 
 use serde_json::{Value, json};
 use tests::config::{bridge, host_local};

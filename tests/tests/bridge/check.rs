@@ -176,7 +176,7 @@ fn a_setting_of_the_port_or_the_bridge_that_is_off_is_found() {
         node.look(&off.replace("VETH", &node.ports("cni0")[0]));
         let failure = call.verb("CHECK", &with_prev_result(&config, &result)).unwrap_err();
         assert!(failure.message.contains(key), "{failure:?}");
-        // What the config does not ask for may be on: an administrator did it.
+        // An administrator may have set a flag that the config does not ask for.
         call.check(&bridge(json!({})), &result);
     }
 }

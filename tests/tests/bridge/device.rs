@@ -154,7 +154,7 @@ fn addresses_of_other_subnets_stay_beside_the_gateways() {
     assert_eq!(addresses, ["10.244.0.1/24", "fd00:244::1/64", "fd00:9::1/64"]);
 }
 
-/// A runtime asks every half second, and each change of links or nf_tables waits for others and makes others wait.
+/// A runtime calls STATUS every half second, and each change of links or nf_tables waits for others.
 #[test]
 fn status_of_a_network_in_use_tries_nothing_but_one_refused_link() {
     let (node, pod) = (Node::new(), Pod::new("c1"));

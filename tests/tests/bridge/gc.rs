@@ -21,7 +21,7 @@ fn valid(key: &str, containers: &[&str]) -> Value {
     json!({ key: list })
 }
 
-/// Which of the pods are still attached: pair, address and masquerading, or none of them.
+/// Returns the pods that are still attached: with pair, address and masquerading, or none of them.
 fn attached<'a>(node: &Node, pods: &'a [Pod]) -> Vec<&'a str> {
     let table = node.look("nft list table inet weir");
     let files = node.look(
@@ -109,7 +109,7 @@ fn objects_of_other_networks_and_tools_with_similar_names_stay() {
     let (node, first) = (Node::new(), Pod::new("c0"));
     node.call("bridge", &first).add(&config());
     node.call("bridge", &first).del(&config());
-    // Networks whose names begin or end like ours, and aliases and comments that are nearly ours.
+    // Networks with similar names, and similar aliases and comments.
     let networks = ["pod", "pods2", "my-pods", "Pods"];
     let theirs = networks.map(|_| Pod::new("c1"));
     for (number, (network, pod)) in networks.into_iter().zip(&theirs).enumerate() {
@@ -137,7 +137,7 @@ fn objects_of_other_networks_and_tools_with_similar_names_stay() {
     assert_eq!(node.fingerprint(), before);
 }
 
-/// An IPAM plugin of somebody else that notes its calls and ends as told.
+/// Another IPAM plugin that notes its calls and ends as told.
 fn noting(node: Node, end: &str) -> Node {
     node.with_script("theirs", &format!("echo \"$CNI_COMMAND $CNI_CONTAINERID\" >> /mnt/calls; {end}"))
 }

@@ -1,4 +1,4 @@
-//! GC takes no running pod's network and nothing that an ADD is making, whatever the list of valid attachments says.
+//! GC spares running pods and ADDs at work that the list of valid attachments lacks.
 
 use serde_json::{Value, json};
 use tests::config::{bridge, changed, host_local};
@@ -14,7 +14,7 @@ fn without_environment(node: &Node) -> Call {
         .fold(node.call("bridge", &Pod::new("none")), |call, name| call.with(name, ""))
 }
 
-/// GC of a network for which nothing is valid; what it said on standard error.
+/// Calls GC for a network without valid attachments, and returns its standard error.
 fn gc(node: &Node, config: &Value) -> String {
     let config = changed(config, json!({"cni.dev/valid-attachments": [], "cni.dev/attachments": []}));
     let output = without_environment(node).raw("GC", &config.to_string());

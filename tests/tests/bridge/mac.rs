@@ -1,4 +1,4 @@
-//! Hardware addresses: those that somebody asks for, and those that nobody chose.
+//! Hardware addresses, requested and default.
 
 use serde_json::json;
 use tests::config::bridge;
@@ -50,7 +50,7 @@ fn default_addresses_differ() {
     assert_eq!(macs.len(), 3, "{macs:?}");
 }
 
-/// What the neighbours have cached must do: on a quiet node the kernel's announcement of a new pod is lost.
+/// The neighbours' caches must stay valid: on a quiet node the kernel's announcement of a new pod is lost.
 #[test]
 fn who_knew_a_former_pod_reaches_the_next_one_of_its_address_at_once() {
     const ADDRESS: &str = "10.244.0.77";

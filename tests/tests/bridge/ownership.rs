@@ -17,7 +17,7 @@ fn held(node: &Node) -> String {
     node.look("cd /var/lib/cni/networks/pods 2>/dev/null && grep -l . 10.* || true")
 }
 
-/// Attaches container `old`, whose namespace then goes without a DEL, and returns its result.
+/// Attaches container `old`, deletes its namespace without a DEL, and returns its result.
 fn lost(node: &Node, config: &Value) -> Value {
     let old = Pod::new("old");
     let result = node.call("bridge", &old).add(config);

@@ -50,7 +50,7 @@ fn the_first_adds_of_a_node_make_one_bridge_and_one_table_together() {
         assert_eq!(node.ports("cni0").len(), count);
         assert_eq!(node.addresses("cni0"), ["10.244.0.1/24", "fd00:244::1/64"]);
         for (pod, result) in pods.iter().zip(&results) {
-            // Who was second says the same of the bridge as who made it.
+            // Both results have the same bridge.
             assert_eq!(result["interfaces"][0]["mac"], node.link("cni0")["address"]);
             node.call("bridge", pod).check(&config, result);
         }

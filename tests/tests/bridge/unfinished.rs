@@ -26,7 +26,7 @@ fn gc(node: &Node) {
     call.verb("GC", &changed(&config(), json!({"cni.dev/valid-attachments": []}))).unwrap();
 }
 
-/// A call of `bridge` at whose system call number `when` of this name something happens.
+/// A call of `bridge` that is disturbed at system call number `when` of this name.
 fn injecting(node: &Node, pod: &Pod, fault: &str, when: usize) -> Call {
     let (name, what) = fault.split_once(':').unwrap();
     let bridge = node.bin().join("bridge");

@@ -24,7 +24,7 @@ use tests::{Containerd, Node, PodSandbox, repository};
 
 const INGRESS: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS: &str = "kubernetes.io/egress-bandwidth";
-/// What the conflist below gives to the bridge.
+/// The bridge's address by the conflist below.
 const GATEWAY: &str = "10.244.0.1";
 
 /// The conflist that operators copy.

@@ -6,7 +6,7 @@ use crate::shape::Shape;
 use crate::shaping::check;
 use crate::{limited, node, remove};
 
-/// What a node shows when its first pod has come and gone: the bridge stays.
+/// The state of a node after its first pod was removed: the bridge stays.
 fn after_the_first_pod(node: &Node, containerd: &Containerd) -> String {
     remove(containerd, &limited(containerd, "first", "1M"));
     node.fingerprint()

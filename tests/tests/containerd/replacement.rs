@@ -21,7 +21,7 @@ fn install_weir() {
     tests::shell(&format!("{}/weir install {BIN}", installed().display()));
 }
 
-/// What pods have on a node: their links, their addresses.
+/// The pods' links and addresses on a node.
 fn of_pods(node: &Node) -> Vec<String> {
     let addresses = node.look("find /var/lib/cni/networks -name '10.*'");
     let mut all: Vec<_> = addresses.lines().map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! What `tc` shows of a pod.
+//! A pod's limits, as `tc` shows them.
 
 use serde_json::Value;
 use tests::{Look, Node, PodSandbox};

@@ -1,4 +1,4 @@
-//! What the kernel shows of annotated pods.
+//! Annotated pods, as the kernel shows them.
 
 use serde_json::{Value, json};
 use tests::{Look, Node, PodSandbox};

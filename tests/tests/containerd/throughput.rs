@@ -1,4 +1,4 @@
-//! What arrives at pods that containerd has made, and from them.
+//! Throughput to and from pods of containerd.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const SECONDS: u32 = 5;
 /// Other work on the machine can slow a flow down or bunch its packets: it is measured again, for two minutes. Each
 /// time has a pod of its own: a burst that is too long would have passed with the first one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// What an Ethernet frame has room for in TCP's payload, beside its 1,514 bytes.
+/// TCP payload of an Ethernet frame of 1,514 bytes.
 pub(crate) const PAYLOAD: f64 = 1448.0 / 1514.0;
 
 #[test]

@@ -43,7 +43,7 @@ fn full(version: &str) -> Value {
     }))
 }
 
-/// As [`full`], without what the reference's CHECK takes for missing in its own attachments: a route of the
+/// As [`full`], without the parts that the reference's CHECK misses in its own attachments: a route of the
 /// result that names no next hop and goes by the gateway.
 fn checkable() -> Value {
     let mut config = full("1.0.0");
@@ -199,7 +199,7 @@ fn either_finds_missing_parts_of_the_others_attachment() {
 
 #[test]
 fn ours_checks_and_removes_the_references_limits() {
-    // What containerd, CRI-O and cri-dockerd send as burst when nobody chose one, and a chosen one.
+    // The default bursts of containerd, CRI-O and cri-dockerd, and a chosen one.
     for burst in [4_294_967_295, 34_359_738_359, 2_147_483_647, 1_000_000] {
         for rate in [100_000, 10_000_000, 1_000_000_000] {
             let (node, before) = used();
@@ -236,7 +236,7 @@ fn the_reference_checks_and_removes_our_limits() {
     assert_eq!(node.fingerprint(), before);
 }
 
-/// What the README says of going back: a runtime's burst is not taken literally, and the reference looks for it.
+/// The README's section on going back: a runtime's burst is not taken literally, and the reference compares it.
 #[test]
 fn the_reference_refuses_weirs_limits_with_a_default_burst() {
     for burst in [4_294_967_295, 34_359_738_359, 2_147_483_647] {

@@ -37,7 +37,7 @@ fn firewall(node: &Node) -> String {
     ))
 }
 
-/// What `iptables-legacy-save` shows of the table `nat`.
+/// The table `nat`, as `iptables-legacy-save` shows it.
 fn legacy(node: &Node) -> String {
     node.look(
         "for save in iptables-legacy-save ip6tables-legacy-save; do \
@@ -126,7 +126,7 @@ fn a_chain_that_two_containers_share_keeps_the_others_rules() {
     assert!(!firewall(&node).contains("CNI-"));
 }
 
-/// What the reference's nftables backend (from its version 1.6 on) makes for a pod of network `pods`.
+/// The rules of the reference's nftables backend (from its version 1.6 on) for a pod of network `pods`.
 fn backend(node: &Node, id: &str, address: &str) {
     let hash = |text: &str| node.look(&format!("printf {text} | sha512sum | head -c 16"));
     let (network, instance) = (hash("pods"), hash(&format!("eth0:{id}")));

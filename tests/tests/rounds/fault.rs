@@ -1,11 +1,11 @@
-//! What goes wrong in a round.
+//! The faults in a round.
 
 use serde_json::json;
 use tests::{Look, Pod, Random};
 
 use crate::chain::{Chain, Durations};
 
-/// What happens to a container between its ADD and its last DEL.
+/// The events of a container between its ADD and its last DEL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Nothing,
@@ -117,7 +117,7 @@ impl Fault {
                 chain.node.look(&format!("ip link add {name} type ifb"));
                 chain.add().unwrap();
                 assert_ne!(chain.host_end(), name);
-                // Whoever has the name keeps it until the container is gone.
+                // The other link keeps the name until the container is gone.
                 chain.del(random.one_in(2));
                 chain.node.look(&format!("ip link delete {name}"));
             }
@@ -130,7 +130,7 @@ impl Fault {
         false
     }
 
-    /// What goes wrong with a container that is attached.
+    /// The faults of an attached container.
     fn disturb(self, chain: &mut Chain<'_>) {
         match self {
             Self::RepeatedAdd => {
@@ -138,7 +138,7 @@ impl Fault {
                 chain.check();
             }
             Self::NamespaceGone => {
-                // Another one: the path of the first may soon be somebody else's.
+                // Another one: the path of the first may soon be another container's.
                 chain.pod = Pod::new(chain.pod.id());
                 chain.netns = "/run/netns/gone".to_owned();
             }
@@ -149,7 +149,7 @@ impl Fault {
     }
 }
 
-/// A range set with one address, which somebody has.
+/// A range set with one address, which is held.
 pub fn pool_for_one() -> serde_json::Value {
     json!([{"subnet": "10.245.0.0/24", "rangeStart": "10.245.0.9", "rangeEnd": "10.245.0.9"}])
 }

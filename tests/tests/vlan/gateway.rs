@@ -141,7 +141,7 @@ fn a_bridge_that_was_deleted_comes_back_with_its_gateway() {
     assert_eq!(node.addresses("cni0.100"), ["10.1.0.1/24"]);
     assert!(pods[1].reaches("10.1.0.1", 56));
     node.call("bridge", &pods[1]).check(&config, &result);
-    // Of the first pod there is a pair that is no port, and of the gateway nothing old.
+    // The first pod's pair is not a port, and there is no gateway yet.
     assert_eq!(node.ip("link show type veth").len(), 4);
 }
 

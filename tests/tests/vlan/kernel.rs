@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::config::{bridge, host_local};
 use tests::{Look, Node, Pod, with_prev_result};
 
-/// Whether `ip` may make a bridge that filters.
+/// Returns whether `ip` can create a bridge with VLAN filtering.
 fn has_filtering(node: &Node) -> bool {
     node.look(
         "if ip link add witness type bridge vlan_filtering 1 2>/dev/null; then ip link delete witness; echo yes; fi",

@@ -1,6 +1,6 @@
 //! `bridge` with `vlan`, `vlanTrunk` and `preserveDefaultVlan`.
 //!
-//! What needs a kernel whose bridges filter by VLANs is ignored here; `scripts/test-vlan` boots one and runs it.
+//! Tests that need a kernel with VLAN filtering are ignored here; `scripts/test-vlan` boots one and runs them.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
@@ -13,7 +13,7 @@ mod reference;
 use serde_json::Value;
 use tests::{Look, Node, Pod};
 
-/// What a port carries, as `bridge vlan show` has it: `100*` for the VLAN of frames without a tag, `1-` for another
+/// The VLANs of a port, as `bridge vlan show` has it: `100*` for the VLAN of frames without a tag, `1-` for another
 /// one whose frames leave without a tag.
 fn vlans(node: &Node, port: &str) -> String {
     let shown: Value =
@@ -41,7 +41,7 @@ fn vlans(node: &Node, port: &str) -> String {
         .join(" ")
 }
 
-/// Whether `bridge` filters by VLANs.
+/// Returns whether `bridge` filters by VLANs.
 fn filters(node: &Node, bridge: &str) -> bool {
     node.link(bridge)["linkinfo"]["info_data"]["vlan_filtering"] == 1
 }

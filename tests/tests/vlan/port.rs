@@ -1,4 +1,4 @@
-//! What the port of a pod carries, and who reaches whom.
+//! The VLANs of a pod's port, and which pods reach each other.
 
 use serde_json::json;
 use tests::config::bridge;

@@ -31,7 +31,7 @@ fn its_ports_are_as_ours_its_gateway_is_taken_over_and_its_pods_are_checked_and_
     assert!(pods[0].reaches("10.244.0.3", 56) && pods[1].reaches("10.244.0.1", 56));
 
     node.call("bridge", &pods[0]).check(&config, &result);
-    // Newer ones remove the default VLAN, as ours does: that one of their port is an older one's is fine.
+    // Newer ones remove the default VLAN, as ours does: that one of their port may be an older one's.
     node.call("bridge", &pods[0]).check(&bridge(json!({"vlan": 100, "isDefaultGateway": true})), &result);
     node.call("bridge", &pods[0]).del(&config);
     assert_eq!(node.ports("cni0").len(), 2);

@@ -12,13 +12,13 @@ pub struct Contender<'a> {
     pub node: &'a Node,
     /// The folder of its executables.
     pub bin: PathBuf,
-    /// As the tables call it, and its networks.
+    /// The name in the tables, and of its networks.
     pub name: &'static str,
     /// Second byte of its networks' addresses.
     pub network: u8,
 }
 
-/// What a chain's calls are about: one pod's configs and calls.
+/// One pod's configs and calls.
 pub struct Attachment {
     configs: [Value; 2],
     calls: [Call; 2],

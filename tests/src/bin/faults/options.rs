@@ -51,7 +51,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether a line of the table is wanted.
+    /// Returns whether a line of the table was asked for.
     pub fn wants(&self, row: &str) -> bool {
         self.words.as_ref().is_none_or(|words| row.contains(words))
     }

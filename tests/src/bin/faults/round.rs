@@ -4,7 +4,7 @@ use crate::row::{Plugin, Row, Variant, Verb};
 use crate::stage::{Ended, Stage, State};
 use crate::trace::{Fault, Kind};
 
-/// Who removes what is left.
+/// The verb that removes the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repair {
     /// DEL of the chain, twice.

@@ -304,7 +304,7 @@ impl Stage {
             .collect()
     }
 
-    /// Whether the bystander's packets get through.
+    /// Returns whether the bystander's packets get through.
     pub fn bystander_lives(&self) -> bool {
         let Some(bystander) = &self.bystander else { return true };
         let deadline = Instant::now() + Duration::from_secs(10);

@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 impl Fault {
-    /// What `strace` is told.
+    /// The option for `strace`.
     pub fn injection(&self) -> String {
         let Self { call, number, .. } = self;
         match self.kind {

@@ -25,11 +25,11 @@ pub enum End {
     Peer,
 }
 
-/// What the qdisc of one direction says.
+/// The qdisc of one direction.
 pub struct Statistics {
     /// The bucket, in bytes.
     pub burst: u64,
-    /// What may wait beyond it, in milliseconds of the rate.
+    /// The queue beyond it, in milliseconds of the rate.
     pub queue_milliseconds: f64,
     pub dropped: f64,
 }
@@ -109,7 +109,7 @@ impl Attached {
         self.start(End::Pod, &format!("ip neigh change {peer} dev eth0 nud permanent")).output(PATIENCE);
     }
 
-    /// What the kernel says about the limit of this direction.
+    /// Returns the limit of this direction, as the kernel has it.
     ///
     /// # Panics
     /// When there is no limit.

@@ -1,4 +1,4 @@
-//! What is promised, and whether the numbers hold it.
+//! The promises, and whether the numbers keep them.
 
 use crate::case::{Case, Rate};
 use crate::outcome::Outcome;
@@ -8,7 +8,7 @@ const EXACT: [u64; 5] = [1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 5_00
 const GOODPUT: Bound = Bound::NearOne { deviation: 0.03 };
 const FIRST_SECOND: Bound = Bound::AtMost(1.15);
 
-/// Whether something is promised about the goodput at this rate.
+/// Returns whether the goodput at this rate is promised.
 pub fn is_exact(rate: Rate) -> bool {
     EXACT.contains(&rate.0)
 }
@@ -22,7 +22,7 @@ fn worst_ping(rate: Rate) -> Option<Bound> {
     }
 }
 
-/// What a number must be.
+/// The condition for a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Bound {
     NearOne { deviation: f64 },
@@ -46,7 +46,7 @@ impl Bound {
             Self::AtMost(_) => value,
             Self::AtLeast(_) => -value,
         };
-        // What is no number was not measured, which is worst.
+        // NaN means that nothing was measured, which is worst.
         if right.is_nan() || badness(right) > badness(left) { right } else { left }
     }
 }
@@ -63,12 +63,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the median holds it.
+    /// Returns whether the median keeps it.
     pub fn is_met(&self) -> bool {
         self.bound.holds(self.median)
     }
 
-    /// Whether every run does.
+    /// Returns whether every run keeps it.
     pub fn is_met_by_all(&self) -> bool {
         self.bound.holds(self.worst_run)
     }

@@ -1,4 +1,4 @@
-//! What one run is about.
+//! The parameters of a run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,7 +60,7 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Whose way it is to say that nobody chose a burst.
+/// The runtime, which has its own value for a burst that was not chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
     Containerd,
@@ -93,7 +93,7 @@ impl fmt::Display for Runtime {
     }
 }
 
-/// What is sent.
+/// The traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
     /// By this congestion control, with so many connections.
@@ -126,7 +126,7 @@ impl fmt::Display for Load {
     }
 }
 
-/// Who is at the other end of the load.
+/// The peer of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// The node itself: the sender's socket notices how much waits in the queue.
@@ -135,7 +135,7 @@ pub enum Peer {
     Routed,
 }
 
-/// Whose `bandwidth` it is.
+/// The implementation of `bandwidth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plugin {
     Weir,

@@ -2,7 +2,7 @@
 
 use crate::case::Rate;
 
-/// What is said beside a mistake.
+/// The help that is printed with a mistake.
 pub const USAGE: &str = "\
 usage: scripts/measure-shaping [--quick] [--seconds N] [--rates 64k,10M,1G] [--tables bar,loads,routed,slow,reference] [--runs N]
   --quick    three rates, three seconds, one run, the tables bar, slow and reference: whether it works at all
@@ -11,7 +11,7 @@ usage: scripts/measure-shaping [--quick] [--seconds N] [--rates 64k,10M,1G] [--t
   --tables   which tables to make
   --runs     how often the cases are run of which something is promised";
 
-/// What to measure.
+/// The tables to measure.
 pub struct Options {
     pub seconds: u32,
     pub rates: Vec<Rate>,
@@ -27,7 +27,7 @@ impl Options {
     /// Reads the arguments.
     ///
     /// # Errors
-    /// What is wrong with them, as a sentence.
+    /// The mistake, as a sentence.
     pub fn read(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self { seconds: 10, rates: rates(RATES)?, tables: words(TABLES), runs: 3 };
         let mut arguments = arguments;
@@ -52,7 +52,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether this table is wanted.
+    /// Returns whether this table was asked for.
     pub fn wants(&self, table: &str) -> bool {
         self.tables.iter().any(|wanted| wanted == table)
     }

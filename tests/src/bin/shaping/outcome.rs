@@ -1,13 +1,13 @@
-//! What the runs of one case gave.
+//! The results of one case.
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// What was received in all seconds, as part of what the limit allows.
+    /// The received rate over all seconds, as a part of the limit.
     pub all: f64,
     /// The same in the first second.
     pub first_second: f64,
-    /// What was received in all seconds, in Mbit/s.
+    /// The received rate over all seconds, in Mbit/s.
     pub megabits: f64,
     /// Milliseconds.
     pub ping_mean: f64,

@@ -219,7 +219,7 @@ fn reference(options: &Options) {
     }
 }
 
-/// What is promised, with the worst of the directions and runtimes.
+/// The promises, with the worst of the directions and runtimes.
 fn summary(verdicts: &Verdicts) {
     println!("\n## What is promised\n");
     println!(
