@@ -102,7 +102,7 @@ impl Pod {
             setns(&self.namespace, CloneFlags::CLONE_NEWNET).expect("tests run as root");
             inside()
         };
-        std::thread::scope(|scope| scope.spawn(run).join()).expect("what runs inside does not panic")
+        std::thread::scope(|scope| scope.spawn(run).join()).expect("the closure does not panic")
     }
 }
 

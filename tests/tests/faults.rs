@@ -390,7 +390,7 @@ mod killed {
     /// Returns how long `verb` takes undisturbed.
     fn duration(call: &Call, verb: &str, config: &Value) -> Duration {
         let start = Instant::now();
-        call.verb(verb, config).expect("nobody kills it");
+        call.verb(verb, config).expect("the call is undisturbed");
         start.elapsed()
     }
 

@@ -377,7 +377,7 @@ mod delegation {
         changed(&bridge(json!({"ipam": {"type": "theirs", "theirKey": [1]}})), changes)
     }
 
-    /// A node whose host-local is a copy of the executable that notes its calls in `/mnt/calls`.
+    /// A node with a host-local that is a copy of the executable that notes its calls in `/mnt/calls`.
     fn with_copy(node: Node) -> Node {
         node.look(&format!("mkdir /mnt/copy; cp {}/host-local /mnt/copy/host-local", node.bin().display()));
         node.with_script("host-local", "echo \"$CNI_COMMAND\" >> /mnt/calls; exec /mnt/copy/host-local")

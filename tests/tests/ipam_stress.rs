@@ -169,7 +169,7 @@ impl Stress {
             .map(|number| match self.call(0, 0, "ADD", &format!("last-{number}")) {
                 Answer::Done(result) => result["ips"][0]["address"].to_string(),
                 Answer::Failed(text) => panic!("ADD {number}: {text}"),
-                Answer::Killed => panic!("nobody kills"),
+                Answer::Killed => panic!("no call is killed"),
             })
             .collect();
         assert_eq!(given.len(), ADDRESSES);

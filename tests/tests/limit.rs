@@ -362,7 +362,7 @@ fn a_watch_may_stand_before_the_pod_that_it_is_about() {
         let lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
         let first: Vec<_> = lines.take(3).collect();
         assert!(first.len() == 3 && first[1].starts_with("shop/web-0 "), "{arguments}: {first:?}");
-        assert!(watch.wait().unwrap().success(), "nobody reads any more");
+        assert!(watch.wait().unwrap().success(), "the pipe has no reader");
     }
     let refusal = shop.refusal("--watch shop/web-0 shop/web-1");
     assert!(refusal.contains("shop/web-0") && refusal.contains("shop/web-1"), "{refusal}");
@@ -385,7 +385,7 @@ fn a_watch_ends_with_its_reader_and_with_a_signal() {
     let headers = lines.by_ref().map(Result::unwrap).filter(|line| line.starts_with("POD")).take(3).count();
     assert_eq!(headers, 3, "it looks again and again");
     drop(lines);
-    assert!(watch.wait().unwrap().success(), "nobody reads any more");
+    assert!(watch.wait().unwrap().success(), "the pipe has no reader");
 
     for signal in ["INT", "TERM"] {
         let mut watch = start();

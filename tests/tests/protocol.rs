@@ -354,7 +354,7 @@ fn unknown_keys_are_ignored() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let mut ipam = host_local(&["10.244.0.0/24"]);
     ipam["resolvConfig"] = json!(7);
-    ipam["ranges"][0][0]["comment"] = json!({"by": "somebody"});
+    ipam["ranges"][0][0]["comment"] = json!({"by": "another"});
     let config = bridge(json!({
         "addIf": "true", "nerdctlLabels": {"a": 1}, "capabilities": {"snat": true, "portMappings": true},
         "runtimeConfig": {"portMappings": [{"HostPort": 80}]}, "args": {"cni": {"labels": []}}, "ipam": ipam,

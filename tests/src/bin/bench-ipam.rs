@@ -65,7 +65,7 @@ impl Contender {
     /// As [`Contender::round`], after a program without an index made a reservation.
     fn round_after_a_change(&mut self, number: usize) {
         let file = self.directory.join(format!("10.0.255.{}", number % 200));
-        fs::write(file, "somebody\r\neth0").expect("a reservation can be written");
+        fs::write(file, "another\r\neth0").expect("a reservation can be written");
         self.round();
     }
 }
@@ -133,6 +133,6 @@ fn main() {
         ours.add.clear();
         (0..20).for_each(|number| ours.round_after_a_change(number));
         let p50 = quantile(&mut ours.add, 50);
-        println!("With {held} held, ADD after somebody else changed the directory, p50: {p50:.2} ms.");
+        println!("With {held} held, ADD after another program changed the directory, p50: {p50:.2} ms.");
     }
 }

@@ -116,7 +116,7 @@ impl Traced {
         let call = self.node.call(plugin, pod).with("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let call = if plugin == "loopback" { call.with("CNI_IFNAME", "lo") } else { call };
         let answer = call.verb(verb, config).unwrap_or_else(|failure| panic!("{plugin} {verb}: {failure:?}"));
-        let seen = fs::read_to_string(TRACE).expect("strace wrote what it saw");
+        let seen = fs::read_to_string(TRACE).expect("strace wrote its output");
         (answer, Trace::read(&seen.replace(&pod.netns(), "(CNI_NETNS)")))
     }
 

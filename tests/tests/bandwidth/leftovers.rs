@@ -139,7 +139,7 @@ fn gc_gives_a_pod_its_way_back_before_it_removes_a_device() {
     assert!(setting.pod.reaches(HOST, 56));
     gc(&setting, json!({}));
     assert_eq!(ifbs(), Vec::<String>::new());
-    assert!(setting.pod.reaches(HOST, 56), "what the pod sends goes its own way again");
+    assert!(setting.pod.reaches(HOST, 56), "the pod reaches the host without the ifb");
 }
 
 #[test]

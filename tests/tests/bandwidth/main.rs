@@ -15,7 +15,7 @@
 //! | `pairs.rs` | pairs of other main plugins, several interfaces, GC |
 //! | `reference.rs` | before and after the Go plugin |
 //! | `throughput.rs` | that a limit is the limit |
-//! | `whose.rs` | late calls, pairs of others, renamed interfaces, long and odd names |
+//! | `owner.rs` | late calls, pairs of others, renamed interfaces, long and odd names |
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
@@ -25,6 +25,7 @@ mod leftovers;
 mod limit_range;
 mod live;
 mod numbers;
+mod owner;
 mod pairs;
 mod reference;
 mod setting;
@@ -32,4 +33,3 @@ mod status;
 mod subnets;
 mod tags;
 mod throughput;
-mod whose;

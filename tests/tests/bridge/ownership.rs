@@ -44,7 +44,7 @@ fn a_late_del_leaves_the_next_container_at_the_same_path_alone() {
             late(&node, &new).del(&config_of_old);
             node.call("bridge", &new).check(&config(), &result);
         }
-        assert_eq!(held(&node), "10.244.0.3\n", "what the former container had is free");
+        assert_eq!(held(&node), "10.244.0.3\n", "the former container's address is free");
         assert!(!node.look("nft list ruleset").contains("pods/old/eth0"));
     }
 }

@@ -79,9 +79,9 @@ fn pods_reach_each_other_within_their_vlan_and_by_a_trunk() {
         pod
     };
     let (one, other) = (add("c1", json!({"vlan": 100})), add("c2", json!({"vlan": 100})));
-    let (stranger, plain) = (add("c3", json!({"vlan": 200})), add("c4", json!({})));
+    let (foreign, plain) = (add("c3", json!({"vlan": 200})), add("c4", json!({})));
     let trunk = add("c5", json!({"vlanTrunk": [{"id": 100}]}));
-    for (pod, number) in [&one, &other, &stranger, &plain].into_iter().zip(1..) {
+    for (pod, number) in [&one, &other, &foreign, &plain].into_iter().zip(1..) {
         address(pod, &format!("10.9.0.{number}/24"));
     }
     trunk.look(
@@ -94,7 +94,7 @@ fn pods_reach_each_other_within_their_vlan_and_by_a_trunk() {
     for unreachable in ["10.9.0.3", "10.9.0.4"] {
         assert!(one.misses(unreachable) && trunk.misses(unreachable), "{unreachable}");
     }
-    assert!(stranger.misses("10.9.0.4"));
+    assert!(foreign.misses("10.9.0.4"));
 }
 
 #[test]

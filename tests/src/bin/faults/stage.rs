@@ -197,7 +197,7 @@ impl Stage {
         self.prepare();
         let output = self.traced(&["-v".to_owned(), "-s16".to_owned()]);
         assert!(output.status.success(), "{}: {output:?}", self.row);
-        let seen = std::fs::read_to_string(STRACE).expect("strace wrote what it saw");
+        let seen = std::fs::read_to_string(STRACE).expect("strace wrote its output");
         Trace::read(&seen, self.row.variant == Variant::Beside)
     }
 
