@@ -3,13 +3,18 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::libc::{ELOOP, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::libc::{ELOOP, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_TMPFILE};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, linkat};
+
+/// Only the owner reads and writes.
+const PRIVATE: u32 = 0o600;
 
 /// How a symbolic link as the last component of a path is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +70,8 @@ pub fn read_regular(path: &Path, limit: usize, links: SymbolicLinks) -> io::Resu
 /// # Errors
 /// The system's; `AlreadyExists` when something has that name.
 pub fn create_new_private(path: &Path) -> io::Result<File> {
-    const MODE: u32 = 0o600;
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
-    file.set_permissions(Permissions::from_mode(MODE))?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(path)?;
+    file.set_permissions(Permissions::from_mode(PRIVATE))?;
     Ok(file)
 }
 
@@ -105,13 +109,28 @@ pub fn write_private(path: &Path, text: &[u8], durable: bool) -> io::Result<File
     })
 }
 
-/// Puts a file with this content in the place of the one at `path`, as a whole; it is written at `unfinished` first.
+/// Puts a file with this content in the place of the one at `path`, as a whole. It has the name `unfinished` before, also
+/// as a whole where the file system has files without names (`O_TMPFILE`): then a killed writer leaves no part of one.
 ///
 /// # Errors
-/// The system's.
+/// The system's. Then nothing is left at `unfinished`.
 pub fn replace_private(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result<()> {
-    write_private(unfinished, text, false)?;
-    fs::rename(unfinished, path)
+    if write_unnamed(unfinished, text).is_err() {
+        write_private(unfinished, text, false)?;
+    }
+    fs::rename(unfinished, path).inspect_err(|_| {
+        let _ = fs::remove_file(unfinished);
+    })
+}
+
+/// Gives a file its name when its content is in it (open(2), `O_TMPFILE`).
+fn write_unnamed(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let mut file = OpenOptions::new().write(true).mode(PRIVATE).custom_flags(O_TMPFILE).open(folder)?;
+    file.set_permissions(Permissions::from_mode(PRIVATE))?;
+    file.write_all(text)?;
+    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(AT_FDCWD, &*unnamed, AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?)
 }
 
 /// Tells whether a file could be made in `folder`, as far as that can be told without making one: it is a folder that
@@ -169,6 +188,25 @@ mod tests {
             assert_eq!(read(&other, SymbolicLinks::Follow), Err(ErrorKind::InvalidInput), "{other:?}");
         }
         assert_eq!(read(&path("absent"), SymbolicLinks::Follow), Err(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_whatever_has_the_name_of_the_unfinished_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, unfinished) = (folder.path().join("file"), folder.path().join("unfinished"));
+        for (round, make) in
+            [|_: &Path| (), |path: &Path| symlink("/dev/zero", path).unwrap(), make_fifo].iter().enumerate()
+        {
+            make(&unfinished);
+            let text = round.to_string();
+            replace_private(&path, &unfinished, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE);
+            assert!(unfinished.symlink_metadata().is_err());
+        }
+        // A folder cannot be replaced by a file.
+        replace_private(folder.path(), &unfinished, b"").unwrap_err();
+        assert!(unfinished.symlink_metadata().is_err());
     }
 
     #[test]

@@ -37,9 +37,6 @@ fn collect(path: &Path, network: &str, valid: &[ValidAttachment]) -> Result<()> 
     let record = match Record::read(path) {
         Ok(Some(record)) => record,
         Ok(None) => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::InvalidData && record::is_abandoned(path) => {
-            return record::remove(path);
-        }
         // Not a regular file, or not a whole record: it does not tell its network.
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData) => {
             return Ok(());

@@ -7,7 +7,6 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use attachment::Result;
 use cni::{Attachment, Failure, Request, code};
@@ -104,15 +103,6 @@ pub(crate) fn folder(request: &Request) -> PathBuf {
 /// Whether this is the name of a record, whole or being written.
 pub(crate) fn is_name(name: &str) -> bool {
     name.ends_with(FINISHED) || name.ends_with(UNFINISHED)
-}
-
-/// Whether the file is one that a killed ADD began to write: writing one takes less than a millisecond.
-pub(crate) fn is_abandoned(path: &Path) -> bool {
-    const SURELY: Duration = Duration::from_secs(60);
-    let age =
-        path.symlink_metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
-    path.extension().is_some_and(|extension| extension == &UNFINISHED[1..])
-        && matches!(age, Ok(Ok(age)) if age > SURELY)
 }
 
 impl RecordFile {

@@ -1,6 +1,6 @@
 //! One fault: what is left of it, and whether the plugins' answers were true.
 
-use crate::row::{Plugin, Row, Variant, Verb};
+use crate::row::{Row, Variant, Verb};
 use crate::stage::{Ended, Stage, State};
 use crate::trace::{Fault, Kind};
 
@@ -79,7 +79,7 @@ impl Rounds {
         let rest = self.network.as_ref().unwrap_or(&self.stage.rest).clone();
         let is_failing_add = row.verb == Verb::Add && fault.kind != Kind::Killed;
         let before =
-            if is_failing_add && row.plugin == Plugin::Bandwidth { self.stage.state() } else { rest.clone() };
+            if is_failing_add && row.plugin != row.main() { self.stage.state() } else { rest.clone() };
         let ended =
             if fault.kind == Kind::Paused { self.stage.pause(fault) } else { self.stage.disturb(fault) };
         outcome.disturbed |= ended.disturbed;

@@ -8,6 +8,7 @@ pub enum Plugin {
     Bridge,
     Ptp,
     Bandwidth,
+    Tuning,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
     Row { plugin, verb, variant }
 }
 
-pub const ROWS: [Row; 16] = [
+pub const ROWS: [Row; 19] = [
     row(Plugin::Bridge, Verb::Add, Variant::Full),
     row(Plugin::Bridge, Verb::Add, Variant::First),
     row(Plugin::Bridge, Verb::Add, Variant::Beside),
@@ -58,6 +59,9 @@ pub const ROWS: [Row; 16] = [
     row(Plugin::Bandwidth, Verb::Del, Variant::Subnets),
     row(Plugin::Bandwidth, Verb::Gc, Variant::Full),
     row(Plugin::Bandwidth, Verb::Gc, Variant::Subnets),
+    row(Plugin::Tuning, Verb::Add, Variant::Full),
+    row(Plugin::Tuning, Verb::Del, Variant::Full),
+    row(Plugin::Tuning, Verb::Gc, Variant::Full),
 ];
 
 impl Plugin {
@@ -66,6 +70,7 @@ impl Plugin {
             Self::Bridge => "bridge",
             Self::Ptp => "ptp",
             Self::Bandwidth => "bandwidth",
+            Self::Tuning => "tuning",
         }
     }
 }
@@ -107,6 +112,11 @@ impl Row {
                 "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"]),
             })),
             Plugin::Ptp => ptp(json!({"cniVersion": "1.1.0", "ipMasq": true})),
+            Plugin::Tuning => json!({
+                "cniVersion": "1.1.0", "name": "pods", "type": "tuning", "dataDir": "/var/lib/cni/tuning",
+                "mtu": 1400, "promisc": true, "allmulti": true, "txQLen": 500,
+                "sysctl": {"net.ipv4.conf.IFNAME.rp_filter": "2"},
+            }),
             Plugin::Bandwidth => {
                 let limits = json!({
                     "cniVersion": "1.1.0", "name": "pods", "type": "bandwidth",
@@ -123,7 +133,12 @@ impl Row {
         }
     }
 
-    /// Whether the chain is attached before the verb is called, and whether its pod is limited then.
+    /// The plugin behind the main one.
+    pub fn chained(&self) -> Plugin {
+        if self.plugin == Plugin::Tuning { Plugin::Tuning } else { Plugin::Bandwidth }
+    }
+
+    /// Whether the chain is attached before the verb is called, and whether that is the whole chain.
     pub fn needs(&self) -> (bool, bool) {
         let (is_add, is_main) = (self.verb == Verb::Add, self.plugin == self.main());
         (!(is_add && is_main), !is_add && !is_main)

@@ -78,8 +78,8 @@ impl Stage {
         };
         if let Some(bystander) = &stage.bystander {
             let result = stage.call(row.main(), bystander).add(&row.config(row.main()));
-            let limits = with_prev_result(&row.config(Plugin::Bandwidth), &result);
-            stage.call(Plugin::Bandwidth, bystander).add(&limits);
+            let chained = with_prev_result(&row.config(row.chained()), &result);
+            stage.call(row.chained(), bystander).add(&chained);
             // From here on, the network was used by more than one.
             stage.attach(true).expect("nothing disturbs it");
             stage.detach().expect("nothing disturbs it");
@@ -111,14 +111,14 @@ impl Stage {
         self.result.as_ref().map_or_else(|| config.clone(), |result| with_prev_result(&config, result))
     }
 
-    /// ADD of the chain, with limits or without.
-    pub fn attach(&mut self, limited: bool) -> Result<(), Failure> {
+    /// ADD of the whole chain, or of its main plugin.
+    pub fn attach(&mut self, whole: bool) -> Result<(), Failure> {
         self.result = None;
         let main = self.row.main();
         self.result = Some(self.call(main, &self.pod).verb("ADD", &self.given(main))?);
-        if limited {
-            let limits = self.given(Plugin::Bandwidth);
-            self.result = Some(self.call(Plugin::Bandwidth, &self.pod).verb("ADD", &limits)?);
+        if whole {
+            let chained = self.row.chained();
+            self.result = Some(self.call(chained, &self.pod).verb("ADD", &self.given(chained))?);
         }
         Ok(())
     }
@@ -129,8 +129,8 @@ impl Stage {
             let answer = self.call(plugin, &self.pod).verb("DEL", &self.given(plugin));
             answer.map(drop).map_err(|failure| format!("{} DEL: {}", plugin.name(), failure.message))
         };
-        let (shaping, main) = (del(Plugin::Bandwidth), del(self.row.main()));
-        shaping.and(main)
+        let (chained, main) = (del(self.row.chained()), del(self.row.main()));
+        chained.and(main)
     }
 
     /// The runtime has no result of a failed ADD.
@@ -143,7 +143,7 @@ impl Stage {
             .into_iter()
             .fold(self.call(plugin, &self.pod), |call, name| call.with(name, ""));
         // A runtime knows of a pod whose first plugin has made its interface.
-        let is_known = self.row.variant == Variant::Beside && self.row.plugin == Plugin::Bandwidth;
+        let is_known = self.row.variant == Variant::Beside && self.row.plugin != self.row.main();
         let pods = self.bystander.iter().chain(is_known.then_some(&self.pod));
         let valid = pods.map(|pod| json!({"containerID": pod.id(), "ifname": "eth0"}));
         let valid = json!({"cni.dev/valid-attachments": valid.collect::<Vec<_>>()});
@@ -161,20 +161,16 @@ impl Stage {
             let answer = call.verb("GC", &config);
             answer.map(drop).map_err(|failure| format!("{} GC: {}", plugin.name(), failure.message))
         };
-        let (main, shaping) = (gc(self.row.main()), gc(Plugin::Bandwidth));
-        main.and(shaping)
+        let (main, chained) = (gc(self.row.main()), gc(self.row.chained()));
+        main.and(chained)
     }
 
     /// CHECK of what is attached, with this result.
     pub fn check(&self, result: &Value) -> Result<(), String> {
-        let plugins: &[Plugin] = match self.row.plugin {
-            Plugin::Bridge => &[Plugin::Bridge],
-            Plugin::Ptp => &[Plugin::Ptp],
-            Plugin::Bandwidth => &[Plugin::Bridge, Plugin::Bandwidth],
-        };
-        for plugin in plugins {
-            let config = with_prev_result(&self.row.config(*plugin), result);
-            let answer = self.call(*plugin, &self.pod).verb("CHECK", &config);
+        let (main, last) = (self.row.main(), self.row.plugin);
+        for plugin in [main].into_iter().chain((last != main).then_some(last)) {
+            let config = with_prev_result(&self.row.config(plugin), result);
+            let answer = self.call(plugin, &self.pod).verb("CHECK", &config);
             answer.map_err(|failure| format!("{} CHECK: {}", plugin.name(), failure.message))?;
         }
         Ok(())
@@ -204,9 +200,9 @@ impl Stage {
     /// Attaches what the verb is for.
     pub fn prepare(&mut self) {
         self.result = None;
-        let (attached, limited) = self.row.needs();
+        let (attached, whole) = self.row.needs();
         if attached {
-            self.attach(limited).unwrap_or_else(|failure| panic!("{}: {failure:?}", self.row));
+            self.attach(whole).unwrap_or_else(|failure| panic!("{}: {failure:?}", self.row));
         }
     }
 
