@@ -1,18 +1,18 @@
-//! One value in a link's alias, such as a network's name: escaped, and shortened where an alias has no room.
+//! A value in a link's alias, such as the network's name: escaped, and shortened to fit.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha512};
 
-/// A value that is at most this long is never shortened.
+/// The bytes of a shortened value. A value that is no longer is kept whole.
 const SHORT_MAX: usize = 34;
-/// So many bytes of the digest, in hexadecimal.
+/// The bytes of the digest, before they are written in hexadecimal.
 const DIGEST_BYTES: usize = 8;
-/// Stands before the digest. No container ID or network name has it (specification, section 2, "Parameters").
+/// Precedes the digest. It is not allowed in a container ID or network name (specification, section 2, "Parameters").
 pub(crate) const SHORTENED: char = '~';
 
-/// Replaces every byte but printable ASCII, and the space, `=` and `%`, by `%` and two hexadecimal digits (RFC 3986,
-/// section 2.1). So a value has no separator, no control character and no key in it.
+/// Replaces every byte that is not printable ASCII, and the space, `=` and `%`, by `%` and two hexadecimal digits (RFC
+/// 3986, section 2.1). The result contains no separator, no control character and no key.
 pub(crate) fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for byte in value.bytes() {
@@ -26,8 +26,8 @@ pub(crate) fn escape(value: &str) -> String {
     escaped
 }
 
-/// The value that [`escape`] was given. An escape or a character that the end of an alias cut in two is left out; every
-/// other `%` stands for itself.
+/// Reverses [`escape`]. An escape or a character that the end of an alias cut in two is dropped; any other invalid
+/// escape is kept as it is.
 pub(crate) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -55,7 +55,7 @@ pub(crate) fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Of a long value the beginning and a digest of all of it; a short one as it is.
+/// Returns the beginning of a long value and a digest of all of it; a short value as it is.
 pub(crate) fn shorten(value: &str) -> String {
     if value.len() <= SHORT_MAX {
         return value.to_owned();

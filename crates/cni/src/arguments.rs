@@ -2,22 +2,21 @@
 
 use crate::error::{Error, Result};
 
-/// `CNI_ARGS`, taken apart when a plugin asks for a key: what a plugin does not look at cannot fail it. Keys that it does
-/// not know are none of its business: runtimes always send Kubernetes' own (`K8S_POD_NAME`), with or without
-/// `IgnoreUnknown`.
+/// `CNI_ARGS`, parsed when a plugin reads a key, so that a plugin which reads none accepts any text. Unknown keys are
+/// ignored, with or without `IgnoreUnknown`: runtimes always send those of Kubernetes (`K8S_POD_NAME`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Arguments(String);
 
 impl Arguments {
-    /// The variable's text.
+    /// Wraps the variable's text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The value of `key`, which changes what the plugin does; an empty value counts as absent.
+    /// Returns the value of a key that changes what the plugin does. An empty value counts as absent.
     ///
     /// # Errors
-    /// [`Error::InvalidArguments`] with a part that has no `=`.
+    /// [`Error::InvalidArguments`] with a pair that has no `=`.
     pub fn get(&self, key: &str) -> Result<Option<&str>> {
         match self.parts().find(|part| !part.contains('=')) {
             Some(part) => Err(Error::InvalidArguments { pair: part.to_owned() }),
@@ -25,12 +24,12 @@ impl Arguments {
         }
     }
 
-    /// The pod's Kubernetes namespace, where the runtime told.
+    /// Returns the pod's Kubernetes namespace, if the runtime sends it.
     pub fn pod_namespace(&self) -> Option<&str> {
         self.find("K8S_POD_NAMESPACE")
     }
 
-    /// The pod as Kubernetes names it: `namespace/name`.
+    /// Returns the pod as `namespace/name`, if the runtime sends it.
     pub fn pod(&self) -> Option<String> {
         Some(format!("{}/{}", self.pod_namespace()?, self.find("K8S_POD_NAME")?))
     }
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_no_pair_is_named_when_a_key_is_asked_for_and_hides_no_pod() {
+    fn an_invalid_pair_is_named_when_a_key_is_read_and_does_not_hide_the_pod() {
         let arguments = Arguments::new("K8S_POD_NAME=web-0;nonsense;K8S_POD_NAMESPACE=shop");
         assert!(arguments.get("A").unwrap_err().to_string().contains("\"nonsense\""));
         assert_eq!(arguments.pod().as_deref(), Some("shop/web-0"));

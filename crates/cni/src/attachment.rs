@@ -1,4 +1,4 @@
-//! One container's interface in one network: the unit that ADD makes and DEL removes.
+//! One container's interface in one network: the unit of ADD and DEL.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::alias_value;
 
-/// Where libcni keeps the result of each attachment until its DEL, in files `<network>-<container ID>-<interface>`
-/// (`libcni/api.go`, `CacheDir`).
+/// The folder in which libcni caches the result of each attachment until DEL, in files `<network>-<container
+/// ID>-<interface>` (`libcni/api.go`, `CacheDir`).
 pub const LIBCNI_RESULTS: &str = "/var/lib/cni/results";
-/// Where `weir attach` keeps them, under the same names.
+/// The folder in which `weir attach` caches them, under the same names.
 pub const OWN_RESULTS: &str = "/var/lib/weir/attachments";
 
-/// Names an attachment, also on the kernel objects that belong to it.
+/// The identity of an attachment, also on its kernel objects.
 ///
-/// Shown as `weir container=ID interface=NAME network=NAME pod=NAMESPACE/NAME`, which is the text of a
-/// link's alias. The values are escaped, so that none of them can be read as another key.
+/// It is displayed as `weir container=ID interface=NAME network=NAME pod=NAMESPACE/NAME`, the text of a link's alias.
+/// The values are escaped, so that none of them can be parsed as another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     /// `name` of the network config.
@@ -24,8 +24,8 @@ pub struct Attachment {
     pub container_id: String,
     /// `CNI_IFNAME`.
     pub interface: String,
-    /// `namespace/name` of the Kubernetes pod, where the runtime told. It ends with [`Attachment::CUT`] where an
-    /// alias had no room for all of it.
+    /// `namespace/name` of the Kubernetes pod, if the runtime sends it. It ends with [`Attachment::CUT`] where an alias
+    /// had no room for all of it.
     pub pod: Option<String>,
 }
 
@@ -33,21 +33,21 @@ const SIGNATURE: &str = "weir ";
 const POD: &str = "pod=";
 
 impl Attachment {
-    /// Ends a pod's name of which only the beginning is known. A pod's own `…` is escaped.
+    /// Ends a truncated pod name. A `…` in the name itself is escaped.
     pub const CUT: char = '…';
 
-    /// The most bytes that the kernel holds of an alias (`IFALIASZ` in uapi/linux/if.h, less its zero).
+    /// The most bytes of an alias in the kernel (`IFALIASZ` in uapi/linux/if.h, less its zero).
     pub const ALIAS_MAX: usize = 255;
 
-    /// The most bytes that container, interface and network take in an alias, unless an interface's name is full of
-    /// escapes: there is room for notes behind them.
+    /// The most bytes of container, interface and network in an alias, unless the interface's name needs many escapes.
+    /// The rest is for notes and the pod.
     const IDENTITY_MAX: usize = 148;
 
-    /// Reads an alias that weir wrote; `None` for any other text. Container, interface and network come first and
-    /// in this order: what follows, notes and the pod's name, cannot change them.
+    /// Parses an alias that weir wrote; `None` for any other text. Container, interface and network come first and in
+    /// this order, so the notes and the pod's name after them cannot change them.
     ///
-    /// A container ID or network name that an alias had no room for comes back [shortened](alias_value::shorten):
-    /// compare with [`Attachment::is_same`] and [`Attachment::is_in`].
+    /// A container ID or network name that did not fit is returned shortened: compare with
+    /// [`Attachment::is_same`] and [`Attachment::is_in`].
     pub fn parse(alias: &str) -> Option<Self> {
         let mut rest = alias.strip_prefix(SIGNATURE)?;
         let mut value = |key: &str| {
@@ -59,7 +59,7 @@ impl Attachment {
             (value("container")?, value("interface")?, value("network")?);
         let pod = match rest.split_once(POD) {
             Some((notes, pod)) if notes.is_empty() || notes.ends_with(' ') => {
-                // Before the mark, an escape or a character may have been cut in two.
+                // An escape or a character may have been cut in two before the mark.
                 let (beginning, mark) = match pod.strip_suffix(Self::CUT) {
                     Some(beginning) => (beginning, "…"),
                     None => (pod, ""),
@@ -73,12 +73,12 @@ impl Attachment {
         Some(Self { network, container_id, interface, pod })
     }
 
-    /// Whether only the beginning of the pod's name is known.
+    /// Returns whether the pod's name is truncated.
     pub fn pod_is_cut(&self) -> bool {
         self.pod.as_ref().is_some_and(|pod| pod.ends_with(Self::CUT))
     }
 
-    /// Whether `text`, as `namespace/name`, is the pod, or begins as it does where more is not known.
+    /// Returns whether `text`, as `namespace/name`, is the pod; for a truncated name, whether it begins with it.
     pub fn is_of_pod(&self, text: &str) -> bool {
         self.pod.as_deref().is_some_and(|pod| match pod.strip_suffix(Self::CUT) {
             Some(beginning) => !beginning.is_empty() && text.starts_with(beginning),
@@ -86,8 +86,8 @@ impl Attachment {
         })
     }
 
-    /// The text of an alias with notes: `notes` are pairs `KEY=VALUE`, separated by spaces. They stand before the
-    /// pod's name, which is the part that the kernel cuts off.
+    /// Returns the text of an alias with `notes`, pairs `KEY=VALUE` separated by spaces. They precede the pod's name,
+    /// which is the part that is truncated.
     pub fn with_notes(&self, notes: &str) -> String {
         let identity = self.identity();
         let pod =
@@ -95,33 +95,33 @@ impl Attachment {
         format!("{identity} {notes}{pod}")
     }
 
-    /// Whether `alias` names this attachment. Notes and the pod do not count: not every call tells the pod.
+    /// Returns whether `alias` names this attachment. Notes and the pod are ignored: not every call names the pod.
     pub fn is_named_by(&self, alias: &str) -> bool {
         Self::parse(alias).is_some_and(|named| self.is_same(&named))
     }
 
-    /// Whether both are the same interface of the same container in the same network. The pod does not count.
+    /// Returns whether both are the same interface of the same container in the same network. The pod is ignored.
     pub fn is_same(&self, other: &Self) -> bool {
         self.identity() == other.identity()
     }
 
-    /// Whether this is an attachment of `network`.
+    /// Returns whether this is an attachment of `network`.
     pub fn is_in(&self, network: &str) -> bool {
         self.network == network || self.network == alias_value::shorten(network)
     }
 
-    /// Whether this is an attachment of the container with this ID.
+    /// Returns whether this is an attachment of the container with this ID.
     pub fn is_of_container(&self, container_id: &str) -> bool {
         self.container_id == container_id || self.container_id == alias_value::shorten(container_id)
     }
 
-    /// Whether `valid`, a list of `network`'s attachments, has this one.
+    /// Returns whether `valid`, the list of `network`'s valid attachments, contains this one.
     pub fn is_listed(&self, network: &str, valid: &[ValidAttachment]) -> bool {
         valid.iter().any(|valid| valid.in_network(network).is_same(self))
     }
 
-    /// The entry of its network's list of valid attachments that names this one; none when the container's ID was read
-    /// from an alias that had no room for it: it was longer than those of the known runtimes, which have 64 bytes.
+    /// Returns the entry for this one in a list of valid attachments; `None` when the container ID comes from an alias
+    /// that had no room for it. Such an ID is longer than the 64 bytes of the known runtimes.
     pub fn as_valid(&self) -> Option<ValidAttachment> {
         (!self.container_id.contains(alias_value::SHORTENED)).then(|| ValidAttachment {
             container_id: self.container_id.clone(),
@@ -129,7 +129,7 @@ impl Attachment {
         })
     }
 
-    /// The beginning of an alias.
+    /// Returns the beginning of an alias.
     fn identity(&self) -> String {
         let Self { network, container_id, interface, .. } = self;
         let text = |container_id: &str, network: &str| {
@@ -137,7 +137,7 @@ impl Attachment {
                 [container_id, interface, network].map(alias_value::escape);
             format!("{SIGNATURE}container={container_id} interface={interface} network={network}")
         };
-        // The network's name goes first: GC knows it anyway, and hands container IDs on to the IPAM plugin.
+        // The network's name is shortened first: GC knows it, and passes container IDs on to the IPAM plugin.
         let (short_container_id, short_network) =
             (alias_value::shorten(container_id), alias_value::shorten(network));
         [text(container_id, network), text(container_id, &short_network)]
@@ -154,7 +154,7 @@ impl fmt::Display for Attachment {
     }
 }
 
-/// An entry of `cni.dev/valid-attachments`: an attachment that GC must leave alone.
+/// An entry of `cni.dev/valid-attachments`: an attachment that GC must keep.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ValidAttachment {
     /// The container's ID.
@@ -166,7 +166,7 @@ pub struct ValidAttachment {
 }
 
 impl ValidAttachment {
-    /// The attachment that an entry of `network`'s list names.
+    /// Returns the attachment that an entry of `network`'s list names.
     pub fn in_network(&self, network: &str) -> Attachment {
         Attachment {
             network: network.to_owned(),

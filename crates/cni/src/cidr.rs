@@ -5,21 +5,21 @@ use std::str::FromStr;
 
 use ipnetwork::{IpNetwork, IpNetworkError};
 
-/// An address or subnet whose prefix length was written down; [`IpNetwork`] alone would take an address without one for a
-/// subnet of one address.
+/// An address or subnet with its prefix length. [`IpNetwork`] alone parses an address without one as a subnet of one
+/// address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr(pub IpNetwork);
 
 /// Why a text is not a [`Cidr`].
 #[derive(Debug, thiserror::Error)]
 pub enum CidrError {
-    /// It is an address alone.
+    /// It has no prefix length.
     #[error("the prefix length is missing: want ADDRESS/PREFIX, such as {address}/{}", if address.is_ipv4() { 24 } else { 64 })]
     NoPrefix {
         /// The address.
         address: IpAddr,
     },
-    /// It is no address at all, or the prefix length is out of range.
+    /// It is not an address, or the prefix length is out of range.
     #[error(transparent)]
     Other(#[from] IpNetworkError),
 }

@@ -1,10 +1,10 @@
-//! JSON as the runtimes write it.
+//! JSON as Go decodes it.
 //!
-//! The reference plugins are written in Go, and what runtimes send has grown up with Go's decoder: keys
-//! match in any case (containerd sends `IngressRate`), `null` means absent, unknown keys are ignored unless the
-//! type denies them (`#[serde(deny_unknown_fields)]`, for what must not vanish by a typo).
-//! Numbers that went through a float arrive as `1e7` or `10000000.0`. This module reads JSON that way into
-//! any type that derives `Deserialize`, and its errors name the key and the value.
+//! The reference plugins are written in Go, and runtimes rely on Go's decoder: keys match in any case (containerd sends
+//! `IngressRate`), `null` means absent, and unknown keys are ignored, unless the type denies them with
+//! `#[serde(deny_unknown_fields)]` because a typo must not go unnoticed. Numbers that went through a float arrive as
+//! `1e7` or `10000000.0`. This module decodes JSON that way into any type that derives `Deserialize`. Its errors name
+//! the key and the value.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeser
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
-/// A key whose value cannot be what it says.
+/// An invalid value, with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
     path: String,
@@ -22,7 +22,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    /// The key, as `ipam.ranges[0][1].subnet`; empty for the whole document.
+    /// Returns the key, such as `ipam.ranges[0][1].subnet`; empty for the whole document.
     pub fn key(&self) -> &str {
         &self.path
     }
@@ -89,15 +89,15 @@ pub fn decode<T: DeserializeOwned>(value: &Value) -> Result<T, DecodeError> {
     T::deserialize(Document(value))
 }
 
-/// A JSON value to be read as Go's decoder would; see [`decode`].
+/// A JSON value, decoded as by Go; see [`decode`].
 #[derive(Clone, Copy)]
 pub struct Document<'de>(pub &'de Value);
 
-/// For a key whose empty text means "absent", as the reference has it for addresses:
+/// Decodes a key whose empty text means absent, as for addresses in the reference:
 /// `#[serde(default, deserialize_with = "cni::optional")]`.
 ///
 /// # Errors
-/// What `T`'s parser says.
+/// Those of `T`'s parser.
 pub fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

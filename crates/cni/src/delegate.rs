@@ -16,10 +16,10 @@ use crate::result::AddResult;
 use crate::serve;
 use crate::version::Version;
 
-/// A plugin that was found on `CNI_PATH`, to be called with the same environment and config as we were.
+/// A plugin on `CNI_PATH` that gets the environment and config of this call.
 ///
-/// Where the file is this very executable the call stays in the process; elsewhere it is executed. Both
-/// go through the same JSON, so result and errors are the same.
+/// When its file is this executable, the call stays in the process; otherwise the file is executed. Both use the same
+/// JSON, so result and errors are the same.
 pub struct Delegate<'a> {
     request: &'a Request,
     name: &'a str,
@@ -37,7 +37,7 @@ impl Request {
     /// Finds the plugin `name` on `CNI_PATH`.
     ///
     /// # Errors
-    /// [`Error::PluginMissing`], or [`Error::OwnDelegate`] when it is the plugin that is being served.
+    /// [`Error::PluginMissing`], or [`Error::OwnDelegate`] when it is the called plugin itself.
     pub fn delegate<'a>(&'a self, name: &'a str) -> Result<Delegate<'a>> {
         let file = find(name, &self.environment.variables.path)?;
         let is_this = match (fs::metadata("/proc/self/exe"), fs::metadata(&file)) {
@@ -56,15 +56,15 @@ impl Request {
 }
 
 impl Delegate<'_> {
-    /// Whether it is a file of its own that is executed, not a part of this one.
+    /// Returns whether another file is executed.
     pub fn is_executed(&self) -> bool {
         matches!(self.place, Place::There(_))
     }
 
-    /// ADD, with the delegate's result. It says its version itself; one that does not has the config's.
+    /// Calls ADD. The result has its own version; without one it has the config's.
     ///
     /// # Errors
-    /// [`Error::Plugin`] with what the delegate said, or why it could not be called.
+    /// [`Error::Plugin`] with the delegate's error, or another one when it could not be called.
     pub fn add(&self) -> Result<AddResult> {
         let unreadable = |reason: String| Error::Answer { name: self.name.to_owned(), reason };
         let answer =
@@ -74,26 +74,26 @@ impl Delegate<'_> {
             .map_err(|error| unreadable(error.to_string()))
     }
 
-    /// CHECK.
+    /// Calls CHECK.
     ///
     /// # Errors
-    /// As [`Delegate::add`].
+    /// Those of [`Delegate::add`].
     pub fn check(&self) -> Result<()> {
         self.call(Command::Check).map(drop)
     }
 
-    /// DEL.
+    /// Calls DEL.
     ///
     /// # Errors
-    /// As [`Delegate::add`].
+    /// Those of [`Delegate::add`].
     pub fn del(&self) -> Result<()> {
         self.call(Command::Del).map(drop)
     }
 
-    /// GC. Where the config lists valid attachments, these `kept` ones are valid for the delegate, too.
+    /// Calls GC. Where the config has a list of valid attachments, the delegate's list contains the `kept` ones too.
     ///
     /// # Errors
-    /// As [`Delegate::add`].
+    /// Those of [`Delegate::add`].
     pub fn gc(&self, kept: &[ValidAttachment]) -> Result<()> {
         if kept.is_empty() {
             return self.call(Command::Gc).map(drop);
@@ -109,10 +109,10 @@ impl Delegate<'_> {
         self.call_with(Command::Gc, config.to_string().into_bytes()).map(drop)
     }
 
-    /// STATUS.
+    /// Calls STATUS.
     ///
     /// # Errors
-    /// As [`Delegate::add`].
+    /// Those of [`Delegate::add`].
     pub fn status(&self) -> Result<()> {
         self.call(Command::Status).map(drop)
     }

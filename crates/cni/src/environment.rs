@@ -1,27 +1,27 @@
-//! The environment of a call: `CNI_COMMAND` and its companions.
+//! The environment of a call: `CNI_COMMAND` and the other variables.
 
 use crate::arguments::Arguments;
 use crate::error::{Error, Result};
 
-/// What a runtime asks for.
+/// The verb of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Attach a container.
     Add,
-    /// Tell whether an attachment is still as ADD left it.
+    /// Check that an attachment is as ADD left it.
     Check,
     /// Detach a container.
     Del,
-    /// Remove what belongs to no attachment any more.
+    /// Remove what belongs to no valid attachment.
     Gc,
-    /// Tell whether ADD can be served.
+    /// Report whether ADD can be served.
     Status,
-    /// Tell the versions that are spoken.
+    /// Report the supported versions.
     Version,
 }
 
 impl Command {
-    /// As it is written in `CNI_COMMAND`.
+    /// Returns the text of `CNI_COMMAND`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Add => "ADD",
@@ -40,13 +40,13 @@ impl Command {
             .ok_or_else(|| Error::UnknownCommand { command: text.to_owned() })
     }
 
-    /// Whether the call is about one attachment.
+    /// Returns whether the call is about one attachment.
     pub const fn has_attachment(self) -> bool {
         matches!(self, Self::Add | Self::Check | Self::Del)
     }
 }
 
-/// The variables as they were given; an absent one is empty, which means the same.
+/// The variables as they were set. An empty text stands for an absent variable.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     /// `CNI_COMMAND`.
@@ -66,7 +66,7 @@ pub struct Variables {
 }
 
 impl Variables {
-    /// Those of this process.
+    /// Reads the variables of this process.
     pub fn of_process() -> Self {
         let read = |name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
@@ -82,12 +82,12 @@ impl Variables {
         }
     }
 
-    /// The same call with another verb, as a delegate gets it.
+    /// Returns the variables of the same call with another verb, for a delegate.
     pub fn with_command(&self, command: Command) -> Self {
         Self { command: command.as_str().to_owned(), ..self.clone() }
     }
 
-    /// Names and values, as a child process gets them.
+    /// Returns names and values, for a child process.
     pub fn pairs(&self) -> [(&'static str, &str); 7] {
         [
             ("CNI_COMMAND", &self.command),
@@ -100,8 +100,8 @@ impl Variables {
         ]
     }
 
-    /// Checks what the verb needs, in the order of the reference's skeleton: a value that is there must
-    /// be valid, then what is required must be there.
+    /// Checks the variables that the verb needs, in the order of the reference: every value must be valid, then every
+    /// required variable must be set.
     ///
     /// # Errors
     /// Code 4; the message names the variable or its value.
@@ -141,29 +141,29 @@ impl Variables {
 pub struct Environment {
     /// The verb.
     pub command: Command,
-    /// `CNI_ARGS`, taken apart.
+    /// `CNI_ARGS`.
     pub arguments: Arguments,
-    /// The variables as given.
+    /// The variables as they were set.
     pub variables: Variables,
 }
 
 impl Environment {
-    /// Whether `CNI_NETNS_OVERRIDE` allows the plugin's own namespace.
+    /// Returns whether `CNI_NETNS_OVERRIDE` allows the plugin's own namespace.
     pub fn allows_own_namespace(&self) -> bool {
         let value = &self.variables.netns_override;
         value == "1" || value.eq_ignore_ascii_case("true")
     }
 }
 
-/// `^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`, the rule for container IDs and network names (specification,
+/// Returns whether the text is a valid container ID or network name, `^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$` (specification,
 /// section 2, "Parameters").
 pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// The kernel keeps the parameters of all interfaces, and those of new ones, in the place of an interface's
-/// (`net/ipv4/conf/all`; `sysctl_dev_name_is_allowed` in linux/inetdevice.h), and every namespace has its `lo`.
+/// Refuses the names that the kernel reserves: `all` and `default` name the parameters of all and of new interfaces
+/// (`net/ipv4/conf/all`; `sysctl_dev_name_is_allowed` in linux/inetdevice.h), and every namespace has a `lo`.
 ///
 /// # Errors
 /// [`Error::InvalidInterfaceName`].
@@ -186,8 +186,8 @@ fn validate_container_id(container_id: &str) -> Result<()> {
     Err(Error::InvalidContainerId { container_id: container_id.to_owned() })
 }
 
-/// The kernel's rules (`dev_valid_name` and `dev_prep_valid_name` in net/core/dev.c), with the reference's
-/// sentences.
+/// Checks the kernel's rules (`dev_valid_name` and `dev_prep_valid_name` in net/core/dev.c). The sentences are the
+/// reference's.
 fn validate_interface_name(name: &str) -> Result<()> {
     const IFNAMSIZ: usize = 16;
     let problem = if name.len() >= IFNAMSIZ {
@@ -197,7 +197,7 @@ fn validate_interface_name(name: &str) -> Result<()> {
     } else if name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
         "interface name contains / or : or whitespace characters"
     } else if name.contains('%') {
-        "interface name contains %, in whose place the kernel puts a number"
+        "interface name contains %, which the kernel replaces by a number"
     } else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! What can be wrong with a call before a plugin does anything, and with a delegate.
+//! Errors of a call before the plugin's function, and of a delegate.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A call that breaks the protocol, or a delegate that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The config asks for a version that we do not speak.
+    /// The config's version is not supported.
     #[error("incompatible CNI versions")]
     IncompatibleVersion {
-        /// What `cniVersion` says.
+        /// `cniVersion`.
         asked: String,
     },
-    /// The verb is younger than the config's version.
+    /// The config's version does not have the verb.
     #[error("config version does not allow {verb}")]
     VerbNotAllowed {
         /// The verb.
@@ -35,22 +35,22 @@ pub enum Error {
         /// Their names.
         names: Vec<&'static str>,
     },
-    /// `CNI_COMMAND` is no verb.
+    /// `CNI_COMMAND` is not a verb.
     #[error("unknown CNI_COMMAND: {command}")]
     UnknownCommand {
-        /// What it says.
+        /// Its value.
         command: String,
     },
     /// `CNI_CONTAINERID` has characters that are not allowed.
     #[error("invalid characters in containerID")]
     InvalidContainerId {
-        /// What it says.
+        /// Its value.
         container_id: String,
     },
-    /// `CNI_IFNAME` is no name for an interface.
+    /// `CNI_IFNAME` is not an interface name.
     #[error("{problem}")]
     InvalidInterfaceName {
-        /// What it says.
+        /// Its value.
         name: String,
         /// What is wrong with it.
         problem: &'static str,
@@ -58,7 +58,7 @@ pub enum Error {
     /// `CNI_ARGS` is not a list of pairs.
     #[error("CNI_ARGS: invalid pair {pair:?}: want KEY=VALUE;KEY=VALUE")]
     InvalidArguments {
-        /// The part that is no pair.
+        /// The part without `=`.
         pair: String,
     },
     /// Standard input cannot be read.
@@ -70,10 +70,10 @@ pub enum Error {
     /// Standard input is not JSON.
     #[error("error unmarshalling network config: {reason}")]
     NotJson {
-        /// The parser's sentence, with line and column.
+        /// The parser's message, with line and column.
         reason: String,
     },
-    /// A key of the config has a value that it cannot have.
+    /// A key of the config has an invalid value.
     #[error("invalid network config: {0}")]
     Config(DecodeError),
     /// The config has no name.
@@ -94,7 +94,7 @@ pub enum Error {
     /// `prevResult` cannot be read.
     #[error("cannot read prevResult: {0}")]
     PrevResult(DecodeError),
-    /// The namespace is the one that the plugin runs in.
+    /// The namespace is the plugin's own.
     #[error("plugin's netns and netns from CNI_NETNS should not be the same")]
     OwnNamespace {
         /// `CNI_NETNS`.
@@ -110,7 +110,7 @@ pub enum Error {
     },
     /// A plugin names itself as its delegate.
     #[error(
-        "{name:?} cannot be its own delegate: ipam.type must name an address manager, such as \"host-local\""
+        "{name:?} cannot be its own delegate: ipam.type must name an IPAM plugin, such as \"host-local\""
     )]
     OwnDelegate {
         /// Its name.
@@ -124,21 +124,21 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A plugin answered something that cannot be read.
-    #[error("{name} answered something that is no CNI result: {reason}")]
+    /// The output of a plugin cannot be parsed.
+    #[error("invalid CNI result from {name}: {reason}")]
     Answer {
         /// Its name.
         name: String,
-        /// What is wrong with the answer.
+        /// What is wrong with it.
         reason: String,
     },
-    /// A plugin failed and said so.
+    /// A plugin failed with this error object.
     #[error(transparent)]
     Plugin(#[from] Failure),
 }
 
 impl From<Error> for Failure {
-    /// The one place that gives protocol errors their codes.
+    /// Gives protocol errors their codes.
     fn from(error: Error) -> Self {
         let msg = error.to_string();
         let (code, details) = match error {

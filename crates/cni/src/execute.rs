@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::printable::printable;
 
-/// So many bytes of what a plugin printed go into an error.
+/// The most bytes of a plugin's output in an error.
 const EXCERPT: usize = 1024;
 
-/// The executable `name` in one of the folders of `path`, which colons separate.
+/// Finds the executable `name` in the folders of `path`, which colons separate.
 ///
 /// # Errors
 /// [`Error::PluginMissing`].
@@ -30,12 +30,12 @@ pub fn find(name: &str, path: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::PluginMissing { name: name.to_owned(), path: path.to_owned() })
 }
 
-/// Executes a plugin with `variables` in its environment and `stdin` on its standard input; its standard
-/// error goes to ours as it comes. Returns what it printed, if anything.
+/// Executes a plugin with `variables` in its environment and `stdin` on its standard input, and copies its standard
+/// error to this process's. Returns its standard output, unless that is empty.
 ///
 /// # Errors
-/// [`Error::Execution`] when it cannot be executed, [`Error::Plugin`] with what it said when it failed,
-/// [`Error::Answer`] when what it printed is not valid JSON. Both include its standard error.
+/// [`Error::Execution`] when it cannot be executed, [`Error::Plugin`] with its error object when it failed,
+/// [`Error::Answer`] when its standard output is not valid JSON. The last two include its standard error.
 pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result<Option<Value>> {
     let failed = |source| Error::Execution { path: executable.to_owned(), source };
     let (output, stderr) = run(executable, variables, stdin).map_err(failed)?;
@@ -60,20 +60,20 @@ pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result
     })
 }
 
-/// Runs the plugin until it has ended and both its outputs are closed, as libcni does; returns also the end of what it
-/// wrote to standard error.
+/// Runs the plugin until it has ended and both its outputs are closed, as libcni does. Returns also the end of its
+/// standard error.
 fn run(executable: &Path, variables: &Variables, stdin: &[u8]) -> io::Result<(Output, Vec<u8>)> {
     let (reader, writer) = io::pipe()?;
     let forwarding = Builder::new().spawn(move || forward(reader))?;
     let mut command = Command::new(executable);
     command.envs(variables.pairs()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(writer);
     let spawned = spawn(&mut command);
-    // Its copy of the pipe goes with it: the thread ends when the plugin does.
+    // This closes its copy of the pipe, so that the thread ends with the plugin.
     drop(command);
     let mut child = spawned?;
     if let Some(mut pipe) = child.stdin.take() {
         match pipe.write_all(stdin) {
-            // A plugin may answer without reading what it was told.
+            // A plugin may answer without reading its standard input.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             written => written?,
         }
@@ -82,8 +82,9 @@ fn run(executable: &Path, variables: &Variables, stdin: &[u8]) -> io::Result<(Ou
     Ok((output, forwarding.join().unwrap_or_default()))
 }
 
-/// A file that is open for writing, as when a plugin is installed in place, cannot be executed (`ETXTBSY`). It is tried
-/// again for some seconds, as the reference does: the kernel has no event for the end of that.
+/// Starts the plugin. A file that is open for writing, as during an installation in place, cannot be executed
+/// (`ETXTBSY`); it is tried again for some seconds, as in the reference, because the kernel has no event for the end of
+/// that state.
 fn spawn(command: &mut Command) -> io::Result<Child> {
     const LONGEST: Duration = Duration::from_secs(5);
     const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -100,7 +101,7 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
     }
 }
 
-/// Copies to our standard error until the end; returns the last bytes.
+/// Copies to standard error until the end of `from`; returns the last bytes.
 fn forward(mut from: PipeReader) -> Vec<u8> {
     let mut end = Vec::new();
     let mut chunk = [0; 4096];
@@ -108,7 +109,7 @@ fn forward(mut from: PipeReader) -> Vec<u8> {
         match from.read(&mut chunk) {
             Ok(0) => return end,
             Ok(length) => {
-                // A closed or full standard error keeps no plugin from its work.
+                // A closed or full standard error must not stop the plugin.
                 let _ = io::stderr().write_all(&chunk[..length]);
                 end.extend(&chunk[..length]);
                 end.drain(..end.len().saturating_sub(EXCERPT));
@@ -119,7 +120,7 @@ fn forward(mut from: PipeReader) -> Vec<u8> {
     }
 }
 
-/// The error object at the end of `text`, and what stands before it.
+/// Finds the error object at the end of `text`; returns also the text before it.
 fn failure_in(text: &[u8]) -> Option<(&[u8], Failure)> {
     let is_beginning = |at: &usize| text[*at] == b'{' && (*at == 0 || text[*at - 1] == b'\n');
     (0..text.len()).filter(is_beginning).find_map(|at| {
@@ -138,7 +139,7 @@ fn stderr_part(end: &[u8]) -> String {
     quoted("standard error", if end.len() < EXCERPT { text.into_owned() } else { format!("…{text}") })
 }
 
-/// Nothing for an empty text.
+/// Returns the text with its title; nothing for an empty text.
 fn quoted(what: &str, text: String) -> String {
     if text.is_empty() { text } else { format!("{what}: {}", printable(&text)) }
 }
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_object_is_found_behind_other_lines() {
+    fn an_error_object_is_found_after_other_lines() {
         let (before, failure) = failure_in(b"{not it\ntrying\n{\"code\": 7,\n\"msg\": \"no\"}").unwrap();
         assert_eq!((before, failure), (&b"{not it\ntrying"[..], Failure::new(7, "no")));
         assert!(failure_in(b"no luck").is_none());

@@ -32,79 +32,81 @@ pub mod code {
     pub const INTERNAL: u32 = 999;
 }
 
-/// What a verb returns.
+/// The result of a verb.
 pub type Answer<T> = Result<T, Failure>;
 
-/// What a runtime is told when a call fails.
+/// The error object of a failed call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{msg}{}{details}", if details.is_empty() { "" } else { "; " })]
 pub struct Failure {
     /// One of [`code`], or 100 and above for a plugin's own.
     pub code: u32,
-    /// One sentence for a person.
+    /// One sentence for the operator.
     #[serde(default)]
     pub msg: String,
-    /// More of it.
+    /// More details.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
 }
 
-/// The sentences that every plugin needs. A plugin whose own code asks what went wrong has an error enum beside them,
-/// with a variant `#[from] Failure`; one that only reports needs none.
+/// The sentences that every plugin needs. A plugin has an error enum of its own, with a variant `#[from] Failure`, only
+/// where its code branches on errors.
 impl Failure {
     /// Returns a failure without details.
     pub fn new(code: u32, msg: impl Into<String>) -> Self {
         Self { code, msg: msg.into(), details: String::new() }
     }
 
-    /// The config's `key`, with those that it stands in (`ipam.ranges[0][1].subnet`), cannot be used.
+    /// Returns the error for an invalid key of the config, which is named with those around it
+    /// (`ipam.ranges[0][1].subnet`).
     pub fn invalid_key(key: impl Display, problem: impl Display) -> Self {
         Self::new(code::INVALID_CONFIG, format!("{key}: {problem}"))
     }
 
-    /// The value of `key` is not one that is `allowed`: `mtu: 10 is not between 68 and 65535`. A text comes in quotes
+    /// Returns the error for a value that is not `allowed`: `mtu: 10 is not between 68 and 65535`. A text is quoted
     /// (`{:?}`).
     pub fn invalid_value(key: impl Display, value: impl Display, allowed: impl Display) -> Self {
         Self::invalid_key(key, format_args!("{value} is not {allowed}"))
     }
 
-    /// Two keys are set that exclude each other, for this `reason`.
+    /// Returns the error for two keys that exclude each other, with the reason.
     pub fn exclusive_keys(key: &str, other: &str, reason: impl Display) -> Self {
         Self::invalid_key(format_args!("{key} and {other}"), format_args!("set only one; {reason}"))
     }
 
-    /// The config of an IPAM plugin has no `ipam`, in the reference's words.
+    /// Returns the error for an IPAM plugin's config without `ipam`, in the reference's words.
     pub fn no_ipam() -> Self {
         Self::new(code::INVALID_CONFIG, "IPAM config missing 'ipam' key")
     }
 
-    /// The config has no `prevResult`: no main plugin comes before a chained one.
+    /// Returns the error for a chained plugin's config without `prevResult`.
     pub fn not_chained() -> Self {
         let sentence = "must be called as chained plugin: the config has no prevResult of a plugin that made the interface";
         Self::new(code::INVALID_CONFIG, sentence)
     }
 
-    /// The config has no `prevResult`, which CHECK compares with.
+    /// Returns the error for a CHECK without `prevResult`.
     pub fn no_prev_result() -> Self {
         Self::invalid_key("prevResult", "missing; CHECK needs the result of ADD")
     }
 
-    /// CHECK found a difference. The sentence names the object, what it is and what ADD had made of it.
+    /// Returns the error for a difference that CHECK found. The sentence names the object, its state and the expected
+    /// state.
     pub fn differs(sentence: impl Into<String>) -> Self {
         Self::new(code::INTERNAL, sentence)
     }
 
-    /// STATUS: ADD cannot be served. The sentence names what is missing.
+    /// Returns the error for a STATUS when ADD cannot be served. The sentence names what is missing.
     pub fn not_ready(sentence: impl Into<String>) -> Self {
         Self::new(code::NOT_AVAILABLE, sentence)
     }
 }
 
-/// Returns the outcome of a verb that goes on after errors, as DEL and GC do: of several errors, one that says what all
-/// of them say, with the code that they have in common.
+/// Returns the outcome of a verb that continues after errors, as DEL and GC do. Several errors become one with all
+/// their sentences and their common code.
 ///
 /// # Errors
-/// When there was any.
+/// When there is any.
 pub fn collected<E: Display + Into<Failure> + From<Failure>>(mut errors: Vec<E>) -> Result<(), E> {
     if errors.len() < 2 {
         return errors.pop().map_or(Ok(()), Err);

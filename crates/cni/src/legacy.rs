@@ -1,4 +1,4 @@
-//! Results as versions before 1.0.0 of the specification shape them.
+//! Results in the shapes of versions before 1.0.0 of the specification.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::decode::{DecodeError, decode, optional};
 use crate::result::{AddResult, Dns, IpConfig, Route};
 
-/// 0.3.0 to 0.4.0: each address says its family in `version`; an interface has name, mac and sandbox.
+/// Converts to 0.3.0 to 0.4.0: each address has its family in `version`; an interface has `name`, `mac` and `sandbox`.
 pub(crate) fn to_versioned_addresses(result: &AddResult) -> Value {
     let mut object = json!(result);
     if let Some(ips) = object["ips"].as_array_mut() {
@@ -31,7 +31,7 @@ pub(crate) fn to_versioned_addresses(result: &AddResult) -> Value {
     object
 }
 
-/// 0.1.0 and 0.2.0: the first address of each family in `ip4` and `ip6`, with the routes of that family.
+/// Converts to 0.1.0 and 0.2.0: `ip4` and `ip6` have the first address of each family with the routes of that family.
 pub(crate) fn to_single_addresses(result: &AddResult) -> Value {
     let mut object = json!({});
     for (key, is_ipv4) in [("ip4", true), ("ip6", false)] {
@@ -69,6 +69,7 @@ struct SingleAddress {
     routes: Vec<Route>,
 }
 
+/// Parses a result of 0.1.0 or 0.2.0.
 pub(crate) fn from_single_addresses(value: &Value) -> Result<AddResult, DecodeError> {
     let single: SingleAddresses = decode(value)?;
     let mut result = AddResult { dns: single.dns, ..AddResult::default() };

@@ -1,8 +1,8 @@
-//! The Container Network Interface: what a runtime says to a plugin, and what it reads back.
+//! The Container Network Interface: the protocol between runtimes and plugins.
 //!
-//! A plugin is a [`Plugin`], called by [`main`] or, as a delegate, by [`call`]; what it gets is a validated
-//! [`Request`], what it returns is an [`AddResult`] in the newest shape or a [`Failure`]. Versions 0.1.0
-//! to 1.1.0 of the specification are spoken in both directions.
+//! A plugin is a [`Plugin`], called by [`main`] or, as a delegate, by [`call`]. It gets a validated [`Request`] and
+//! returns an [`AddResult`] in the newest shape or a [`Failure`]. Versions 0.1.0 to 1.1.0 of the specification are
+//! supported, also between a plugin and its delegate.
 
 mod alias_value;
 mod arguments;

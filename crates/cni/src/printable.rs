@@ -1,12 +1,13 @@
-//! Text of others, safe to show to a person.
+//! Text of other programs, made safe for a terminal.
 
 use std::borrow::Cow;
 
-/// `text` on one line, without anything that a terminal obeys or that hides text: control characters, escape
-/// sequences, line breaks and Unicode's invisible and direction-changing characters become escapes such as `\u{1b}`.
+/// Returns `text` on one line, with escapes such as `\u{1b}` for control characters, escape sequences, line breaks, and
+/// Unicode's invisible and direction-changing characters.
 ///
-/// A container may name its interfaces with such bytes (`dev_valid_name` in net/core/dev.c forbids white space, `/` and
-/// `:` only), and what an executed plugin prints is its own choice.
+/// A container may name its interfaces with such bytes (`dev_valid_name` in net/core/dev.c forbids only white space,
+/// `/` and
+/// `:`), and an executed plugin may print anything.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_printable) {
         return Cow::Borrowed(text);
@@ -22,7 +23,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The standard library's knowledge of what can be seen, less the escapes that only a string literal needs.
+/// Returns whether the standard library prints the character without an escape, or with one that only a string literal
+/// needs.
 fn is_printable(character: char) -> bool {
     matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }

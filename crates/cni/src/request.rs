@@ -13,7 +13,7 @@ use crate::plugin::Plugin;
 use crate::result::AddResult;
 use crate::version::Version;
 
-/// Everything that a runtime said in one call, checked as far as the protocol goes.
+/// The environment and standard input of one call, checked against the protocol.
 pub struct Request {
     /// The environment.
     pub environment: Environment,
@@ -21,19 +21,19 @@ pub struct Request {
     pub version: Version,
     /// `name` of the config.
     pub network: String,
-    /// The result of the plugin before, if there is one. DEL goes on without one that cannot be read.
+    /// The result of the previous plugin, if there is one. DEL continues without one that cannot be read.
     pub prev_result: Option<AddResult>,
-    /// The whole config; [`Request::config`] reads it into a type.
+    /// The whole config; [`Request::config`] decodes it into a type.
     pub document: Value,
-    /// What stood on standard input, which is what a delegate gets.
+    /// Standard input, for a delegate.
     pub(crate) stdin: Vec<u8>,
-    /// The name of the plugin that is being served.
+    /// The name of the called plugin.
     pub(crate) plugin: &'static str,
     /// The plugins of this executable.
     pub(crate) plugins: &'static [Plugin],
 }
 
-/// The most bytes of a network's name: address managers and runtimes name files after it (`NAME_MAX` in
+/// The most bytes of a network's name: IPAM plugins and runtimes name files after it (`NAME_MAX` in
 /// uapi/linux/limits.h).
 pub(crate) const NETWORK_NAME_MAX: usize = 255;
 
@@ -47,7 +47,7 @@ struct Common {
     prev_result: Option<Value>,
 }
 
-/// The keys of the list of valid attachments: the specification's, and the one that libcni sends beside it since 1.2.
+/// The keys of the list of valid attachments: the specification's, and a second one of libcni since 1.2.
 pub(crate) const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
 
 #[derive(Default, Deserialize)]
@@ -60,7 +60,7 @@ struct Valid {
 }
 
 impl Request {
-    /// Checks what stood on standard input against the verb.
+    /// Parses standard input and checks it against the verb.
     ///
     /// # Errors
     /// Codes 1, 6 and 7.
@@ -94,7 +94,7 @@ impl Request {
         allow(environment.command, version)?;
         let prev_result = match common.prev_result.map(|value| AddResult::from_json(&value, version)) {
             Some(Err(error)) if environment.command == Command::Del => {
-                note(format_args!("weir: going on without prevResult, which cannot be read: {error}"));
+                note(format_args!("weir: continuing without prevResult, which cannot be read: {error}"));
                 None
             }
             prev_result => prev_result.transpose().map_err(Error::PrevResult)?,
@@ -111,8 +111,8 @@ impl Request {
         })
     }
 
-    /// The call that takes back what this ADD made: a DEL with `result` as `prevResult`, which a delegate gets too
-    /// where the config's version has it for DEL (0.4.0).
+    /// Turns this ADD into the call that undoes it: a DEL with `result` as `prevResult`. A delegate gets that too where
+    /// the config's version has it for DEL (since 0.4.0).
     pub(crate) fn undoing(self, result: AddResult) -> Self {
         let mut undoing = self;
         undoing.environment.command = Command::Del;
@@ -128,35 +128,35 @@ impl Request {
         undoing
     }
 
-    /// Reads the config into `T`; see [`decode`] for how keys are matched.
+    /// Decodes the config into `T`; see [`decode`] for how keys are matched.
     ///
     /// # Errors
-    /// [`Error::Config`] with the key and the value that do not fit.
+    /// [`Error::Config`] with the first invalid key and its value.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T> {
         decode(&self.document).map_err(Error::Config)
     }
 
-    /// The name of the plugin that is being served.
+    /// Returns the name of the called plugin.
     pub fn plugin(&self) -> &'static str {
         self.plugin
     }
 
-    /// `CNI_CONTAINERID`.
+    /// Returns `CNI_CONTAINERID`.
     pub fn container_id(&self) -> &str {
         &self.environment.variables.container_id
     }
 
-    /// `CNI_IFNAME`.
+    /// Returns `CNI_IFNAME`.
     pub fn interface(&self) -> &str {
         &self.environment.variables.interface
     }
 
-    /// `CNI_NETNS`; `None` when it is empty, as for a DEL after the namespace is gone.
+    /// Returns `CNI_NETNS`; `None` when it is empty, as in a DEL after the namespace was deleted.
     pub fn netns(&self) -> Option<&str> {
         Some(self.environment.variables.netns.as_str()).filter(|netns| !netns.is_empty())
     }
 
-    /// The attachment that the call is about.
+    /// Returns the attachment that the call is about.
     pub fn attachment(&self) -> Attachment {
         Attachment {
             network: self.network.clone(),
@@ -166,11 +166,11 @@ impl Request {
         }
     }
 
-    /// For GC: the attachments that must stay. `null` and an empty list mean that none is valid; `None`
-    /// means that the runtime said nothing, so that nothing may be removed.
+    /// Returns the attachments that GC must keep. `null` and an empty list mean that none is valid; `None` means that
+    /// the runtime sent no list, so nothing may be removed.
     ///
     /// # Errors
-    /// [`Error::Config`] when the list cannot be read.
+    /// [`Error::Config`] when the list is invalid.
     pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>> {
         let [specified, historical] = VALID_ATTACHMENTS.map(|name| self.document.get(name).is_some());
         let valid: std::result::Result<Valid, DecodeError> = decode(&self.document);

@@ -14,17 +14,17 @@ use crate::version::Version;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AddResult {
-    /// The interfaces that were made, on the host and in the container. Their order matters:
-    /// [`IpConfig::interface`] counts in it.
+    /// The interfaces that were created, on the host and in the container. [`IpConfig::interface`] is an index into
+    /// this list.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
     /// The addresses that were assigned.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<IpConfig>,
-    /// The routes that were made, or that are to be made.
+    /// The routes that were added, or are to be added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
-    /// What the container's resolver is to be told.
+    /// The settings of the container's resolver.
     pub dns: Dns,
 }
 
@@ -37,7 +37,7 @@ pub struct Interface {
     /// Its hardware address.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mac: String,
-    /// Its largest packet in bytes.
+    /// Its MTU in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// `CNI_NETNS` for an interface in the container, empty for one on the host.
@@ -54,7 +54,7 @@ pub struct Interface {
 /// An address of an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpConfig {
-    /// Which of [`AddResult::interfaces`] has the address; an IPAM plugin does not know.
+    /// The index in [`AddResult::interfaces`] of the interface with the address; absent in an IPAM plugin's result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<usize>,
     /// The address with its subnet's prefix length.
@@ -72,13 +72,13 @@ pub struct Route {
     /// Next hop; the address's gateway when absent.
     #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
     pub gw: Option<IpAddr>,
-    /// Largest packet in bytes.
+    /// MTU in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
-    /// Largest TCP segment to advertise, in bytes.
+    /// The TCP MSS to advertise, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advmss: Option<u32>,
-    /// Preference; smaller wins.
+    /// Metric; the smallest is preferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
     /// Routing table.
@@ -90,7 +90,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to `dst`, by `gw` if one is given.
+    /// Returns a route to `dst` via `gw`.
     pub fn new(dst: IpNetwork, gw: Option<IpAddr>) -> Self {
         Self { dst, gw, mtu: None, advmss: None, priority: None, table: None, scope: None }
     }
@@ -115,16 +115,16 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// Whether nothing is set.
+    /// Returns whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl AddResult {
-    /// The result as a config of `version` wants it, with its `cniVersion`.
+    /// Converts the result to the shape of `version`, with its `cniVersion`.
     ///
-    /// Versions before 0.3.0 have room for one address of each family and no interfaces.
+    /// Before 0.3.0 a result has one address of each family and no interfaces.
     pub fn to_json(&self, version: Version) -> Value {
         let mut object = match version {
             Version::V0_1_0 | Version::V0_2_0 => legacy::to_single_addresses(self),
@@ -137,10 +137,10 @@ impl AddResult {
         object
     }
 
-    /// Reads a result that was written for a config of `version`.
+    /// Parses a result in the shape of `version`.
     ///
     /// # Errors
-    /// [`DecodeError`] with the key and the value that do not fit.
+    /// [`DecodeError`] with the first invalid key and its value.
     pub fn from_json(value: &Value, version: Version) -> Result<Self, DecodeError> {
         match version {
             Version::V0_1_0 | Version::V0_2_0 => legacy::from_single_addresses(value),

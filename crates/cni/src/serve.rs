@@ -1,4 +1,4 @@
-//! One call from beginning to end: environment and standard input in, one JSON object out.
+//! One call: from environment and standard input to one JSON object on standard output.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,13 +17,13 @@ use crate::request::Request;
 use crate::result::AddResult;
 use crate::version::Version;
 
-/// What a call leaves on standard output: nothing, a result, or (then the exit code is 1) an error.
+/// The outcome of a call: nothing, a result, or an error with exit code 1.
 pub type Outcome = Answer<Option<Value>>;
 
-/// Serves the call that this process was started for. `plugins` are all plugins of the executable, for
+/// Serves the call of this process and returns its exit code. `plugins` are all plugins of the executable, for
 /// delegation in the process.
 ///
-/// Without `CNI_COMMAND` it tells name and versions on standard error, which nerdctl and Nomad read.
+/// Without `CNI_COMMAND` it prints name and versions on standard error, which nerdctl and Nomad parse.
 pub fn main(plugin: &'static Plugin, plugins: &'static [Plugin]) -> ExitCode {
     let variables = Variables::of_process();
     if variables.command.is_empty() {
@@ -54,7 +54,7 @@ pub fn main(plugin: &'static Plugin, plugins: &'static [Plugin]) -> ExitCode {
     }
 }
 
-/// The exit code: that of an answer that was printed.
+/// Returns the exit code: `code` unless the answer could not be printed.
 fn end(code: ExitCode, printed: std::io::Result<()>) -> ExitCode {
     match printed {
         Ok(()) => code,
@@ -65,7 +65,7 @@ fn end(code: ExitCode, printed: std::io::Result<()>) -> ExitCode {
     }
 }
 
-/// A runtime that gets no answer takes the ADD for failed and need not call DEL.
+/// Undoes an ADD whose result could not be printed: the runtime treats it as failed and need not call DEL.
 fn undo(plugin: &Plugin, request: Request, result: AddResult) {
     let container = request.container_id().to_owned();
     match (plugin.undo_add)(&request.undoing(result.clone()), &result) {
@@ -79,7 +79,10 @@ fn undo(plugin: &Plugin, request: Request, result: AddResult) {
     }
 }
 
-/// Serves a call inside the process, as a delegate.
+/// Serves a call to a delegate in this process.
+///
+/// # Errors
+/// The delegate's.
 pub fn call(
     plugin: &'static Plugin,
     plugins: &'static [Plugin],
@@ -92,7 +95,7 @@ pub fn call(
     }
 }
 
-/// Reads and checks the call; none for VERSION, which has no config.
+/// Reads and checks the call; `None` for VERSION, which has no config.
 fn accept(
     plugin: &'static Plugin,
     plugins: &'static [Plugin],
@@ -111,7 +114,7 @@ fn accept(
     Ok(Some(request))
 }
 
-/// The answer to VERSION.
+/// Returns the answer to VERSION.
 fn versions() -> Value {
     json!({
         "cniVersion": Version::NEWEST.as_str(),
@@ -119,7 +122,7 @@ fn versions() -> Value {
     })
 }
 
-/// Has the plugin do what is asked; the result of ADD.
+/// Calls the plugin's function for the verb; returns the result of ADD.
 fn serve(plugin: &Plugin, request: &Request) -> Answer<Option<AddResult>> {
     match request.environment.command {
         Command::Add => return (plugin.add)(request).map(Some),
@@ -132,8 +135,8 @@ fn serve(plugin: &Plugin, request: &Request) -> Answer<Option<AddResult>> {
     Ok(None)
 }
 
-/// A runtime that hands over the plugin's own namespace would have the host's interfaces changed. DEL is served as
-/// without a namespace, for this plugin and those that it calls: refused, it would be tried for ever.
+/// Refuses the plugin's own namespace, in which it would change the host's interfaces. DEL is served as without a
+/// namespace, by this plugin and its delegates: a runtime would repeat a refused one for ever.
 fn refuse_own_namespace(environment: &mut Environment) -> Result<()> {
     let netns = &environment.variables.netns;
     if !environment.command.has_attachment() || netns.is_empty() || environment.allows_own_namespace() {
@@ -148,13 +151,13 @@ fn refuse_own_namespace(environment: &mut Environment) -> Result<()> {
         return Err(Error::OwnNamespace { netns: netns.clone() });
     }
     note(format_args!(
-        "weir: CNI_NETNS is the plugin's own namespace, {netns}: DEL goes on without a namespace"
+        "weir: CNI_NETNS is the plugin's own namespace, {netns}: DEL continues without a namespace"
     ));
     environment.variables.netns.clear();
     Ok(())
 }
 
-/// Indented by four spaces, as the reference prints.
+/// Prints the answer, indented by four spaces as the reference does.
 fn print(answer: &impl Serialize) -> std::io::Result<()> {
     let mut text = Vec::with_capacity(1024);
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");

@@ -29,7 +29,7 @@ impl Version {
     /// The newest version.
     pub const NEWEST: Self = Self::V1_1_0;
 
-    /// Reads a config's `cniVersion`; an absent or empty one means 0.1.0.
+    /// Parses a config's `cniVersion`; an absent or empty one means 0.1.0.
     ///
     /// # Errors
     /// [`Error::IncompatibleVersion`]: versions match exactly or not at all.
@@ -43,8 +43,8 @@ impl Version {
             .ok_or_else(|| Error::IncompatibleVersion { asked: text.to_owned() })
     }
 
-    /// Checks that a result of this version has room for addresses of these families: before 0.3.0 it has one IPv4 and one
-    /// IPv6 address.
+    /// Checks that a result of this version has room for addresses of these families: before 0.3.0 it has one IPv4 and
+    /// one IPv6 address.
     ///
     /// # Errors
     /// Code 7, in the reference's words.
@@ -57,7 +57,7 @@ impl Version {
         Err(Failure::new(code::INVALID_CONFIG, sentence))
     }
 
-    /// As it is written in `cniVersion`.
+    /// Returns the text of `cniVersion`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V0_1_0 => "0.1.0",

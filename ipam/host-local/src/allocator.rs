@@ -50,8 +50,8 @@ impl<'a> Allocator<'a> {
         Ok(Self { store, owner, exclusions, reclaim_after_reboot, own, in_cooldown })
     }
 
-    /// Reserves an address of `set`, which is number `number` in the config: the requested one, or else the first free one
-    /// after the last one that was allocated.
+    /// Reserves an address of `set`, which is number `number` in the config: the requested one, or else the first free
+    /// one after the last one that was allocated.
     ///
     /// # Errors
     /// When there is none; nothing is reserved then.
@@ -100,8 +100,8 @@ impl<'a> Allocator<'a> {
         Err(held(address, set, &holder_at(&path), &path))
     }
 
-    /// Tries, in this order: what is free by the index; what is free by the directory itself; addresses in cooldown; what
-    /// is left from before the last boot.
+    /// Tries, in this order: what is free by the index; what is free by the directory itself; addresses in cooldown;
+    /// what is left from before the last boot.
     fn reserve_next<'s>(&mut self, number: usize, set: &'s RangeSet) -> Result<(IpAddr, &'s Range)> {
         if let Some(found) = self.reserve_free(number, set)? {
             return Ok(found);

@@ -1,10 +1,10 @@
 //! Reservations from before the last boot, for `reclaimAfterReboot`.
 //!
-//! The file `.boot` beside the reservations holds the boot ID of the last ADD and the reservations that the first ADD of
-//! that boot found, a line `<address> <inode> <time of change>` for each. A reservation is from before the boot when it is
-//! listed and its file is unchanged. A file that is younger than the boot is not listed, because the reference may have
-//! created it before weir's first call; no other clock is involved. Without this file nothing is known about the
-//! reservations.
+//! The file `.boot` beside the reservations holds the boot ID of the last ADD and the reservations that the first ADD
+//! of that boot found, a line `<address> <inode> <time of change>` for each. A reservation is from before the boot when
+//! it is listed and its file is unchanged. A file that is younger than the boot is not listed, because the reference
+//! may have created it before weir's first call; no other clock is involved. Without this file nothing is known about
+//! the reservations.
 
 use std::collections::HashSet;
 use std::fs;
@@ -56,8 +56,8 @@ fn note_boot(store: &mut Store, boot: &str, begin: SystemTime) -> Result<()> {
     file::replace(&path, &unfinished, text.as_bytes()).map_err(failed("cannot write", &path))
 }
 
-/// Releases the addresses of `set` that are reserved since before the boot for containers that are certainly gone. Returns
-/// their number, and names them on standard error.
+/// Releases the addresses of `set` that are reserved since before the boot for containers that are certainly gone.
+/// Returns their number, and names them on standard error.
 ///
 /// # Errors
 /// When the directory cannot be read, or a reservation removed.

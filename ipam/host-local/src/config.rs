@@ -22,8 +22,8 @@ const DEFAULT_DATA_DIR: &str = "/var/lib/cni/networks";
 /// The config of ADD and STATUS.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// An attachment gets one address of each, in this order. May be empty: the runtime supplies its ranges only for ADD,
-    /// CHECK and DEL.
+    /// An attachment gets one address of each, in this order. May be empty: the runtime supplies its ranges only for
+    /// ADD, CHECK and DEL.
     pub(crate) sets: Vec<RangeSet>,
     /// Passed on as they are.
     pub(crate) routes: Vec<Route>,

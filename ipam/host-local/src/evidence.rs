@@ -20,11 +20,11 @@ const RESULTS: [&str; 2] = [cni::LIBCNI_RESULTS, cni::OWN_RESULTS];
 pub struct Carrier {
     /// Interface and namespace, such as `eth0 in /run/netns/pod1`.
     pub place: String,
-    /// Whether it is in this node's pod networks: in this namespace, or with its veth peer here. Where nodes are containers
-    /// (kind), other nodes' namespaces are visible too, and they have the same subnets.
+    /// Whether it is in this node's pod networks: in this namespace, or with its veth peer here. Where nodes are
+    /// containers (kind), other nodes' namespaces are visible too, and they have the same subnets.
     pub is_from_here: bool,
-    /// Whether its namespace has processes; `None` unless it may be a pod's namespace of this node: not this namespace, and
-    /// not one whose veth peer is elsewhere.
+    /// Whether its namespace has processes; `None` unless it may be a pod's namespace of this node: not this namespace,
+    /// and not one whose veth peer is elsewhere.
     pod_namespace: Option<Occupancy>,
 }
 
@@ -204,8 +204,8 @@ impl Evidence {
         self.pod_namespaces(network, address, holder).contains(&Occupancy::Occupied)
     }
 
-    /// Returns whether a pod's namespace has the address, or an interface whose alias names the holder, and it is certain
-    /// that no such namespace has processes.
+    /// Returns whether a pod's namespace has the address, or an interface whose alias names the holder, and it is
+    /// certain that no such namespace has processes.
     pub(crate) fn is_without_process(&self, network: &str, address: IpAddr, holder: &Holder) -> bool {
         let namespaces = self.pod_namespaces(network, address, holder);
         self.failures.is_empty()
@@ -219,8 +219,8 @@ impl Evidence {
         carriers.chain(pairs.iter().flat_map(|pair| pair.pod_namespaces.iter().copied())).collect()
     }
 
-    /// Returns whether a runtime caches a result of the holder's container, in any network: a delegating plugin (Multus)
-    /// may cache it under another name.
+    /// Returns whether a runtime caches a result of the holder's container, in any network: a delegating plugin
+    /// (Multus) may cache it under another name.
     pub fn has_result(&self, holder: &Holder) -> bool {
         match holder {
             Holder::Attachment { container_id, .. } | Holder::Container { container_id } => {
@@ -230,9 +230,9 @@ impl Evidence {
         }
     }
 
-    /// Returns whether the holder's container is certainly gone: everything could be read, no interface has the address, no
-    /// pair's alias names the container, and libcni caches results here but none of the container, which it would keep
-    /// until DEL succeeded.
+    /// Returns whether the holder's container is certainly gone: everything could be read, no interface has the
+    /// address, no pair's alias names the container, and libcni caches results here but none of the container, which it
+    /// would keep until DEL succeeded.
     pub(crate) fn knows_gone(&self, address: IpAddr, holder: &Holder) -> bool {
         let (Holder::Attachment { container_id, .. } | Holder::Container { container_id }) = holder else {
             return false;

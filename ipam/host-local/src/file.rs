@@ -55,7 +55,8 @@ pub(crate) fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns whether link(2) failed for the file system: with `EPERM`, on network and user space file systems with others.
+/// Returns whether link(2) failed for the file system: with `EPERM`, on network and user space file systems with
+/// others.
 fn lacks_hard_links(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::TooManyLinks)
 }

@@ -1,9 +1,9 @@
 //! GC: releases the addresses of attachments that are not valid.
 //!
-//! A runtime's list may lack the attachments of a second runtime with the same network, and those of concurrent ADDs. So GC
-//! releases only what it finds when it starts, before it waits for anything. It keeps the reservations of an ADD that has
-//! not ended and those whose interface still exists: `bridge` has deleted the interfaces of stale attachments before. It
-//! also keeps addresses in namespaces with processes, unless `gcRemovesRunning` is set.
+//! A runtime's list may lack the attachments of a second runtime with the same network, and those of concurrent ADDs.
+//! So GC releases only what it finds when it starts, before it waits for anything. It keeps the reservations of an ADD
+//! that has not ended and those whose interface still exists: `bridge` has deleted the interfaces of stale attachments
+//! before. It also keeps addresses in namespaces with processes, unless `gcRemovesRunning` is set.
 
 use std::collections::HashSet;
 use std::io;

@@ -15,8 +15,8 @@ pub enum Holder {
         /// The interface's name.
         interface: String,
     },
-    /// A container, in the format from before reservations named the interface. It holds the address for every interface
-    /// of the container.
+    /// A container, in the format from before reservations named the interface. It holds the address for every
+    /// interface of the container.
     Container {
         /// The container's ID.
         container_id: String,

@@ -1,22 +1,22 @@
 //! The index beside the reservations, which lets ADD, DEL and CHECK work without reading the directory.
 //!
-//! The reservations are authoritative. The index is one more file, `.index`, which may be removed at any time. It has the
-//! addresses of each attachment (in pages, found by a hash of the holder) and a bit for each reserved address (in blocks).
-//! Both are read and changed in place, so a call costs the same with ten addresses and with ten thousand.
+//! The reservations are authoritative. The index is one more file, `.index`, which may be removed at any time. It has
+//! the addresses of each attachment (in pages, found by a hash of the holder) and a bit for each reserved address (in
+//! blocks). Both are read and changed in place, so a call costs the same with ten addresses and with ten thousand.
 //!
 //! It is trusted only while nothing contradicts it:
 //!
-//! - Its header has the boot ID and the directory's [`Stamp`] from when the index was last right. Every program or person
-//!   that adds or removes a name changes the directory's times. A call that is killed has not written the new stamp. A
-//!   power loss, after which file and directory may be of different age, comes with another boot. In each case the index is
-//!   rebuilt.
+//! - Its header has the boot ID and the directory's [`Stamp`] from when the index was last right. Every program or
+//!   person that adds or removes a name changes the directory's times. A call that is killed has not written the new
+//!   stamp. A power loss, after which file and directory may be of different age, comes with another boot. In each case
+//!   the index is rebuilt.
 //! - Header, pages and blocks have checksums.
-//! - An address that it has for an attachment counts only after its file was read and agrees. An address that it has as free
-//!   is reserved by creating the file, which fails if there is one. Where they differ, the index is rebuilt. That no address
-//!   is free is believed only of a rebuilt index.
+//! - An address that it has for an attachment counts only after its file was read and agrees. An address that it has as
+//!   free is reserved by creating the file, which fails if there is one. Where they differ, the index is rebuilt. That
+//!   no address is free is believed only of a rebuilt index.
 //!
-//! A reservation whose text was changed in place, without a new name in the directory, is noticed only when its address is
-//! next read: by GC, by an audit, or when it is released.
+//! A reservation whose text was changed in place, without a new name in the directory, is noticed only when its address
+//! is next read: by GC, by an audit, or when it is released.
 //!
 //! Rebuilding reads the names, and those files that are new or changed (by their `ctime`) since the index was right.
 //! Symbolic links named by a hash would need no format, but each costs a kernel object, they double the names that the

@@ -10,8 +10,8 @@ use crate::file;
 use crate::holder::Holder;
 use crate::stamp::changed;
 
-/// A reservation is written here before it gets its name. Only the owner of the lock writes, so a file that is here when
-/// the lock is taken was left by a killed writer.
+/// A reservation is written here before it gets its name. Only the owner of the lock writes, so a file that is here
+/// when the lock is taken was left by a killed writer.
 pub(crate) const UNFINISHED: &str = ".reservation";
 /// More bytes than a container ID and an interface name need.
 const LONGEST_RESERVATION: usize = 64 * 1024;
@@ -88,8 +88,8 @@ pub(crate) fn holder_at(path: &Path) -> Holder {
     })
 }
 
-/// Returns the holder as [`holder_at`] does, for callers that report a file which cannot be read now. The holder of a file
-/// that is no reservation at all, such as a FIFO, is unknown here too.
+/// Returns the holder as [`holder_at`] does, for callers that report a file which cannot be read now. The holder of a
+/// file that is no reservation at all, such as a FIFO, is unknown here too.
 ///
 /// # Errors
 /// The system's.

@@ -115,7 +115,8 @@ fn create_file(directory: &Path) -> Result<File> {
     .map_err(failed(CANNOT_OPEN, &path_in(directory)))
 }
 
-/// Whether the error says that there is no such directory, also because a network's name is longer than a file's can be.
+/// Whether the error says that there is no such directory, also because a network's name is longer than a file's can
+/// be.
 pub(crate) fn cannot_exist(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Returns the processes that have a flock(2) lock on the file at `path`, as `process 123 (host-local)`; none when the kernel
-/// does not show them, as for processes outside of this PID namespace.
+/// Returns the processes that have a flock(2) lock on the file at `path`, as `process 123 (host-local)`; none when the
+/// kernel does not show them, as for processes outside of this PID namespace.
 pub(crate) fn holders(path: &Path) -> Vec<String> {
     /// The kernel returns the table in parts; a line may be missing between two of them when other locks are released.
     const LOOKS: usize = 5;

@@ -2,7 +2,8 @@
 //!
 //! ADD keeps each reservation that it created open, with a shared flock(2) lock, until its process ends; where `bridge`
 //! calls this plugin in its own process, until `bridge` ends. The kernel releases the locks of a killed process. The
-//! reference opens, reads and removes reservations without locks, so nothing changes for it, and DEL does not ask either.
+//! reference opens, reads and removes reservations without locks, so nothing changes for it, and DEL does not ask
+//! either.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -23,9 +23,9 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// Checks the keys of the range at `key` of the config and completes them: by default the range is the subnet without
-    /// its own address and without the broadcast address (IPv4), and the gateway is the first address. A subnet of two
-    /// addresses has neither, so both are in the range (RFC 3021, RFC 6164).
+    /// Checks the keys of the range at `key` of the config and completes them: by default the range is the subnet
+    /// without its own address and without the broadcast address (IPv4), and the gateway is the first address. A subnet
+    /// of two addresses has neither, so both are in the range (RFC 3021, RFC 6164).
     pub(crate) fn new(keys: &RangeKeys, key: &str) -> Result<Self> {
         let of_subnet = format!("{key}.subnet");
         let given = keys.subnet.as_ref().map(|subnet| subnet.0);

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::range::{Range, successor};
 use crate::range_set::RangeSet;
 
-/// Returns the first free address of `set` after `last`, round robin. `first_free` gets the first and the last address of
-/// a part of a range.
+/// Returns the first free address of `set` after `last`, round robin. `first_free` gets the first and the last address
+/// of a part of a range.
 ///
 /// # Errors
 /// Those of `first_free`.

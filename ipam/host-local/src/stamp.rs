@@ -25,8 +25,8 @@ impl Stamp {
 
     /// Sets a time of modification that no later change can have, and returns the stamp with it.
     ///
-    /// Before Linux 6.13 the clock of files ticks every 1 to 10 ms, so a change right after this one could leave the same
-    /// time. A time that is a nanosecond earlier is in the past.
+    /// Before Linux 6.13 the clock of files ticks every 1 to 10 ms, so a change right after this one could leave the
+    /// same time. A time that is a nanosecond earlier is in the past.
     ///
     /// # Errors
     /// The system's; `Unsupported` where the file system does not keep the time.
@@ -52,8 +52,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Returns when the file's content, names or attributes changed last (`st_ctim`), in nanoseconds since 1970. No system call
-/// sets this time.
+/// Returns when the file's content, names or attributes changed last (`st_ctim`), in nanoseconds since 1970. No system
+/// call sets this time.
 pub(crate) fn changed(metadata: &Metadata) -> i64 {
     nanoseconds(metadata.ctime(), metadata.ctime_nsec())
 }

@@ -36,7 +36,8 @@ fn probe(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Checks that files can be created in the directory. ADD creates a missing one in the first directory above that exists.
+/// Checks that files can be created in the directory. ADD creates a missing one in the first directory above that
+/// exists.
 fn probe_directory(directory: &Path) -> Result<()> {
     for place in directory.ancestors() {
         match linux::could_make_file(place) {

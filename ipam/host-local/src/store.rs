@@ -40,7 +40,8 @@ impl Default for Options {
     }
 }
 
-/// The reservations of a network, locked as long as this exists. The kernel releases the lock of a process that is killed.
+/// The reservations of a network, locked as long as this exists. The kernel releases the lock of a process that is
+/// killed.
 pub(crate) struct Store {
     directory: PathBuf,
     options: Options,

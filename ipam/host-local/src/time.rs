@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 /// The last second of the year 9999: RFC 3339 has four digits for a year.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Returns the time as `2026-11-22T02:17:36Z` (RFC 3339). A time outside of 1970 to 9999, which a file can have, becomes the
-/// nearest one in that range.
+/// Returns the time as `2026-11-22T02:17:36Z` (RFC 3339). A time outside of 1970 to 9999, which a file can have,
+/// becomes the nearest one in that range.
 pub fn utc(time: SystemTime) -> String {
     let first = SystemTime::UNIX_EPOCH;
     humantime::format_rfc3339_seconds(time.clamp(first, first + Duration::from_secs(LAST_SECOND))).to_string()

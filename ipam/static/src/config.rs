@@ -43,8 +43,8 @@ struct Requested {
 }
 
 /// Returns what ADD answers. The addresses are those of the capability `ips` (`runtimeConfig.ips`); without any there,
-/// those of `args.cni.ips`; without any there, those of `ipam.addresses` and then those of `IP` in `CNI_ARGS`. There may
-/// be none: the plugin that called needs one or not.
+/// those of `args.cni.ips`; without any there, those of `ipam.addresses` and then those of `IP` in `CNI_ARGS`. There
+/// may be none: the plugin that called needs one or not.
 ///
 /// # Errors
 /// Code 7 with the first key whose value is not allowed.

@@ -2,8 +2,8 @@
 
 use super::checksum::checksum;
 
-/// The most blocks of an index. A block is of 65,536 addresses with the same leading bits, and a node has one or two. The
-/// addresses of more blocks are looked up in the directory.
+/// The most blocks of an index. A block is of 65,536 addresses with the same leading bits, and a node has one or two.
+/// The addresses of more blocks are looked up in the directory.
 pub(super) const BLOCKS: usize = 16;
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 8192;

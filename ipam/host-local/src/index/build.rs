@@ -56,8 +56,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Returns the entries whose file is unchanged if its time of change is. They had not been changed within the clock's last
-    /// tick when the index was right, so a later change has another time.
+    /// Returns the entries whose file is unchanged if its time of change is. They had not been changed within the
+    /// clock's last tick when the index was right, so a later change has another time.
     fn unchanged_entries(&self) -> HashMap<IpAddr, Entry> {
         let latest = self.header.stamp.changed.saturating_sub(TICK_NANOSECONDS);
         let entries = self.entries().unwrap_or_default().into_iter();

@@ -22,8 +22,8 @@ pub(super) struct Header {
     pub(super) stamp: Stamp,
     /// Number of pages, a power of two.
     pub(super) pages: u32,
-    /// Whether the pages lack reservations: their names are not the canonical text of an address, or one container has too
-    /// many.
+    /// Whether the pages lack reservations: their names are not the canonical text of an address, or one container has
+    /// too many.
     pub(super) has_irregular: bool,
     /// Whether there are reserved addresses without a block.
     pub(super) has_unblocked: bool,

@@ -28,8 +28,8 @@ impl Store {
         self.touch()?;
         let path = self.last_reserved_path(set);
         let text = address.to_string();
-        // Not truncated first: a kill would leave it empty, and ext4 would write it to the disk on close, which costs more
-        // than the rest of an ADD.
+        // Not truncated first: a kill would leave it empty, and ext4 would write it to the disk on close, which costs
+        // more than the rest of an ADD.
         file::open_or_create(&path)
             .and_then(|mut file| {
                 file.write_all(text.as_bytes())?;
