@@ -209,7 +209,7 @@ impl<'a> Addition<'a> {
         Ok(())
     }
 
-    /// Masquerades what the pod sends out of its subnets, if the config has `ipMasq`.
+    /// Masquerades packets that leave the pod's subnets, if the config has `ipMasq`.
     ///
     /// # Errors
     /// The kernel's refusal.

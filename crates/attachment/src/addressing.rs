@@ -4,16 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cni::{AddResult, Failure, IpConfig, Route};
 use ipnetwork::IpNetwork;
+use nix::libc::RT_SCOPE_LINK;
 
 use crate::error::Result;
 use crate::gateway::gateway_of;
 
 /// The smallest MTU with which the kernel has IPv6 on a link (`IPV6_MIN_MTU` in uapi/linux/ipv6.h).
 pub const SMALLEST_MTU_OF_IPV6: u32 = 1280;
-/// Scope "link" of a route (`RT_SCOPE_LINK` in uapi/linux/rtnetlink.h).
-const SCOPE_LINK: u8 = 253;
 
-/// What the host is for the pods of a network.
+/// The roles of the host for the pods of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Roles {
     /// The host has the gateways' addresses, on its bridge or at its end of the pair.
@@ -88,7 +87,7 @@ impl Addressing {
     /// unless its scope, or an unspecified next hop, says that the destination is on the link.
     pub(crate) fn kernel_routes(&self) -> impl Iterator<Item = linux::Route> {
         self.routes.iter().map(|route| {
-            let on_link = route.scope.is_some_and(|scope| scope >= SCOPE_LINK);
+            let on_link = route.scope.is_some_and(|scope| scope >= RT_SCOPE_LINK);
             let first_gateway = || {
                 let mut of_family = self.ips.iter().filter(|ip| ip.address.is_ipv4() == route.dst.is_ipv4());
                 of_family.find_map(|ip| ip.gateway)
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn a_route_of_link_scope_has_no_next_hop() {
         let mut answer = ipam(&[("10.1.2.7/24", None)], &[("10.5.0.0/16", None)]);
-        answer.routes[0].scope = Some(SCOPE_LINK);
+        answer.routes[0].scope = Some(RT_SCOPE_LINK);
         let addressing = Addressing::new(&answer, roles(true, false), None).unwrap();
         assert_eq!(next_hops(&addressing), ["route 10.5.0.0/16 scope 253"]);
     }

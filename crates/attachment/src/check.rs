@@ -90,10 +90,10 @@ impl<'a> Expected<'a> {
         }
     }
 
-    /// Checks that what the pod sends out of its subnets is masqueraded.
+    /// Checks that packets which leave the pod's subnets are masqueraded.
     ///
     /// # Errors
-    /// What is wrong with it, and the kernel's refusal.
+    /// When it is not in effect, and the kernel's refusal.
     pub fn check_masquerade(&self, request: &Request) -> Result<()> {
         if self.ips.is_empty() {
             return Ok(());

@@ -30,9 +30,9 @@ struct Ipam {
 
 /// The settings of an attachment that every plugin has.
 pub struct Settings {
-    /// What the host is for the pod.
+    /// The roles of the host for the pod.
     pub roles: Roles,
-    /// What the pod sends out of its subnets gets the host's address.
+    /// Packets that leave the pod's subnets get the host's address.
     pub ip_masq: bool,
     /// Largest packet in bytes; the kernel's default when absent.
     pub mtu: Option<u32>,
@@ -42,7 +42,7 @@ pub struct Settings {
     pub ipam: Option<String>,
     /// Hardware address of the pod's interface that was requested.
     pub mac: Option<Mac>,
-    /// Whether the pod's IPv6 addresses are probed first.
+    /// Duplicate address detection for the pod's IPv6 addresses.
     pub dad: DuplicateDetection,
 }
 
@@ -50,7 +50,7 @@ impl Settings {
     /// Reads `ipMasq`, `ipMasqBackend`, `mtu`, `dns` and `ipam.type`. The other settings are the plugin's choice.
     ///
     /// # Errors
-    /// What is wrong with a key.
+    /// When a key cannot be used.
     pub fn read(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
         if keys.ip_masq && keys.ip_masq_backend == "iptables" {
@@ -121,7 +121,7 @@ struct Collection {
     gc_removes_running: bool,
 }
 
-/// Returns whether GC also removes attachments in whose network namespace processes live. A key that cannot be read counts
+/// Returns whether GC also removes attachments with processes in their network namespace. A key that cannot be read counts
 /// as false.
 pub(crate) fn gc_removes_running(request: &Request) -> bool {
     request.config::<Collection>().unwrap_or_default().gc_removes_running

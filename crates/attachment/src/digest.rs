@@ -1,4 +1,4 @@
-//! What follows from an attachment by a hash: the same at each call, without a record of it.
+//! Names and hardware addresses that follow from an attachment: the same at each call, without a record.
 
 use linux::Mac;
 use sha2::{Digest, Sha512};

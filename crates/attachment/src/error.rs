@@ -1,4 +1,4 @@
-//! What can go wrong, in sentences for the operator. What is wrong with a key is said where the key is read.
+//! Errors, as sentences for the operator. Those about a key are where the key is read.
 
 use std::fmt::Display;
 

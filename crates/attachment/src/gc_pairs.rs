@@ -13,7 +13,7 @@ use crate::running::RunningPods;
 pub(crate) struct Kept {
     /// Their attachments: those of running pods, those that an ADD is making, and those that could not be deleted.
     pub attachments: Vec<Attachment>,
-    /// Whether an ADD is making a pair that has no alias yet.
+    /// An ADD is making a pair that has no alias yet.
     pub is_unnamed: bool,
     /// Errors in looking at pairs and in deleting them.
     pub errors: Vec<Error>,

@@ -1,4 +1,4 @@
-//! What every plugin does that gives a pod an interface.
+//! The work that is the same for every plugin that gives a pod an interface.
 //!
 //! | question | file |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | CHECK against `prevResult` | `check.rs` |
 //! | GC, and the running pods that it spares | `gc.rs`, `gc_pairs.rs`, `running.rs` |
 //! | `ipMasq` in nf_tables | `masquerade/` |
-//! | what the reference plugins left in nf_tables | `reference.rs`, `leftovers.rs` |
+//! | leftovers of the reference plugins in nf_tables | `reference.rs`, `leftovers.rs` |
 //!
 //! A plugin reads [`Settings`] and its own keys, and takes the steps of an [`Addition`] with its own between them; `ptp` is the
 //! shortest example.

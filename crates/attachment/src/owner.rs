@@ -11,7 +11,7 @@ pub const SHAPED: &str = "weir-shaped ";
 /// The beginning of the alias of an interface that weir created.
 const CREATED: &str = "weir ";
 
-/// What an interface of the host says of an attachment.
+/// The owner of an interface of the host, as its alias tells an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
     /// Weir created it for the attachment.

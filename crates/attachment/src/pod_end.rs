@@ -24,7 +24,7 @@ pub(crate) struct PodEnd<'a> {
     pub index: u32,
     /// Name of the interface.
     pub name: &'a str,
-    /// Whether its hardware address [follows](crate::pod_mac) from its address: then neighbours know no other.
+    /// Its hardware address [follows](crate::pod_mac) from its address: neighbours know no other.
     pub is_known: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the Go reference plugin leaves in nf_tables for a pod that it attached, and how it is recognised.
+//! The objects of the Go reference plugins in nf_tables for a pod that they attached, and how they are recognised.
 //!
 //! | made for | in table | of the pod's own |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | `ipMasq`, by its nftables backend | `inet cni_plugins_masquerade` | rules of `masq_checks` |
 //! | `macspoofchk` | `bridge nat` | chains `cni-br-iface-…` and `cni-br-iface-…-mac`, and a rule of `PREROUTING` |
 //!
-//! The names are those of its pkg/utils/utils.go, pkg/ip/ipmasq_nftables_linux.go and pkg/link/spoofcheck.go.
+//! The names are those of their pkg/utils/utils.go, pkg/ip/ipmasq_nftables_linux.go and pkg/link/spoofcheck.go.
 
 use cni::{Request, ValidAttachment};
 use linux::{Family, legacy_nat_in_use};

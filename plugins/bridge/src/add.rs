@@ -1,4 +1,4 @@
-//! ADD.
+//! ADD: the bridge, its port, and the gateways' addresses.
 
 use attachment::{Addition, Addressing, Error, Result};
 use cni::{AddResult, Answer, Request};
@@ -29,12 +29,11 @@ pub(crate) fn add(request: &Request) -> Answer<AddResult> {
     Ok(outcome?)
 }
 
-/// The gateways come last: nothing after them fails that would leave the bridge with an address for which no pod was
-/// attached.
+/// Attaches the pod. The gateways' addresses come last: no later step can fail and leave the bridge with an address for
+/// which no pod was attached.
 ///
-/// The bridge stays, also when this ADD made it and fails: it is the network's, as the reference sees it too. Another ADD
-/// may have found it and be about to put its port there, and the kernel cannot be asked to delete a bridge only if it has
-/// no ports.
+/// The bridge stays when this ADD created it and fails: it belongs to the network, as with the reference. Another ADD may
+/// be about to add its port, and the kernel has no request that deletes a bridge only if it has no ports.
 fn attach(addition: &mut Addition<'_>, config: &Config, bridge: Option<Link>) -> Result<AddResult> {
     let early = addition.assigned_early()?;
     let bridge = device::ensure(&mut addition.host, config, bridge)?;
@@ -62,8 +61,7 @@ fn attach(addition: &mut Addition<'_>, config: &Config, bridge: Option<Link>) ->
     addition.finish(assigned, Some(bridge), vlan_gateway)
 }
 
-/// Finds out what is to be done for the gateways, on the interface in a VLAN that has them in place of the bridge,
-/// where there is one.
+/// Plans the gateways' addresses: on the bridge, or on its interface in a VLAN, which is created if it is missing.
 fn prepare(
     addition: &mut Addition<'_>,
     config: &Config,

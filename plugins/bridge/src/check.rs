@@ -1,7 +1,7 @@
 //! CHECK: everything that ADD made is still there.
 //!
-//! Later plugins of the chain may have added routes and addresses, and changed the MTU; what they changed
-//! of the hardware address stands in `prevResult` (specification, section 5, "CHECK").
+//! Later plugins of the chain may have added routes and addresses, and changed the MTU. A hardware address that they
+//! changed is in `prevResult` (specification, section 5, "CHECK").
 
 use attachment::{Expected, Owner, Result, differs, host_end_of, of_namespace};
 use cni::{Attachment, Request};
@@ -28,7 +28,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
 
     let interface = expected.check_pod_end(&mut pod, !config.disable_container_interface)?;
     let attachment = request.attachment();
-    // The maker of the pair made what belongs to it in nf_tables: without weir's alias that is the reference.
+    // Without weir's alias the reference made the pair, and its entries in nf_tables too.
     let (host_end, is_ours) = check_port(&mut host, &namespace, &interface, &bridge, &attachment)?;
     check_settings(&config, &host_end, &bridge)?;
     if config.macspoofchk && is_ours {
@@ -56,8 +56,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// Finds the host's end, which is a port of the bridge and does not say that it is another attachment's. Also tells
-/// whether weir made it.
+/// Returns the host's end, which must be a port of the bridge and not another attachment's, and whether weir made it.
 fn check_port(
     host: &mut Rtnetlink,
     namespace: &Namespace,
@@ -78,6 +77,7 @@ fn check_port(
     Ok((host_end, owner == Owner::This))
 }
 
+/// Returns the difference that `interface` does not lead to a port of the bridge.
 pub(crate) fn not_a_port<T>(interface: &Link, bridge: &Link) -> Result<T> {
     differs(format_args!(
         "the host's end of {:?} is not a port of bridge {:?} any more",
@@ -85,7 +85,8 @@ pub(crate) fn not_a_port<T>(interface: &Link, bridge: &Link) -> Result<T> {
     ))
 }
 
-/// The settings of port and bridge that the config asks for are on. An administrator may have switched others on.
+/// Checks that the settings of port and bridge that the config asks for are on. An administrator may have switched on
+/// others.
 fn check_settings(config: &Config, port: &Link, bridge: &Link) -> Result<()> {
     let settings = [
         ("hairpinMode", config.port.hairpin, port.port.hairpin, port),
@@ -100,6 +101,7 @@ fn check_settings(config: &Config, port: &Link, bridge: &Link) -> Result<()> {
     }
 }
 
+/// Checks that the bridge, or its interface in a VLAN, has the gateways' addresses.
 fn check_gateways(present: &[LinkAddress], interface: &Link, expected: &Expected<'_>) -> Result<()> {
     for ip in &expected.ips {
         let Some(gateway) = ip.gateway.filter(|gateway| !gateway.is_unspecified()) else { continue };

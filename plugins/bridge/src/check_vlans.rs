@@ -7,8 +7,8 @@ use crate::check::not_a_port;
 use crate::vlan::Vlans;
 use crate::vlan_gateway;
 
-/// The bridge filters, the port carries its VLANs, and the gateway's interface is in its own. Returns the
-/// gateway's interface, where it is another than the bridge.
+/// Checks that the bridge filters by VLANs, that the port carries its VLANs, and that the gateway's interface is in its
+/// VLAN. Returns the gateway's interface, where that is not the bridge itself.
 pub(crate) fn check_vlans(
     host: &mut Rtnetlink,
     vlans: &Vlans,
@@ -30,12 +30,10 @@ pub(crate) fn check_vlans(
     if !link.up {
         return differs(format_args!("{:?} on the host is down", link.name));
     }
-    // What is no veth is an administrator's.
+    // A link of another kind is an administrator's.
     if link.is("veth") {
         let port = vlan_gateway::port(host, &link)?.filter(|port| port.master == Some(bridge.index));
-        let Some(port) = port else {
-            return not_a_port(&link, bridge);
-        };
+        let Some(port) = port else { return not_a_port(&link, bridge) };
         check_port_vlans(host, &gateway.port, &port)?;
     }
     Ok(Some(link))

@@ -51,13 +51,13 @@ struct RuntimeConfig {
 pub(crate) struct Config {
     /// Name of the bridge.
     pub bridge: InterfaceName,
-    /// What every plugin has.
+    /// The settings that every plugin has.
     pub settings: Settings,
     /// Another address of the bridge is replaced.
     pub force_address: bool,
     /// Hairpin mode and isolation of the port.
     pub port: BridgePort,
-    /// The VLANs that the port carries, where the config names any.
+    /// The VLANs that the port carries, where the config has any.
     pub vlans: Option<Vlans>,
     /// The bridge receives everything.
     pub promiscuous: bool,
@@ -68,6 +68,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// Reads and checks the keys.
     pub fn read(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
         let settings = Settings {
@@ -108,7 +109,8 @@ impl Config {
     }
 }
 
-/// The last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` wins, as in the reference.
+/// Returns the hardware address of the last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` that has one, as in the
+/// reference.
 fn requested_mac(request: &Request, args: &str, runtime: &str) -> Result<Option<Mac>> {
     let environment = request.environment.arguments.get("MAC")?.unwrap_or_default();
     let asked = [("runtimeConfig.mac", runtime), ("args.cni.mac", args), ("MAC in CNI_ARGS", environment)];

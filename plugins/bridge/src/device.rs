@@ -1,4 +1,4 @@
-//! The bridge itself: made when it is missing, given the gateway's addresses.
+//! The bridge: created if it is missing, with the gateways' addresses.
 
 use attachment::{Result, SMALLEST_MTU_OF_IPV6};
 use cni::{Failure, code};
@@ -7,7 +7,10 @@ use linux::{Change, DuplicateDetection, Link, Mac, NewLink, NewLinkKind, Rtnetli
 
 use crate::config::Config;
 
-/// The bridge, if it exists; a link of its name that is something else is an error.
+/// Returns the bridge, if it exists.
+///
+/// # Errors
+/// When a link of another kind has its name, and the kernel's refusal.
 pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
     match host.link_by_name(name)? {
         Some(link) if !link.is("bridge") => {
@@ -21,17 +24,17 @@ pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
     }
 }
 
-/// The bridge, up; made when it is missing.
+/// Returns the bridge, up, with the settings of the config. Creates it if `found` is none.
 ///
-/// It is made with an address of its own: a bridge without one takes its lowest port's, and every pod
-/// loses its gateway for the time of an ARP cache entry when that port goes.
+/// A new bridge gets an address of its own: without one it takes that of its lowest port, and every pod loses its gateway
+/// for the time of an ARP cache entry when that port goes.
 pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>) -> Result<Link> {
     let filters = config.vlans.is_some();
     let bridge = match found {
         Some(bridge) => bridge,
         None => match host.create(&new_bridge(config)) {
             Ok(bridge) => {
-                // The bridge routes for its pods; what they announce must not become a route of the host.
+                // Router advertisements of pods must not become routes of the host.
                 sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
                 bridge
             }
@@ -63,7 +66,7 @@ fn new_bridge(config: &Config) -> NewLink<'_> {
     }
 }
 
-/// The bridge has no free port.
+/// Returns the failure of a bridge without a free port.
 pub(crate) fn full(bridge: &Link) -> Failure {
     let sentence = format!(
         "bridge: {:?} has no free port (the kernel allows 1023 on one bridge); use another bridge for more pods",
@@ -76,12 +79,12 @@ pub(crate) fn full(bridge: &Link) -> Failure {
 #[derive(Debug, Default)]
 pub(crate) struct GatewayPlan {
     missing: Vec<IpNetwork>,
-    in_the_way: Vec<IpNetwork>,
+    replaced: Vec<IpNetwork>,
 }
 
 impl GatewayPlan {
-    /// A bridge has one IPv4 address, and any number of IPv6 addresses whose subnets do not overlap. Another one is an
-    /// error, or goes if `forceAddress` says so.
+    /// Compares the gateways' addresses with those that are there. A bridge has one IPv4 address, and any number of IPv6
+    /// addresses of subnets that do not overlap. Another address is replaced with `force`, and an error without.
     ///
     /// # Errors
     /// When the bridge has another address, or an MTU too small for IPv6, and the kernel's refusal.
@@ -103,7 +106,7 @@ impl GatewayPlan {
                     );
                     return Err(Failure::new(code::INTERNAL, sentence).into());
                 }
-                plan.in_the_way.push(*found);
+                plan.replaced.push(*found);
             }
             if wanted.is_ipv6() && bridge.mtu < SMALLEST_MTU_OF_IPV6 {
                 let sentence = format!(
@@ -119,8 +122,8 @@ impl GatewayPlan {
         Ok(plan)
     }
 
-    /// Does it. When the kernel refuses an address, those that this call added are removed again (another ADD of the
-    /// network meets the same refusal), and those that were in the way are put back: attached pods go by them.
+    /// Carries the plan out. When the kernel refuses an address, those that this call added are removed again (another ADD
+    /// of the network meets the same refusal), and those that were replaced are put back: attached pods use them.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -128,11 +131,11 @@ impl GatewayPlan {
         let mut added = Vec::new();
         let outcome = self.replace(host, bridge.index, &mut added);
         if outcome.is_err() {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             for address in added {
                 let _ = host.delete_address(bridge.index, address);
             }
-            for address in self.in_the_way {
+            for address in self.replaced {
                 let _ = host.add_address(bridge.index, address, DuplicateDetection::Skip);
             }
         } else if !added.is_empty() {
@@ -142,7 +145,7 @@ impl GatewayPlan {
     }
 
     fn replace(&self, host: &mut Rtnetlink, bridge: u32, added: &mut Vec<IpNetwork>) -> Result<()> {
-        for found in &self.in_the_way {
+        for found in &self.replaced {
             host.delete_address(bridge, *found)?;
         }
         for wanted in &self.missing {
@@ -151,7 +154,7 @@ impl GatewayPlan {
                 Ok(false) => {}
                 Err(refused) if refused.errno().is_some() => return Err(refused.into()),
                 Err(error) => {
-                    // An answer that was lost. Where the address was added, other ADDs may rely on it already.
+                    // The answer was lost. If the address was added, other ADDs may rely on it already.
                     added.push(*wanted);
                     let present = host.addresses(bridge)?;
                     if !present.iter().any(|address| address.network == *wanted) {
@@ -164,10 +167,10 @@ impl GatewayPlan {
     }
 }
 
-/// Says so where the node reaches the gateway's subnet, or a part of it, by another interface already: its packets
-/// to the pods then may go there. A wider subnet around it is common and does no harm.
+/// Notes that the node reaches the gateway's subnet, or a part of it, by another interface already, where packets to the
+/// pods may go then. A wider subnet around it is common and does no harm.
 fn note_overlap(host: &mut Rtnetlink, bridge: &Link, gateway: IpNetwork) {
-    // Only for the note: ADD does not fail because of it.
+    // A failure here is not one of ADD.
     let Ok(Some((found, interface))) = host.route_to(gateway.ip()) else { return };
     if found.prefix() < gateway.prefix() || interface == bridge.index {
         return;
@@ -182,7 +185,7 @@ fn note_overlap(host: &mut Rtnetlink, bridge: &Link, gateway: IpNetwork) {
     ));
 }
 
-/// Whether a bridge cannot have both addresses.
+/// Returns whether a bridge cannot have both addresses.
 fn excludes(found: IpNetwork, wanted: IpNetwork) -> bool {
     match (found, wanted) {
         (IpNetwork::V4(_), IpNetwork::V4(_)) => true,
@@ -191,8 +194,8 @@ fn excludes(found: IpNetwork, wanted: IpNetwork) -> bool {
     }
 }
 
-/// Sets a bridge's address to the one that it has, which makes it the administrator's: a bridge that
-/// somebody else made may still follow its ports.
+/// Sets a bridge's address to the one that it has. That makes the address permanent: a bridge of another maker may still
+/// take those of its ports.
 fn pin_mac(host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
     let mac = bridge.mac.filter(|mac| !mac.is_zero()).unwrap_or_else(Mac::random);
     Ok(host.apply(&[Change::set_mac(bridge.index, mac)])?)

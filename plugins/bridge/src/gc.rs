@@ -1,11 +1,11 @@
-//! GC.
+//! GC: pairs and spoof checks.
 
 use attachment::Collection;
 use cni::{Answer, Request};
 
 use crate::spoof_check;
 
-/// The spoof checks are removed after the pairs: frames are checked until their device is gone.
+/// Removes the spoof checks after the pairs: frames are checked until their device is gone.
 pub(crate) fn gc(request: &Request) -> Answer<()> {
     let mut collection = Collection::begin(request)?;
     let spoof_checks = collection.list(spoof_check::list);

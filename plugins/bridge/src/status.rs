@@ -1,4 +1,4 @@
-//! STATUS: the kernel has what ADD needs, and so says the IPAM plugin.
+//! STATUS: the kernel has what ADD needs, and the IPAM plugin is ready.
 
 use attachment::{Error, not_ready};
 use cni::{Answer, Request};

@@ -1,4 +1,4 @@
-//! The keys `vlan`, `vlanTrunk` and `preserveDefaultVlan`: what a port is to carry.
+//! The keys `vlan`, `vlanTrunk` and `preserveDefaultVlan`: the VLANs that a port carries.
 
 use attachment::Result;
 use cni::Failure;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 const SMALLEST: u16 = 1;
 /// 4095 is reserved (IEEE 802.1Q, table 9-2).
 const LARGEST: u16 = 4094;
-/// The VLAN of a trunk's frames without a tag when nobody chose another.
+/// The default VLAN of a trunk's frames without a tag.
 const TRUNK_NATIVE: u16 = 1;
 
 /// An entry of `vlanTrunk`: a range, a single VLAN, or both.
@@ -27,7 +27,7 @@ pub(crate) struct TrunkEntry {
 pub(crate) struct Vlans {
     /// The key `vlan`.
     vlan: Option<u16>,
-    /// What the port carries.
+    /// The VLANs that the port carries.
     port: Vec<PortVlans>,
     /// The port keeps the VLAN that the bridge gives to every port.
     preserves_default: bool,
@@ -40,12 +40,12 @@ pub(crate) struct VlanGateway {
     pub name: String,
     /// Its VLAN.
     pub vlan: u16,
-    /// What its port of the bridge carries.
+    /// The VLANs that its port of the bridge carries.
     pub port: Vlans,
 }
 
 impl Vlans {
-    /// `None` when the keys name no VLAN: the bridge need not filter then.
+    /// Reads the keys. Without a VLAN there is nothing to filter, and `None` is returned.
     ///
     /// Frames without a tag belong to `vlan`. A trunk without `vlan` takes them into VLAN 1, unless it keeps
     /// the bridge's default for that. A VLAN that is named by both keys is the one without a tag.
@@ -69,7 +69,7 @@ impl Vlans {
         Ok(Some(Self { vlan, port, preserves_default }))
     }
 
-    /// The gateway's interface: without the key `vlan`, the bridge itself has the addresses.
+    /// Returns the gateway's interface; none without the key `vlan`, where the bridge itself has the addresses.
     pub fn gateway(&self, bridge: &str) -> Option<VlanGateway> {
         self.vlan.map(|vlan| VlanGateway {
             name: format!("{bridge}.{vlan}"),
@@ -82,7 +82,7 @@ impl Vlans {
         })
     }
 
-    /// Whether the gateway's interface can have its name.
+    /// Checks that the name of the gateway's interface is not too long.
     pub fn check_gateway(&self, bridge: &str) -> Result<()> {
         match self.gateway(bridge) {
             Some(VlanGateway { name, vlan, .. }) if name.len() > InterfaceName::MAX_LEN => {
@@ -97,8 +97,8 @@ impl Vlans {
         }
     }
 
-    /// Lets a port of `bridge` carry these VLANs, and no longer the bridge's default unless it is to be
-    /// preserved. May be done again.
+    /// Adds these VLANs to a port of `bridge`, and removes the bridge's default VLAN from it unless that is to be preserved.
+    /// May be repeated.
     pub fn carry(&self, host: &mut Rtnetlink, port: u32, bridge: &Link) -> Result<()> {
         host.add_port_vlans(port, &self.port)?;
         if let Some(default) = self.unwanted(bridge.vlans.default) {
@@ -107,15 +107,15 @@ impl Vlans {
         Ok(())
     }
 
-    /// The bridge's default VLAN, if the port is not to carry it.
+    /// Returns the bridge's default VLAN, if the port is not to carry it.
     fn unwanted(&self, default: Option<u16>) -> Option<u16> {
         let is_wanted =
             |vid| self.preserves_default || self.port.iter().any(|vlans| vlans.vids.contains(&vid));
         default.filter(|vid| !is_wanted(*vid))
     }
 
-    /// What the port should carry and, going by what it does, does not. More than it should is fine: what it
-    /// carries beside may be an administrator's.
+    /// Returns the first VLANs that a port which carries those `present` lacks. Others are ignored: an administrator may have
+    /// added them.
     pub fn missing_from(&self, present: &[PortVlans]) -> Option<&PortVlans> {
         let is_there = |wanted: &PortVlans, vid: u16| {
             present.iter().any(|found| {
@@ -169,7 +169,7 @@ fn vid(key: String, value: i64, smallest: u16) -> Result<u16> {
     }
 }
 
-/// The same VLANs in ascending ranges that neither overlap nor touch.
+/// Returns the same VLANs in ascending ranges that neither overlap nor touch.
 fn merged(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
     ranges.sort_unstable();
     let mut merged: Vec<(u16, u16)> = Vec::new();
@@ -182,7 +182,7 @@ fn merged(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
     merged
 }
 
-/// What is left of a range without one VLAN.
+/// Returns a range without one VLAN.
 fn without((first, last): (u16, u16), vid: Option<u16>) -> impl Iterator<Item = (u16, u16)> {
     let parts = match vid {
         Some(vid) if (first..=last).contains(&vid) => [(first, vid - 1), (vid + 1, last)],
@@ -203,7 +203,7 @@ mod tests {
         TrunkEntry { min_id: Some(min), max_id: Some(max), id: None }
     }
 
-    /// What the port carries, as `bridge vlan show` writes it: `*` for the VLAN of frames without a tag.
+    /// Returns the VLANs of the port as `bridge vlan show` writes them: `*` for the VLAN of frames without a tag.
     fn port(vlan: i64, trunk: &[TrunkEntry], preserves_default: bool) -> String {
         let vlans = Vlans::new(vlan, trunk, preserves_default).unwrap().unwrap();
         let one = |vlans: &PortVlans| match (vlans.vids.start(), vlans.vids.end()) {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_vlan_nothing_is_asked_of_the_bridge() {
+    fn without_a_vlan_the_bridge_need_not_filter() {
         assert_eq!(Vlans::new(0, &[], false).unwrap(), None);
         assert_eq!(Vlans::new(0, &[], true).unwrap(), None);
     }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_overlap_or_touch_become_one_and_duplicates_are_fine() {
+    fn ranges_that_overlap_or_touch_become_one_and_duplicates_count_once() {
         let trunk =
             [range(20, 30), id(5), range(25, 40), id(41), id(5), range(7, 7), range(43, 44), id(4094)];
         assert_eq!(port(9, &trunk, false), "9* 5 7 20-41 43-44 4094");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_named_with_key_value_and_range() {
+    fn a_value_out_of_range_is_named_with_key_and_range() {
         assert_eq!(refusal(-1, &[]), "vlan: -1 is not between 0 and 4094");
         assert_eq!(refusal(4095, &[]), "vlan: 4095 is not between 0 and 4094");
         assert_eq!(refusal(65_637, &[]), "vlan: 65637 is not between 0 and 4094");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_port_lacks_is_found_and_what_it_has_beside_is_not_minded() {
+    fn a_vlan_that_a_port_lacks_is_found_and_others_are_ignored() {
         let vlans = Vlans::new(100, &[range(200, 210)], false).unwrap().unwrap();
         let present = |native, ranges: &[(u16, u16)]| {
             let tagged = ranges.iter().map(|(first, last)| PortVlans::tagged(*first..=*last));

@@ -1,6 +1,6 @@
-//! The gateway's interface in a VLAN: one end of a pair whose other end is a port of the bridge.
+//! The gateway's interface in a VLAN: one end of a pair with the other end as a port of the bridge.
 //!
-//! It belongs to the network as the bridge does: several ADDs may make it at once, and no DEL removes it.
+//! It belongs to the network, as the bridge does: several ADDs may create it at once, and no DEL removes it.
 
 use attachment::Result;
 use cni::{Failure, code};
@@ -13,9 +13,9 @@ use crate::vlan::VlanGateway;
 
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
 
-/// The interface, up and in its VLAN; made when it is missing, also when only its bridge was made anew.
+/// Returns the interface, up and in its VLAN. Creates it if it is missing, and anew if its bridge was deleted.
 ///
-/// An 802.1Q device of that name on the bridge, which only an administrator makes, is taken as it is.
+/// An 802.1Q device of that name on the bridge, which only an administrator creates, is used as it is.
 pub(crate) fn ensure(
     host: &mut Rtnetlink,
     gateway: &VlanGateway,
@@ -32,13 +32,13 @@ pub(crate) fn ensure(
         }
         match port(host, &link)? {
             Some(port) if port.master == Some(bridge.index) => {
-                // What fails here stays as it is: another ADD may use it already, and the next one completes it.
+                // After a failure it stays: another ADD may use it already, and the next one completes it.
                 return complete(host, gateway, bridge, network, &link, &port).map(|()| link);
             }
             Some(port) if port.master.is_none() && is_named_by(gateway, bridge, &link) => {
                 host.delete_link(link.index)?;
             }
-            // Another ADD has just deleted the pair, whose bridge was made anew.
+            // Another ADD has just deleted the pair, after its bridge was deleted.
             None if host.link_by_index(link.index)?.is_none() => {}
             _ => {
                 let sentence = format!(
@@ -60,7 +60,7 @@ pub(crate) fn ensure(
     Err(Failure::new(code::INTERNAL, sentence).into())
 }
 
-/// The other end of the pair, which is a port of the bridge.
+/// Returns the other end of the pair, which is a port of the bridge.
 pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
     if !link.is("veth") {
         return Ok(None);
@@ -69,8 +69,8 @@ pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
     Ok(other.filter(|other| other.is("veth")))
 }
 
-/// Makes the pair with addresses of its own, which stay, unless one of the names is taken, be it by another ADD a
-/// moment ago.
+/// Creates the pair with permanent hardware addresses. A name that is taken is not an error: another ADD may have been
+/// faster.
 fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<()> {
     let port_mac = Mac::random();
     let [.., a, b, c, d] = port_mac.0;
@@ -91,8 +91,8 @@ fn create(host: &mut Rtnetlink, gateway: &VlanGateway, bridge: &Link) -> Result<
     }
 }
 
-/// Does what is left to do, and writes the alias last. While there is none, the ADD that made the pair is not
-/// done or was killed, or the reference made it. All of this may be done twice.
+/// Completes the pair and writes the alias last. Without an alias, the ADD that created the pair has not ended or was
+/// killed, or the reference created it. Every step may be repeated.
 fn complete(
     host: &mut Rtnetlink,
     gateway: &VlanGateway,
@@ -105,7 +105,7 @@ fn complete(
         return Ok(());
     }
     gateway.port.carry(host, port.index, bridge)?;
-    // What pods announce must not become a route of the host.
+    // Router advertisements of pods must not become routes of the host.
     sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", gateway.name), "0");
     let alias = format!("{}network={network}", identity(gateway, bridge));
     host.raise_port(port, &alias, BridgePort::default())?;
@@ -113,7 +113,7 @@ fn complete(
     Ok(host.apply(&[Change::set_alias(link.index, &alias)])?)
 }
 
-/// What the alias begins with, whichever network of this bridge and VLAN wrote it.
+/// Returns the beginning of the alias, which is the same for every network of this bridge and VLAN.
 fn identity(gateway: &VlanGateway, bridge: &Link) -> String {
     format!("weir gateway bridge={} vlan={} ", bridge.name, gateway.vlan)
 }

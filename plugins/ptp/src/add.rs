@@ -32,7 +32,7 @@ fn attach(addition: &mut Addition<'_>) -> Result<AddResult> {
 
 /// Brings the host's end up. It gets its link-local address [later](routes::of_host), where one is needed.
 fn raise(addition: &mut Addition<'_>, host_end: &Link) -> Result<()> {
-    // What the pod announces must not become a route of the host.
+    // Router advertisements of the pod must not become routes of the host.
     sysctl::prefer(&format!("net/ipv6/conf/{}/accept_ra", host_end.name), "0");
     let (index, attachment) = (host_end.index, addition.request.attachment());
     Ok(addition.host.apply(&[

@@ -1,16 +1,14 @@
-//! The routes between host and pod, and the addresses of the host's end.
+//! The routes of host and pod to each other, and the addresses of the host's end.
 
 use std::net::Ipv6Addr;
 
 use attachment::Addressing;
 use ipnetwork::IpNetwork;
 use linux::{Change, DuplicateDetection, Link, Mac, Route};
+use nix::libc::RT_SCOPE_HOST;
 
-/// Scope "host" of a route (`RT_SCOPE_HOST` in uapi/linux/rtnetlink.h).
-const SCOPE_HOST: u8 = 254;
-
-/// Returns the changes that lead what the pod sends to its subnets by the gateways, in place of the kernel's routes, for
-/// which all of a subnet is on the link.
+/// Returns the changes in the pod that replace the kernel's routes, for which a whole subnet is on the link, by routes to the
+/// gateways and, by them, to the subnets.
 pub(crate) fn of_pod(pod_end: u32, addressing: &Addressing) -> Vec<Change> {
     let (mut deleted, mut added) = (Vec::new(), Vec::new());
     for ip in &addressing.ips {
@@ -27,8 +25,8 @@ pub(crate) fn of_pod(pod_end: u32, addressing: &Addressing) -> Vec<Change> {
 
 /// Returns the changes that give the host's end the gateways' addresses, and the host a route to each address of the pod.
 ///
-/// The host asks for the pod's IPv6 addresses from a link-local address. The kernel's own one cannot be used for a second
-/// or two, in which it is probed; nobody else can have it on this link.
+/// The host sends neighbour solicitations for the pod's IPv6 addresses from a link-local address. The kernel probes its own
+/// one for a second or two, in which it cannot be used. This one is not probed: the pod is the only neighbour.
 pub(crate) fn of_host(host_end: &Link, addressing: &Addressing) -> Vec<Change> {
     let index = host_end.index;
     let link_local = host_end.mac.filter(|_| addressing.has_family(false)).map(link_local);
@@ -38,7 +36,7 @@ pub(crate) fn of_host(host_end: &Link, addressing: &Addressing) -> Vec<Change> {
         .chain(gateways)
         .map(|address| Change::add_address(index, address, DuplicateDetection::Skip));
     let routes = addressing.ips.iter().map(|ip| {
-        let route = Route { scope: Some(SCOPE_HOST), ..Route::new(ip.address.ip().into(), None) };
+        let route = Route { scope: Some(RT_SCOPE_HOST), ..Route::new(ip.address.ip().into(), None) };
         Change::add_route(index, &route)
     });
     addresses.chain(routes).collect()
