@@ -49,7 +49,7 @@ pub fn host_end_of(
     namespace: &Namespace,
     attachment: &Attachment,
 ) -> linux::Result<Option<(Link, Owner)>> {
-    let host_end = host.other_end(end, namespace)?.filter(|link| link.is("veth"));
+    let host_end = host.local_peer(end, namespace)?.filter(|link| link.is("veth"));
     Ok(host_end.map(|link| {
         let owner = Owner::of(&link, attachment);
         (link, owner)

@@ -36,6 +36,6 @@ impl RunningPods {
                     host.inhabited_namespaces().map_err(|error| errors.push(error.into())).ok()
                 })
                 .as_ref()
-                .is_none_or(|namespaces| host_end.leads_into(namespaces))
+                .is_none_or(|namespaces| host_end.has_peer_in(namespaces))
     }
 }

@@ -55,7 +55,7 @@ impl Rtnetlink {
 
 impl Link {
     /// Returns whether the peer is in one of `namespaces`, or in the link's own, in which this process lives.
-    pub fn leads_into(&self, namespaces: &HashSet<NamespaceNumber>) -> bool {
+    pub fn has_peer_in(&self, namespaces: &HashSet<NamespaceNumber>) -> bool {
         self.peer_namespace.map_or(self.peer.is_some(), |number| namespaces.contains(&number))
     }
 }
@@ -89,7 +89,7 @@ mod tests {
         };
         let (lived_in, left) = (pair("host0", &one), pair("host1", &other));
         let inhabited = host.inhabited_namespaces().unwrap();
-        assert!(lived_in.leads_into(&inhabited) && !left.leads_into(&inhabited));
+        assert!(lived_in.has_peer_in(&inhabited) && !left.has_peer_in(&inhabited));
         process.kill().unwrap();
         process.wait().unwrap();
         assert!(host.inhabited_namespaces().unwrap().is_empty());
@@ -100,6 +100,6 @@ mod tests {
         let mut host = new_namespace();
         let index = veth(&mut host, "host0", "eth0", None).index;
         let inhabited = host.inhabited_namespaces().unwrap();
-        assert!(host.link_by_index(index).unwrap().unwrap().leads_into(&inhabited));
+        assert!(host.link_by_index(index).unwrap().unwrap().has_peer_in(&inhabited));
     }
 }

@@ -75,8 +75,8 @@ impl Socket {
     pub fn namespace_cookie(&self) -> Option<u64> {
         let (mut cookie, mut length): (u64, socklen_t) = (0, 8);
         let (fd, cookie_at) = (self.raw.as_raw_fd(), (&raw mut cookie).cast());
-        // SAFETY: the kernel writes at most `length` bytes at `cookie_at`, which is a number of that size, and the length
-        // that it wrote. The descriptor is open as long as `self` lives.
+        // SAFETY: the kernel writes at most `length` bytes at `cookie_at`, which is a number of that size, and the
+        // length that it wrote. The descriptor is open as long as `self` lives.
         #[allow(unsafe_code)]
         let outcome = unsafe { getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie_at, &raw mut length) };
         (outcome == 0).then_some(cookie)

@@ -36,7 +36,7 @@ pub struct NewLink<'a> {
     pub namespace: Option<&'a Namespace>,
     /// Index of the bridge that it becomes a port of (`master BRIDGE`).
     pub master: Option<u32>,
-    /// Whether it is created up (`up`). A veth pair and an ifb are created down.
+    /// Whether it is created up (`up`). The kernel creates a veth peer down in any case.
     pub up: bool,
     /// Whether it is created [unfinished](Link::is_unfinished), until [`Change::finish`](crate::Change::finish).
     pub unfinished: bool,
@@ -51,8 +51,8 @@ pub enum NewLinkKind<'a> {
         /// A frame passes only between ports that carry its VLAN.
         vlan_filtering: bool,
     },
-    /// `txqueuelen 1000 numtxqueues 1 numrxqueues 1 type ifb`: a device that queues what arrived at another link. It has
-    /// one queue in each direction: with several, each would be shaped by itself.
+    /// `txqueuelen 1000 numtxqueues 1 numrxqueues 1 type ifb`: a device that queues packets that arrived at another
+    /// link. It has one queue in each direction: with several, each would be shaped by itself.
     Ifb,
     /// `numtxqueues 1 numrxqueues 1 type veth peer …`.
     Veth(VethPeer<'a>),
@@ -60,7 +60,7 @@ pub enum NewLinkKind<'a> {
     Macvlan {
         /// Index of the link whose frames it shares.
         parent: u32,
-        /// Which of these frames it sees.
+        /// Which other macvlan links of the parent it reaches.
         mode: MacvlanMode,
     },
 }

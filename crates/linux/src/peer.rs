@@ -62,7 +62,7 @@ impl Rtnetlink {
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn other_end(&mut self, end: &Link, namespace: &Namespace) -> Result<Option<Link>> {
+    pub fn local_peer(&mut self, end: &Link, namespace: &Namespace) -> Result<Option<Link>> {
         let Some(index) = end.peer else { return Ok(None) };
         let candidate = self.link_by_index(index)?.filter(|link| link.peer == Some(end.index));
         let Some(candidate) = candidate else { return Ok(None) };
@@ -216,9 +216,9 @@ mod tests {
         let inside =
             |namespace: &Namespace| namespace.rtnetlink().unwrap().link_by_name("eth0").unwrap().unwrap();
         let in_pod = inside(&pod);
-        assert_eq!(host.other_end(&in_pod, &pod).unwrap().map(|link| link.index), Some(end.index));
+        assert_eq!(host.local_peer(&in_pod, &pod).unwrap().map(|link| link.index), Some(end.index));
         // In a third namespace an interface of the same index says that its peer has the same index, too.
-        assert_eq!(host.other_end(&in_pod, &third).unwrap(), None);
+        assert_eq!(host.local_peer(&in_pod, &third).unwrap(), None);
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let end = veth(&mut host, "host0", "eth0", Some(&here));
         assert_eq!(end.peer_namespace, None);
         let eth0 = host.link_by_name("eth0").unwrap().unwrap();
-        assert_eq!(host.other_end(&eth0, &here).unwrap().map(|link| link.index), Some(end.index));
+        assert_eq!(host.local_peer(&eth0, &here).unwrap().map(|link| link.index), Some(end.index));
         assert_eq!(host.peer(&end).unwrap().map(|other| other.name), Some("eth0".to_owned()));
     }
 
@@ -238,6 +238,6 @@ mod tests {
         let pair = |rtnetlink: &mut Rtnetlink| veth(rtnetlink, "eth0", "eth1", None);
         let (here, in_pod) = (pair(&mut host), pair(&mut pod.rtnetlink().unwrap()));
         assert_eq!((here.index, here.peer), (in_pod.index, in_pod.peer), "each namespace counts by itself");
-        assert_eq!(host.other_end(&in_pod, &pod).unwrap(), None);
+        assert_eq!(host.local_peer(&in_pod, &pod).unwrap(), None);
     }
 }

@@ -132,7 +132,7 @@ impl Evidence {
             }
             // It may have been deleted meanwhile.
             let Some(link) = netlink.link_by_index(link)? else { continue };
-            let leads_here = !is_here && link.is("veth") && host.other_end(&link, namespace)?.is_some();
+            let leads_here = !is_here && link.is("veth") && host.local_peer(&link, namespace)?.is_some();
             let is_pods = !is_here && (leads_here || !(link.is("veth") || link.is("bridge")));
             self.carried.entry(address).or_default().push(Carrier {
                 place: format!("{} in {}", link.name, namespace.path().display()),
@@ -143,7 +143,7 @@ impl Evidence {
         for link in netlink.links_of_kind("veth")? {
             if let Some(attachment) = link.alias.as_deref().and_then(Attachment::parse) {
                 // Pods of another node may have the same names.
-                let leads_here = !is_here && host.other_end(&link, namespace)?.is_some();
+                let leads_here = !is_here && host.local_peer(&link, namespace)?.is_some();
                 let pair = self.attached.entry(identity(&attachment)).or_insert_with(|| Pair::of(attachment));
                 pair.pod_namespaces.extend(leads_here.then_some(occupancy));
                 pair.has_end_here |= is_here;

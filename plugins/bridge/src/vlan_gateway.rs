@@ -65,7 +65,7 @@ pub(crate) fn port(host: &mut Rtnetlink, link: &Link) -> Result<Option<Link>> {
     if !link.is("veth") {
         return Ok(None);
     }
-    let other = host.other_end(link, &Namespace::open(OWN_NAMESPACE)?)?;
+    let other = host.local_peer(link, &Namespace::open(OWN_NAMESPACE)?)?;
     Ok(other.filter(|other| other.is("veth")))
 }
 

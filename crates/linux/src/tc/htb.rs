@@ -41,7 +41,7 @@ const OPT_BUFFERS: [usize; 2] = [24, 28];
 const OPT_QUANTUM: usize = 32;
 /// A rate at which every packet takes 0 ns, and which `tc` can still show in bits.
 const RATE: u64 = 1 << 60;
-/// How long the class may send at once, in ticks of 64 ns: at its rate no packet takes any time.
+/// Burst of the class, in ticks of 64 ns: at its rate no packet takes any time.
 const BUFFER_TICKS: u32 = 15_625;
 /// No other class takes turns. The kernel accepts 1 to 200,000 without a warning.
 const QUANTUM: u32 = 200_000;
@@ -51,9 +51,9 @@ impl Rtnetlink {
     /// [`Rule::CLASS`], and all others pass. The link must have the kernel's default root qdisc, or this one, whose
     /// filter and rules are replaced. When it fails, the root is the default again.
     ///
-    /// As `tc qdisc add dev NAME root handle 1: htb default 0`, `tc class add dev NAME parent 1: classid 1:1fb htb rate
-    /// 1tbit quantum 200000`, `tc qdisc add dev NAME parent 1:1fb handle 1fb: tbf …` and `tc filter add dev NAME parent
-    /// 1: … flowid 1:1fb`.
+    /// As `tc qdisc add dev NAME root handle 1: htb default 0`, `tc class add dev NAME parent 1: classid 1:1fb htb
+    /// rate 1tbit quantum 200000`, `tc qdisc add dev NAME parent 1:1fb handle 1fb: tbf …` and `tc filter add dev NAME
+    /// parent 1: … flowid 1:1fb`.
     ///
     /// # Errors
     /// [`Error::MissingFeature`](crate::Error::MissingFeature) without `sch_htb`;
