@@ -54,4 +54,5 @@ pub use gc::Collection;
 pub use host_end::HostEnd;
 pub use owner::{Owner, SHAPED, created_for, host_end_of, named};
 pub use running::RunningPods;
+pub use silent_pair::attached_mac;
 pub use status::{not_ready, status};

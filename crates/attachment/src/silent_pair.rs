@@ -1,7 +1,9 @@
 //! Pairs without weir's alias: the reference made them, or another program replaced the alias.
 //!
-//! The first of these that is there decides: the hardware address in `prevResult`; the reservation of the
-//! interface's address that `host-local` keeps on disk; the addresses in `prevResult`.
+//! The hardware address that `prevResult` has tells the attachment's interface. One with another address may be its too:
+//! another plugin of the chain changed the address and its DEL has restored it. Then the reservation of the interface's
+//! address decides that `host-local` keeps on disk; without one, and without a hardware address in `prevResult`, the
+//! addresses there.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -37,20 +39,24 @@ struct Ipam {
 /// # Errors
 /// The kernel's refusal to list the addresses.
 pub(crate) fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
-    if let Some(mac) = attached_mac(request) {
-        return Ok(end.mac == Some(mac));
+    let mac = attached_mac(request);
+    if mac.is_some() && end.mac == mac {
+        return Ok(true);
     }
     let present: Vec<_> = pod.addresses(end.index)?.iter().map(|address| address.network.ip()).collect();
     let held: Vec<_> = present.iter().filter_map(|address| is_held_by(request, *address)).collect();
     if !held.is_empty() {
         return Ok(held.contains(&true));
     }
+    if mac.is_some() {
+        return Ok(false);
+    }
     let attached = request.prev_result.iter().flat_map(|previous| &previous.ips);
     Ok(attached.into_iter().any(|ip| present.contains(&ip.address.ip())))
 }
 
-/// Returns the hardware address that the pod's end had after ADD.
-fn attached_mac(request: &Request) -> Option<Mac> {
+/// Returns the hardware address that the pod's interface had after ADD, as `prevResult` tells it.
+pub fn attached_mac(request: &Request) -> Option<Mac> {
     let interfaces = &request.prev_result.as_ref()?.interfaces;
     let is_the_end = |known: &&cni::Interface| known.name == request.interface() && !known.sandbox.is_empty();
     interfaces.iter().find(is_the_end)?.mac.parse().ok()

@@ -15,6 +15,8 @@ thread_local! {
     static LAST: RefCell<Option<Undo>> = const { RefCell::new(None) };
 }
 
+/// Changes the interface and its namespace, or nothing.
+///
 /// The record stands before anything is changed, so that DEL finds what a killed ADD has changed. It keeps the values from
 /// before the first ADD, also when two plugins of one chain or a repeated ADD change the same.
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
@@ -51,7 +53,7 @@ pub(crate) fn undo_last() -> Result<()> {
     Ok(collected(errors)?)
 }
 
-/// What there was before an ADD.
+/// The state before an ADD.
 struct Undo {
     target: Target,
     before: Tuning,
@@ -76,7 +78,7 @@ impl Undo {
     }
 }
 
-/// The record of an earlier ADD. One that cannot be read is replaced.
+/// Reads the record of an earlier ADD. One that cannot be read is replaced.
 fn former(file: &RecordFile) -> Option<Record> {
     Record::read(&file.path()).unwrap_or_else(|error| {
         cni::note(format_args!("tuning: ADD replaces {}: {error}", file.path().display()));
@@ -84,7 +86,7 @@ fn former(file: &RecordFile) -> Option<Record> {
     })
 }
 
-/// The result tells the interface's hardware address, and its MTU where the plugin before told that.
+/// Writes the interface's hardware address to the result, and its MTU where the plugin before did.
 fn update(result: &mut AddResult, interface: &str, wanted: &Tuning) {
     let is_the_pods = |made: &&mut cni::Interface| made.name == interface && !made.sandbox.is_empty();
     for made in result.interfaces.iter_mut().filter(is_the_pods) {

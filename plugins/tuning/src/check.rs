@@ -7,6 +7,7 @@ use crate::target::Target;
 use crate::tuning::Tuning;
 use crate::{config, sysctls};
 
+/// Compares everything that the config asks for.
 pub(crate) fn check(request: &Request) -> Result<()> {
     let wanted = config::wanted(request)?;
     if request.prev_result.is_none() {

@@ -64,7 +64,7 @@ pub(crate) fn wanted(request: &Request) -> Result<Tuning> {
     })
 }
 
-/// The last of `mac`, `CNI_ARGS`, `runtimeConfig.mac` and `args.cni.mac` wins, as in the reference. An empty
+/// Reads the hardware address. The last of `mac`, `CNI_ARGS`, `runtimeConfig.mac` and `args.cni.mac` wins, as in the reference. An empty
 /// `args.cni.mac` leaves the interface its address.
 fn mac(request: &Request, top: &Keys, args: &Keys, runtime: &RuntimeConfig) -> Result<Option<Mac>> {
     let environment = request.environment.arguments.get("MAC")?;
@@ -91,7 +91,7 @@ fn mac(request: &Request, top: &Keys, args: &Keys, runtime: &RuntimeConfig) -> R
     }
 }
 
-/// Zero asks for nothing, as in the reference.
+/// Checks the MTU. Zero asks for nothing, as in the reference.
 fn mtu(request: &Request, mtu: Option<i64>) -> Result<Option<u32>> {
     let Some(mtu) = mtu.filter(|mtu| *mtu != 0) else { return Ok(None) };
     let allowed = format_args!("between {} and {}, which is what the kernel takes", MTUS.start(), MTUS.end());
@@ -110,7 +110,7 @@ fn mtu(request: &Request, mtu: Option<i64>) -> Result<Option<u32>> {
     }
 }
 
-/// Values by path; those of the second map win. The node's list knows the keys as they are written.
+/// Returns the values by path; those of the second map win. The node's list is of keys as the config has them.
 fn sysctl(request: &Request, given: [BTreeMap<String, String>; 2]) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
     if given.iter().all(BTreeMap::is_empty) {

@@ -10,8 +10,8 @@ use linux::Namespace;
 
 use crate::record::{self, Record, failed};
 
-/// A record goes when its attachment is one of this network's that is not valid, and its namespace or interface is gone:
-/// the list cannot name an ADD that is at work. The reference's records do not tell their network, and stay until DEL.
+/// Removes the records of this network's attachments that are not valid and whose namespace or interface is gone: the list
+/// cannot name an ADD that is running. The reference's records do not tell their network, and stay until DEL.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let folder = record::folder(request);
@@ -33,6 +33,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
     Ok(collected(errors)?)
 }
 
+/// Removes the record at `path`, if it is stale.
 fn collect(path: &Path, network: &str, valid: &[ValidAttachment]) -> Result<()> {
     let record = match Record::read(path) {
         Ok(Some(record)) => record,
@@ -50,7 +51,7 @@ fn collect(path: &Path, network: &str, valid: &[ValidAttachment]) -> Result<()> 
     Ok(())
 }
 
-/// Whether the record's interface is still in the namespace of ADD, or that without an interface.
+/// Tells whether the namespace of ADD is still there, with the record's interface if it has one.
 fn is_alive(record: &Record) -> Result<bool> {
     let Some((_, mut rtnetlink)) = Namespace::open_if_alive(&record.netns)? else { return Ok(false) };
     let cookies = record.netns_cookie.zip(rtnetlink.namespace_cookie());

@@ -62,7 +62,7 @@ impl Record {
         }
     }
 
-    /// The attachment that it is of; none in a record of the reference's.
+    /// Returns the attachment that it is of; none in a record of the reference's.
     pub fn attachment(&self) -> Option<Attachment> {
         let Self { network, container_id, ifname, .. } = self;
         (!network.is_empty()).then(|| Attachment {
@@ -73,7 +73,7 @@ impl Record {
         })
     }
 
-    /// Whether both are of one interface of one namespace, as far as they tell.
+    /// Tells whether both are of one interface of one namespace, as far as they have its numbers.
     pub fn is_of_same_interface(&self, other: &Self) -> bool {
         fn may_equal<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
             one.is_none() || other.is_none() || one == other
@@ -100,19 +100,19 @@ pub(crate) fn folder(request: &Request) -> PathBuf {
     if data_dir.is_empty() { DATA_DIR.into() } else { data_dir.into() }
 }
 
-/// Whether this is the name of a record, whole or being written.
+/// Tells whether this is the name of a record, whole or being written.
 pub(crate) fn is_name(name: &str) -> bool {
     name.ends_with(FINISHED) || name.ends_with(UNFINISHED)
 }
 
 impl RecordFile {
-    /// The record of the attachment that the call is about.
+    /// Returns the place for the attachment that the call is about.
     pub fn of(request: &Request) -> Self {
         let stem = format!("{}_{}", request.container_id(), request.interface());
         Self { folder: folder(request), stem }
     }
 
-    /// The record's path.
+    /// Returns the record's path.
     pub fn path(&self) -> PathBuf {
         self.folder.join(format!("{}{FINISHED}", self.stem))
     }

@@ -6,6 +6,7 @@ use cni::{Answer, Failure, Request, code};
 
 use crate::{config, record};
 
+/// Fails with the first thing that ADD would refuse.
 pub(crate) fn status(request: &Request) -> Answer<()> {
     let unready = |failure: attachment::Error| Failure { code: code::NOT_AVAILABLE, ..failure.into() };
     config::wanted(request).map_err(unready)?;

@@ -79,7 +79,7 @@ pub(crate) fn set(
     Ok(namespace.enter(set_all)?)
 }
 
-/// Whether the kernel shows for `value` what it was given: it separates the numbers of a list by tabs.
+/// Tells whether `shown` by the kernel is `value`: it separates the numbers of a list by tabs.
 pub(crate) fn is_same(value: &str, shown: &str) -> bool {
     value.split_whitespace().eq(shown.split_whitespace())
 }

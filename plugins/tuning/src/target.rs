@@ -1,8 +1,8 @@
 //! The interface and the namespace that a call is about.
 
-use attachment::{Owner, Result, host_end_of, of_namespace};
+use attachment::{Owner, Result, attached_mac, host_end_of, of_namespace};
 use cni::{Failure, Request, code};
-use linux::{Link, Mac, Namespace, Rtnetlink, sysctl};
+use linux::{Link, Namespace, Rtnetlink, sysctl};
 
 use crate::record::Record;
 use crate::sysctls;
@@ -55,7 +55,7 @@ impl Target {
         Ok(Some(target).filter(|_| is_the_one))
     }
 
-    /// Whether the interface says that it is the attachment's: by the alias of the host's end, or by the hardware address
+    /// Tells whether the interface is the attachment's: by the alias of the host's end, or by the hardware address
     /// that prevResult has.
     fn is_of(&mut self, request: &Request) -> Result<bool> {
         let Some(link) = &self.link else { return Ok(false) };
@@ -65,9 +65,7 @@ impl Target {
             Owner::This | Owner::ThisShaped => Ok(true),
             Owner::Other(_) => Ok(false),
             Owner::Unknown => {
-                let mut made = request.prev_result.iter().flat_map(|previous| &previous.interfaces);
-                let made = made.find(|made| made.name == request.interface() && !made.sandbox.is_empty());
-                let mac = made.and_then(|made| made.mac.parse::<Mac>().ok());
+                let mac = attached_mac(request);
                 Ok(mac.is_some() && mac == link.mac)
             }
         }

@@ -62,7 +62,7 @@ impl Tuning {
         }
     }
 
-    /// Whether it has properties of the interface.
+    /// Tells whether it has properties of the interface.
     pub fn is_of_interface(&self) -> bool {
         Self { sysctl: BTreeMap::new(), ..self.clone() } != Self::default()
     }

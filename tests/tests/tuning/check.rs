@@ -46,9 +46,9 @@ fn check_needs_the_result_of_add() {
     says(&call(&node, &pod).verb("CHECK", &config).unwrap_err(), 7, &["prevResult"]);
 }
 
-/// As `tcpdump` has it: the interface is promiscuous for a program, not because it was told so.
+/// An administrator may have a look.
 #[test]
-fn an_interface_that_a_program_listens_on_is_not_taken_for_a_promiscuous_one() {
+fn check_accepts_a_promiscuous_interface_that_the_config_does_not_ask_for() {
     let (node, pod) = (Node::new(), pod("c1"));
     let config = config(&pod, json!({"mtu": 1400}));
     let result = call(&node, &pod).add(&config);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tests::config::changed;
-use tests::{Call, Node, Pod, REFERENCE, with_prev_result};
+use tests::{Call, Look, Node, Pod, REFERENCE, with_prev_result};
 
 use super::{RECORD, TUNED, config, pod, record, records, shown};
 
@@ -164,4 +164,22 @@ fn the_alias_of_the_hosts_end_tells_whose_the_references_record_is() {
     call_in(&node, ours, &pod).del(&config);
     assert_eq!(shown(&pod), before);
     assert!(records(&node).is_empty());
+}
+
+/// DEL of `tuning` comes first and restores the hardware address, which `prevResult` does not have.
+#[test]
+fn a_pod_that_the_reference_attached_with_another_hardware_address_is_detached() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let (bridge, tuning) = (tests::config::bridge(json!({})), config(&pod, properties()));
+    let reference = Path::new(REFERENCE);
+    let attach = || node.call_in(reference, "bridge", &pod).with("CNI_PATH", REFERENCE);
+    attach().add(&bridge);
+    attach().del(&bridge);
+    let before = node.fingerprint();
+    let made = attach().add(&bridge);
+    let result = call_in(&node, reference, &pod).add(&with_prev_result(&tuning, &made));
+    node.call("tuning", &pod).del(&with_prev_result(&tuning, &result));
+    node.call("bridge", &pod).del(&with_prev_result(&bridge, &result));
+    assert!(pod.links().is_empty());
+    assert_eq!(node.fingerprint(), before);
 }
