@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_in_an_alias_change_nothing_of_whom_it_names() {
+    fn notes_in_an_alias_do_not_change_its_attachment() {
         let alias = attachment(Some("shop/web-0")).with_notes("ingress=none egress=5000/8");
         assert_eq!(
             alias,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_pod_whose_name_was_cut_off_the_beginning_is_known() {
+    fn the_beginning_of_a_truncated_pod_name_is_known() {
         let long = attachment(Some(&format!("shop/{}", "w".repeat(300))));
         let alias = &long.to_string()[..Attachment::ALIAS_MAX];
         let read = Attachment::parse(alias).unwrap();

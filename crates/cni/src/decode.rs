@@ -91,7 +91,7 @@ pub fn decode<T: DeserializeOwned>(value: &Value) -> Result<T, DecodeError> {
 
 /// A JSON value, decoded as by Go; see [`decode`].
 #[derive(Clone, Copy)]
-pub struct Document<'de>(pub &'de Value);
+pub(crate) struct Document<'de>(pub(crate) &'de Value);
 
 /// Decodes a key whose empty text means absent, as for addresses in the reference:
 /// `#[serde(default, deserialize_with = "cni::optional")]`.
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_integer_is_refused_with_key_and_value() {
+    fn an_invalid_integer_is_refused_with_key_and_value() {
         let error = decode::<Config>(&json!({"IngressRate": 1.5})).unwrap_err().to_string();
         assert!(error.starts_with("ingressRate: ") && error.ends_with("(got 1.5)"), "{error}");
         assert!(decode::<Config>(&json!({"ingressRate": -1})).is_err());

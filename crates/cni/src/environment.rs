@@ -41,7 +41,7 @@ impl Command {
     }
 
     /// Returns whether the call is about one attachment.
-    pub const fn has_attachment(self) -> bool {
+    pub(crate) const fn has_attachment(self) -> bool {
         matches!(self, Self::Add | Self::Check | Self::Del)
     }
 }
@@ -67,7 +67,7 @@ pub struct Variables {
 
 impl Variables {
     /// Reads the variables of this process.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         let read = |name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
         };
@@ -83,7 +83,7 @@ impl Variables {
     }
 
     /// Returns the variables of the same call with another verb, for a delegate.
-    pub fn with_command(&self, command: Command) -> Self {
+    pub(crate) fn with_command(&self, command: Command) -> Self {
         Self { command: command.as_str().to_owned(), ..self.clone() }
     }
 
@@ -105,7 +105,7 @@ impl Variables {
     ///
     /// # Errors
     /// Code 4; the message names the variable or its value.
-    pub fn validate(self) -> Result<Environment> {
+    pub(crate) fn validate(self) -> Result<Environment> {
         let command = match self.command.as_str() {
             "" => None,
             text => Some(Command::parse(text)?),
@@ -149,7 +149,7 @@ pub struct Environment {
 
 impl Environment {
     /// Returns whether `CNI_NETNS_OVERRIDE` allows the plugin's own namespace.
-    pub fn allows_own_namespace(&self) -> bool {
+    pub(crate) fn allows_own_namespace(&self) -> bool {
         let value = &self.variables.netns_override;
         value == "1" || value.eq_ignore_ascii_case("true")
     }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_kernels_own_are_refused_for_a_new_interface_only() {
+    fn names_that_the_kernel_reserves_are_refused_only_for_a_new_interface() {
         for name in ["all", "default", "lo"] {
             assert!(validate_interface_name(name).is_ok());
             let failure: Failure = validate_new_interface(name).unwrap_err().into();

@@ -8,7 +8,7 @@ use crate::request::NETWORK_NAME_MAX;
 use crate::version::Version;
 
 /// Result of a protocol operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// A call that breaks the protocol, or a delegate that failed.
 #[derive(Debug, thiserror::Error)]

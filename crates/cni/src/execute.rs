@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_plugin_printed_is_shown_in_part_and_on_one_line() {
+    fn the_output_of_a_plugin_is_shown_in_part_and_on_one_line() {
         assert_eq!(beginning(&[b'x'; EXCERPT + 1]).chars().count(), EXCERPT + 1);
         assert_eq!(stderr_part(b"two\nlines\x1b[2J\n"), r"standard error: two\nlines\u{1b}[2J");
         assert_eq!(stderr_part(b" \n"), "");

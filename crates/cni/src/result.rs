@@ -141,7 +141,7 @@ impl AddResult {
     ///
     /// # Errors
     /// [`DecodeError`] with the first invalid key and its value.
-    pub fn from_json(value: &Value, version: Version) -> Result<Self, DecodeError> {
+    pub(crate) fn from_json(value: &Value, version: Version) -> Result<Self, DecodeError> {
         match version {
             Version::V0_1_0 | Version::V0_2_0 => legacy::from_single_addresses(value),
             _ => decode(value),

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_at_the_first_add_of_a_boot_is_from_before_as_long_as_it_is_the_same() {
+    fn a_reservation_that_the_first_add_of_a_boot_found_is_from_before_it_until_it_changes() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path();
         let later = SystemTime::now() + Duration::from_secs(60);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_younger_than_the_boot_is_not_from_before() {
+    fn a_reservation_younger_than_the_boot_is_not_from_before_it() {
         let parent = tempfile::tempdir().unwrap();
         note_boot(&mut store(parent.path()), "first", SystemTime::now()).unwrap();
         let begin = SystemTime::now() - Duration::from_secs(60);

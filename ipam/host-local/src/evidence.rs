@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interface_carries_is_in_use() {
+    fn an_address_of_an_interface_is_in_use() {
         let mut evidence = Evidence::of_an_empty_node();
         let holder = Holder::attachment("c1", "eth0");
         assert!(evidence.knows_gone(ADDRESS, &holder));

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_longer_than_any_reservation_and_a_symbolic_link_are_a_strangers() {
+    fn a_text_longer_than_any_reservation_and_a_symbolic_link_have_an_unknown_holder() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::write(path("10.0.0.2"), "a".repeat(LONGEST_RESERVATION + 1)).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_an_addresss_name_is_a_strangers() {
+    fn a_directory_named_by_an_address_has_an_unknown_holder() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("10.0.0.2")).unwrap();
         assert_eq!(holder_at(&directory.path().join("10.0.0.2")), Holder::Unknown);

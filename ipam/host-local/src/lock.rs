@@ -77,7 +77,7 @@ impl Lock {
 
 /// Locks the file; returns `None` when `patience` is over.
 ///
-/// flock(2) knows no deadline, so a thread waits for it. When it gets the lock too late, nobody takes the
+/// flock(2) has no deadline, so a thread waits for it. When it gets the lock too late, no receiver takes the
 /// file from it any more, and with the file the lock is gone.
 fn lock_within(file: File, patience: Duration) -> io::Result<Option<File>> {
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_directorys_place_holds_nothing_and_can_hold_nothing() {
+    fn a_file_in_place_of_the_directory_has_no_reservations_and_takes_none() {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_lock_is_taken_and_one_that_somebody_has_is_not_waited_for() {
+    fn a_free_lock_is_taken_and_a_held_one_is_not_waited_for() {
         let parent = tempfile::tempdir().unwrap();
         assert!(Lock::open_if_free(parent.path()).unwrap().is_none());
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_when_the_lock_is_given_back() {
+    fn waiting_ends_when_the_lock_is_released() {
         let parent = tempfile::tempdir().unwrap();
         let lock = Lock::create(parent.path(), LONG).unwrap();
         thread::scope(|scope| {

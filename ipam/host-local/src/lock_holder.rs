@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_is_found_by_device_and_inode_and_who_waits_is_not() {
+    fn the_holder_is_found_by_device_and_inode_without_waiting_processes() {
         let table = "\
 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF
 1: -> FLOCK  ADVISORY  WRITE 4712 fe:00:131 0 EOF

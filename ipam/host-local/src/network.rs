@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_size_is_what_can_be_handed_out() {
+    fn the_size_is_what_can_be_allocated() {
         let network =
             |ipam: Value| Network::of_config("net1", &json!({"name": "net1", "ipam": ipam})).unwrap();
         let size = |network: &Network| {

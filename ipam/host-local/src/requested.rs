@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_named_with_its_key() {
+    fn an_invalid_address_is_named_with_its_key() {
         let error = addresses(None, &[], &some(&["10.0.0.5", "10.0.0"])).unwrap_err();
         assert_eq!(error.to_string(), "runtimeConfig.ips[1]: \"10.0.0\" is not an IP address");
         let error = addresses(Some("zz"), &[], &[]).unwrap_err();

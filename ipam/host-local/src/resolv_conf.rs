@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_refused_and_a_link_to_one_is_followed() {
+    fn only_a_regular_file_is_read_and_a_link_to_one_is_followed() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("resolv.conf");
         std::fs::write(folder.path().join("stub"), "nameserver 10.0.0.53\n").unwrap();

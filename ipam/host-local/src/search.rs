@@ -55,7 +55,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// As the search goes on a plain set.
+    /// The same search on a plain set.
     fn next(
         set: &RangeSet,
         last: Option<IpAddr>,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_address_of_all_is_no_end_of_the_world() {
+    fn the_search_continues_after_the_last_address_of_all() {
         let keys = RangeKeys {
             subnet: Some(Cidr("255.255.255.248/29".parse().unwrap())),
             range_end: Some(address("255.255.255.255")),

@@ -206,13 +206,13 @@ fn a_requested_address_is_given_or_refused_as_the_reference_does() {
     ] {
         assert_eq!(node.refused("c2", &config, arguments).msg, expected);
     }
-    // The first set's address was reserved and given back.
+    // The first set's address was reserved and released.
     assert!(node.refused("c2", &config, "").msg.starts_with("failed to allocate for range 1: "));
     assert_eq!(node.held(), ["10.1.2.9", "fd00::7"]);
 }
 
 #[test]
-fn no_gateway_of_any_range_is_handed_out() {
+fn no_gateway_of_any_range_is_allocated() {
     let node = Node::new();
     let range = |start: &str, end: &str, gateway: &str| json!({"subnet": "10.1.2.0/24", "rangeStart": start, "rangeEnd": end, "gateway": gateway});
     let config = node.config(json!({"ranges": [
@@ -227,7 +227,7 @@ fn no_gateway_of_any_range_is_handed_out() {
 }
 
 #[test]
-fn a_torn_reservation_is_no_lost_address() {
+fn an_empty_reservation_does_not_lose_its_address() {
     let node = Node::new();
     let config = node.config(json!({"subnet": "10.1.2.0/29"}));
     node.add("c1", &config);

@@ -45,7 +45,7 @@ impl Directory {
 }
 
 #[test]
-fn every_kind_of_reservation_is_told_and_only_what_is_wrong_is_fault() {
+fn every_state_is_recognised_and_only_wrong_ones_are_faults() {
     let directory = Directory::new();
     assert!(!directory.audit().finds_fault());
     directory.write("198.51.100.2", "gone\r\neth0");
@@ -91,7 +91,7 @@ fn a_second_address_of_one_set_and_a_second_file_of_one_address_are_duplicates()
 }
 
 #[test]
-fn what_could_not_be_looked_at_makes_nothing_leaked() {
+fn nothing_is_leaked_when_something_could_not_be_read() {
     let directory = Directory::new();
     directory.write("198.51.100.2", "c1\r\neth0");
     let mut evidence = Evidence::default();
@@ -102,7 +102,7 @@ fn what_could_not_be_looked_at_makes_nothing_leaked() {
 }
 
 #[test]
-fn only_what_is_still_the_same_is_released() {
+fn only_unchanged_reservations_are_released() {
     let directory = Directory::new();
     for last in 2..=4 {
         directory.write(&format!("198.51.100.{last}"), &format!("c{last}\r\neth0"));
@@ -121,7 +121,7 @@ fn only_what_is_still_the_same_is_released() {
 }
 
 #[test]
-fn a_network_without_a_directory_holds_nothing() {
+fn a_network_without_a_directory_has_no_reservations() {
     let directory = Directory::new();
     let network = Network::of_directory(&directory.parent.path().join("net2"));
     let audit = Audit::of(&network, &Evidence::default(), YOUTH).unwrap();

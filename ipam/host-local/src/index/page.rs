@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_holds_what_it_was_given_and_says_when_it_is_full() {
+    fn a_page_keeps_its_entries_and_reports_when_it_is_full() {
         let mut page = Page::empty(3);
         let room = (0..).take_while(|number| page.insert(entry(*number))).count();
         assert_eq!(room, ENTRIES);

@@ -1,4 +1,4 @@
-//! The index against the directory that it describes, whoever changed that.
+//! The index against the directory that it describes, changed by weir and by others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -64,7 +64,7 @@ fn owner(id: &str) -> Owner<'_> {
 }
 
 #[test]
-fn the_index_is_right_after_each_change_of_ours_and_wrong_after_each_of_others() {
+fn the_index_is_right_after_each_change_by_weir_and_wrong_after_each_by_others() {
     let directory = Directory::new();
     for last in 2..50 {
         directory.reserve(last, &format!("c{last}"));
@@ -81,12 +81,12 @@ fn the_index_is_right_after_each_change_of_ours_and_wrong_after_each_of_others()
 }
 
 #[test]
-fn what_the_reference_did_meanwhile_is_found_however_short_the_time() {
+fn changes_by_the_reference_are_found_however_short_the_time() {
     let directory = Directory::new();
     for round in 0..200 {
         let (ours, theirs) = (format!("ours{round}"), format!("theirs{round}"));
         directory.reserve(2, &ours);
-        // The same address, by somebody else, within a tick of the clock.
+        // The same address, by another process, within a tick of the clock.
         directory.remove(2);
         directory.write(2, &theirs);
         assert!(directory.addresses_of(&ours).is_empty());
@@ -97,7 +97,7 @@ fn what_the_reference_did_meanwhile_is_found_however_short_the_time() {
 }
 
 #[test]
-fn a_text_that_was_changed_in_place_is_not_believed() {
+fn a_text_that_was_changed_in_place_is_not_trusted() {
     let directory = Directory::new();
     directory.reserve(2, "c1");
     directory.write(2, "c2");
@@ -145,7 +145,7 @@ fn a_damaged_index_is_noticed_wherever_the_damage_is() {
 }
 
 #[test]
-fn an_index_of_another_boot_or_another_directory_is_not_believed() {
+fn an_index_of_another_boot_or_another_directory_is_not_trusted() {
     let directory = Directory::new();
     directory.reserve(2, "c1");
     let (mut index, is_right) = Index::open(directory.path()).unwrap();
@@ -160,7 +160,7 @@ fn an_index_of_another_boot_or_another_directory_is_not_believed() {
 }
 
 #[test]
-fn a_call_that_is_killed_before_it_ends_leaves_an_index_that_is_not_believed() {
+fn a_killed_call_leaves_an_index_that_is_not_trusted() {
     let directory = Directory::new();
     directory.reserve(2, "c1");
     let mut store = directory.store();
@@ -174,7 +174,7 @@ fn a_call_that_is_killed_before_it_ends_leaves_an_index_that_is_not_believed() {
 }
 
 #[test]
-fn without_a_place_for_the_index_everything_works() {
+fn everything_works_without_a_place_for_the_index() {
     let directory = Directory::new();
     fs::create_dir(directory.index()).unwrap();
     directory.reserve(2, "c1");
@@ -216,7 +216,7 @@ fn a_container_with_more_addresses_than_a_page_has_room_for_is_found_all_the_sam
 }
 
 #[test]
-fn addresses_that_are_written_otherwise_are_found_and_given_back() {
+fn addresses_in_another_notation_are_found_and_released() {
     let directory = Directory::new();
     fs::write(directory.path().join("fd00:0::2"), "c1\r\neth0").unwrap();
     fs::write(directory.path().join("::ffff:10.0.0.9"), "c1\r\neth0").unwrap();
@@ -271,7 +271,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn the_store_is_a_map_whoever_else_changes_the_directory(steps in prop::collection::vec(step(), 1..50)) {
+    fn the_store_is_a_map_whatever_else_changes_the_directory(steps in prop::collection::vec(step(), 1..50)) {
         let directory = Directory::new();
         let mut model: BTreeMap<u8, u8> = BTreeMap::new();
         let ids = ["a", "ab", "a.b", "b", "c"];
@@ -291,7 +291,7 @@ proptest! {
                     model.retain(|_, holder| *holder != who);
                 }
                 Step::Write(last, who) => {
-                    // A new file, as whoever keeps to the files' format makes it.
+                    // A new file, as another program with the same format creates it.
                     let _ = fs::remove_file(directory.path().join(address(last).to_string()));
                     directory.write(last, ids[usize::from(who)]);
                     model.insert(last, who);

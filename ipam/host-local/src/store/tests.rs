@@ -52,7 +52,7 @@ fn the_files_are_the_references() {
 }
 
 #[test]
-fn an_address_is_held_once() {
+fn an_address_is_reserved_once() {
     let (_parent, directory) = fresh();
     let mut store = open(&directory).unwrap();
     assert!(store.reserve(address("10.0.0.2"), C1).unwrap());
@@ -63,7 +63,7 @@ fn an_address_is_held_once() {
 }
 
 #[test]
-fn an_attachment_gives_back_its_own_and_nothing_else() {
+fn an_attachment_releases_its_own_addresses_and_no_others() {
     let (_parent, directory) = fresh();
     let mut store = open(&directory).unwrap();
     let other_interface = Owner { interface: "eth1", ..C1 };
@@ -77,7 +77,7 @@ fn an_attachment_gives_back_its_own_and_nothing_else() {
 }
 
 #[test]
-fn an_old_reservation_is_given_back_when_the_interface_has_none() {
+fn an_old_reservation_is_released_when_the_interface_has_none() {
     let (_parent, directory) = fresh();
     let mut store = open(&directory).unwrap();
     fs::write(directory.join("10.0.0.9"), "c1").unwrap();
@@ -90,7 +90,7 @@ fn an_old_reservation_is_given_back_when_the_interface_has_none() {
 }
 
 #[test]
-fn a_torn_reservation_is_taken_over() {
+fn an_empty_reservation_is_replaced() {
     let (_parent, directory) = fresh();
     let mut store = open(&directory).unwrap();
     fs::write(directory.join("10.0.0.2"), "").unwrap();
@@ -107,7 +107,7 @@ fn a_torn_reservation_is_taken_over() {
 }
 
 #[test]
-fn what_a_killed_writer_left_holds_nothing_and_goes_away() {
+fn the_file_of_a_killed_writer_reserves_nothing_and_is_removed() {
     let (_parent, directory) = fresh();
     let mut store = open(&directory).unwrap();
     fs::write(directory.join(UNFINISHED), "c1\r\neth0").unwrap();
@@ -142,7 +142,7 @@ fn a_shorter_last_address_replaces_a_longer_one() {
 }
 
 #[test]
-fn a_directory_in_a_reservations_place_stops_nobody() {
+fn a_directory_in_place_of_a_reservation_stops_no_call() {
     let (_parent, directory) = fresh();
     let mut store = open(&directory).unwrap();
     fs::create_dir(directory.join("10.0.0.2")).unwrap();

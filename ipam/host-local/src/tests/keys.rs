@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 
 #[test]
-fn an_excluded_address_is_neither_handed_out_nor_given_on_request() {
+fn an_excluded_address_is_not_allocated_even_on_request() {
     let node = Node::new();
     let config = node.config(json!({
         "subnet": "10.1.2.0/28", "exclude": ["10.1.2.4", "10.1.2.6/31", "10.1.2.10/255.255.255.254", "10.9.0.0/16"],
@@ -22,7 +22,7 @@ fn an_excluded_address_is_neither_handed_out_nor_given_on_request() {
 }
 
 #[test]
-fn an_address_rests_before_it_is_handed_out_again() {
+fn an_address_has_a_cooldown_before_it_is_allocated_again() {
     let node = Node::new();
     let config = node.config(json!({"subnet": "10.1.2.0/29", "reuseDelaySeconds": 600}));
     let add = |id: &str| node.add(id, &config).remove(0);
@@ -33,14 +33,14 @@ fn an_address_rests_before_it_is_handed_out_again() {
     for id in ["b", "a", "c"] {
         node.call("DEL", id, &config).unwrap();
     }
-    // 10.1.2.6 was never given back; then comes what rests, the one that rests longest first.
+    // 10.1.2.6 was never released; then come the addresses in cooldown, the earliest first.
     assert_eq!(add("e"), "10.1.2.6/29");
     let rested = [add("f"), add("g"), add("h")];
     let mut all = rested.clone();
     all.sort();
     assert_eq!(all, ["10.1.2.2/29", "10.1.2.3/29", "10.1.2.4/29"]);
     assert!(node.refused("i", &config, "").msg.contains("no IP addresses available"));
-    // Without the key nothing rests.
+    // Without the key there is no cooldown.
     node.call("DEL", "e", &config).unwrap();
     assert_eq!(node.add("j", &node.config(json!({"subnet": "10.1.2.0/29"}))), ["10.1.2.6/29"]);
 }
@@ -108,7 +108,7 @@ fn an_exhausted_pool_is_not_ready_only_when_the_config_says_so() {
 }
 
 #[test]
-fn a_subnet_without_a_prefix_is_told_what_is_missing() {
+fn a_subnet_without_a_prefix_is_refused_with_what_is_missing() {
     let node = Node::new();
     let failure = node.refused("c1", &node.config(json!({"ranges": [[{"subnet": "10.1.2.0"}]]})), "");
     assert_eq!(failure.code, 7);
@@ -117,7 +117,7 @@ fn a_subnet_without_a_prefix_is_told_what_is_missing() {
 }
 
 #[test]
-fn a_bad_value_of_our_own_keys_is_named_and_stops_no_del() {
+fn a_bad_value_of_weirs_own_keys_is_named_and_stops_no_del() {
     let node = Node::new();
     let good = node.config(json!({"subnet": "10.1.2.0/24"}));
     for (key, value) in [
@@ -152,7 +152,7 @@ fn a_data_directory_that_is_a_file_is_named() {
 }
 
 #[test]
-fn what_is_no_reservation_is_left_alone_and_costs_only_its_own_address() {
+fn a_file_that_is_no_reservation_is_kept_and_costs_only_its_own_address() {
     let node = Node::new();
     let config = node.config(json!({"subnet": "10.1.2.0/29"}));
     node.add("c1", &config);

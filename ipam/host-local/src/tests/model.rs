@@ -31,7 +31,7 @@ enum Step {
     },
 }
 
-/// What each set handed out last, and who has what.
+/// The last allocated address of each set, and the reservations.
 #[derive(Default)]
 struct Model {
     last: [Option<u8>; 2],
@@ -87,7 +87,7 @@ impl Model {
             .find(|number| !self.held[set].contains_key(number) && !exclusions.contains(&(set, *number)))
     }
 
-    /// Whether somebody has another address of the first set than the one that is asked for: then ADD is
+    /// Whether the container has another address of the first set than the requested one: then ADD is
     /// refused. (Who has one of the second set has one of the first.)
     fn has_other(&self, who: u8, requested: Option<u8>) -> bool {
         self.held[0].iter().any(|(number, holder)| *holder == who && Some(*number) != requested)
@@ -140,7 +140,7 @@ proptest! {
                         (0..2).map(|set| model.pick(set, &sets[set], requested[set], &exclusions)).collect();
                     let refused = outside || model.has_other(who, requested[0]);
                     if !refused && let Some(first) = picked[0] {
-                        // It is given back when the other set has none; the round goes on after it.
+                        // It is released when the other set has none; the round continues after it.
                         model.last[0] = Some(first);
                     }
                     let expected = match picked[..] {
