@@ -30,7 +30,7 @@ impl Owner {
         match named(link) {
             None => Self::Unknown,
             Some(named) if !attachment.is_same(&named) => Self::Other(named),
-            Some(_) if created_for(link).is_some() => Self::This,
+            Some(_) if link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias)) => Self::This,
             Some(_) => Self::ThisShaped,
         }
     }

@@ -141,7 +141,7 @@ impl Evidence {
             });
         }
         for link in netlink.links_of_kind("veth")? {
-            if let Some(attachment) = link.alias.as_deref().and_then(Attachment::parse) {
+            if let Some(attachment) = attachment::created_for(&link) {
                 // Pods of another node may have the same names.
                 let leads_here = !is_here && host.local_peer(&link, namespace)?.is_some();
                 let pair = self.attached.entry(identity(&attachment)).or_insert_with(|| Pair::of(attachment));

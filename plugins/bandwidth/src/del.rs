@@ -1,6 +1,6 @@
 //! DEL: removes the attachment's ifbs, and with them the veth pair if weir created it.
 
-use attachment::claimant;
+use attachment::{Owner, claimant};
 use cni::{Request, collected};
 use limits::Direction;
 use linux::{Link, Rtnetlink};
@@ -26,7 +26,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
     let mut to_delete = ifb::all(&mut host, &attachment).unwrap_or_else(|error| keep(&mut errors, error));
     let pair = find_pair(request, &mut host, &to_delete).unwrap_or_else(|error| keep(&mut errors, error));
     let mut kernel = Kernel::new(&mut host);
-    let is_ours = |link: &Link| link.alias.as_deref().is_some_and(|alias| attachment.is_named_by(alias));
+    let is_ours = |link: &Link| Owner::of(link, &attachment) == Owner::This;
     if let Some(pair) = pair.as_ref().filter(|pair| !is_ours(pair)) {
         let made_live = devices_made_live(kernel.host, pair);
         to_delete.extend(made_live.unwrap_or_else(|error| keep(&mut errors, error)));

@@ -7,6 +7,7 @@
 
 use std::fmt::Write;
 
+use attachment::created_for;
 use cni::Attachment;
 use limits::Direction;
 use linux::{InterfaceName, Link, Mac, Rtnetlink};
@@ -79,7 +80,7 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
         [(&ingress, Direction::Ingress), (&second, Direction::Egress), (&first, Direction::Egress)]
     {
         let Some(link) = host.link_by_name(name)?.filter(|link| link.is(KIND)) else { continue };
-        let is_its_own = match named(&link) {
+        let is_its_own = match created_for(&link) {
             Some(owner) => owner.is_same(attachment),
             None if link.mac == Some(mac(attachment, direction)) => true,
             // Another interface of the container is being attached, or was when its ADD was killed.
@@ -110,7 +111,7 @@ pub(crate) fn claim_name(
 ) -> Result<String> {
     let Some(attachment) = attachment else {
         let name = name_by_pair(host_end, direction);
-        let left = host.link_by_name(&name)?.filter(|link| link.is(KIND) && named(link).is_none());
+        let left = host.link_by_name(&name)?.filter(|link| link.is(KIND) && created_for(link).is_none());
         if let Some(left) = left
             && !host.is_being_made(&left)?
         {
@@ -129,7 +130,7 @@ pub(crate) fn claim_name(
         match host.link_by_name(name)? {
             None => {}
             Some(link) if link.is(KIND) && !host.is_being_made(&link)? => {
-                let may_go = match named(&link) {
+                let may_go = match created_for(&link) {
                     Some(owner) => owner.is_same(attachment),
                     None => link.is_unfinished() || link.mac == Some(mac),
                 };
@@ -178,11 +179,6 @@ pub(crate) fn is_for(ifb: &Link, direction: Direction) -> bool {
     let notes = ifb.alias.as_deref().map(record::notes).unwrap_or_default();
     let to_pod = notes.split(' ').any(|pair| pair == TO_POD);
     to_pod == (direction == Direction::Ingress)
-}
-
-/// Returns the attachment that a device's alias names; the reference plugin sets none.
-fn named(ifb: &Link) -> Option<Attachment> {
-    ifb.alias.as_deref().and_then(Attachment::parse)
 }
 
 #[cfg(test)]
