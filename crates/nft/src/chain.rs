@@ -22,7 +22,7 @@ pub struct Chain<'a> {
 /// Where the kernel enters a base chain.
 #[derive(Debug, Clone, Copy)]
 pub struct ChainHook<'a> {
-    /// What its rules may do.
+    /// Its type, which limits the statements of its rules.
     pub kind: ChainType,
     /// The point in a packet's path.
     pub point: HookPoint,
@@ -30,7 +30,7 @@ pub struct ChainHook<'a> {
     pub priority: i32,
     /// The link of the packets that it sees. Required at [`HookPoint::Ingress`], allowed nowhere else.
     pub device: Option<&'a str>,
-    /// What happens to a packet without a verdict of a rule.
+    /// The verdict for a packet that no rule decides.
     pub policy: Policy,
 }
 
@@ -60,7 +60,7 @@ pub enum HookPoint {
     Ingress,
 }
 
-/// What happens to a packet at the end of a base chain.
+/// The verdict at the end of a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// `policy accept`, the kernel's default.

@@ -16,13 +16,13 @@ pub struct Element {
     pub set: String,
     /// Its key; of several fields, each filled up to whole words of four bytes.
     pub key: Vec<u8>,
-    /// What it leads to.
+    /// Its value.
     pub data: Data,
-    /// What `nft` shows as its comment, and entries that only weir reads: see [`UserData`].
+    /// Its comment, and entries that only weir reads: see [`UserData`].
     pub user_data: Vec<u8>,
 }
 
-/// What an element leads to.
+/// The value of an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
     /// Nothing, in a plain set.

@@ -27,7 +27,7 @@ pub enum Comparison {
     AtLeast = 5,
 }
 
-/// What happens to a packet.
+/// The verdict on a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict<'a> {
     /// `accept`
@@ -40,7 +40,7 @@ pub enum Verdict<'a> {
     Jump(&'a str),
 }
 
-/// Which address of a connection is rewritten.
+/// The address of a connection that is rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nat {
     /// `snat`

@@ -28,7 +28,7 @@ pub mod ct_status {
     pub const DESTINATION_NAT: u32 = 1 << 5;
 }
 
-/// Which end of a packet.
+/// An end of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// `saddr`, `sport`

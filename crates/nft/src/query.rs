@@ -1,4 +1,4 @@
-//! What is read of a table, outside of transactions.
+//! Reading a table, outside of transactions.
 
 use netlink_packet_core::NLM_F_DUMP;
 use nix::errno::Errno;

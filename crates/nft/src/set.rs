@@ -57,7 +57,7 @@ fn length(fields: Fields<'_>) -> u32 {
     }
 }
 
-/// What the elements of a set lead to.
+/// The values of a set's elements.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
     /// Nothing: a plain set.
@@ -75,7 +75,7 @@ pub struct Set<'a> {
     pub name: &'a str,
     /// The fields of its keys.
     pub key: Fields<'a>,
-    /// What its elements lead to.
+    /// The values of its elements.
     pub values: Values<'a>,
     /// Whether its elements may be ranges (`flags interval`).
     pub has_ranges: bool,

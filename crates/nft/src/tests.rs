@@ -50,7 +50,7 @@ fn with_chain(hook: Option<ChainHook<'_>>) -> Batch {
     batch
 }
 
-/// What `nft` shows of rules, each without its comment.
+/// Returns rules as `nft` shows them, without their comments.
 fn shown_rules(hook: Option<ChainHook<'_>>, rules: &[&dyn Fn(&mut Expressions<'_, '_>)]) -> Vec<String> {
     let mut nftables = namespace();
     let mut batch = with_chain(hook);

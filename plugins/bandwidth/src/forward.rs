@@ -1,6 +1,6 @@
 //! Chains that forward what arrives at one link to another: `fwd to` in a chain of family netdev.
 //!
-//! What `nft list table netdev weir` shows for a pod behind `veth1c2d3e4f`, without and with exempt subnets:
+//! The output of `nft list table netdev weir` for a pod behind `veth1c2d3e4f`, without and with exempt subnets:
 //!
 //! ```text
 //! table netdev weir {

@@ -3,7 +3,7 @@
 //! As in the reference, that is the address at the time of ADD: if a later plugin of the chain changes it, every frame of
 //! the pod is dropped.
 //!
-//! What `nft list table bridge weir` shows for a pod of network `podnet`:
+//! The output of `nft list table bridge weir` for a pod of network `podnet`:
 //!
 //! ```text
 //! table bridge weir {

@@ -1,6 +1,6 @@
 //! Masquerading of pods with nf_tables.
 //!
-//! What `nft list table inet weir` shows for a pod 10.88.0.5/16 of network `podnet`:
+//! The output of `nft list table inet weir` for a pod 10.88.0.5/16 of network `podnet`:
 //!
 //! ```text
 //! table inet weir {
