@@ -13,14 +13,17 @@ use crate::gc_pairs::{self, Kept};
 use crate::masquerade;
 use crate::reference;
 
-/// One GC. The entries in nf_tables are listed before the pairs: the pair of an entry that an ADD makes at this moment is
-/// then among those that are listed.
+/// One GC. It deletes only pairs that were finished at its first look: the list of valid attachments cannot have those of
+/// ADDs that end later. Entries in nf_tables are listed after that, and before the pairs are listed again: the pair of a
+/// listed entry is then known.
 pub struct Collection<'a> {
     request: &'a Request,
     /// None where the runtime lists nothing: then nothing may be removed here.
     valid: Option<Vec<ValidAttachment>>,
     /// None in a kernel without nf_tables, and after an error.
     nftables: Option<Nftables>,
+    /// The indices of the pairs that were finished at the first look; empty after an error.
+    finished: HashSet<u32>,
     masqueraded: Vec<Claimant>,
     kept: Kept,
     errors: Vec<Failure>,
@@ -33,10 +36,14 @@ impl<'a> Collection<'a> {
     /// When the list of valid attachments cannot be read.
     pub fn begin(request: &'a Request) -> Result<Self> {
         let valid = request.valid_attachments()?;
-        let (nftables, kept) = (None, Kept::default());
+        let (nftables, finished, kept) = (None, HashSet::new(), Kept::default());
         let mut collection =
-            Self { request, valid, nftables, masqueraded: Vec::new(), kept, errors: Vec::new() };
+            Self { request, valid, nftables, finished, masqueraded: Vec::new(), kept, errors: Vec::new() };
         if collection.valid.is_some() {
+            match gc_pairs::finished() {
+                Ok(finished) => collection.finished = finished,
+                Err(error) => collection.errors.push(error.into()),
+            }
             match open_nftables() {
                 Ok(nftables) => collection.nftables = nftables,
                 Err(error) => collection.errors.push(error.into()),
@@ -63,11 +70,8 @@ impl<'a> Collection<'a> {
     /// Deletes the pairs of attachments that are not valid. When the pairs cannot be listed, nothing else is removed.
     pub fn delete_pairs(&mut self) {
         if let Some(valid) = &self.valid {
-            self.kept = gc_pairs::delete_stale(self.request, valid).unwrap_or_else(|error| Kept {
-                is_unnamed: true,
-                errors: vec![error],
-                ..Kept::default()
-            });
+            self.kept = gc_pairs::delete_stale(self.request, valid, &self.finished)
+                .unwrap_or_else(|error| Kept { is_unnamed: true, errors: vec![error], ..Kept::default() });
             self.errors.extend(self.kept.errors.drain(..).map(Failure::from));
         }
         if !self.kept.is_complete() {

@@ -1,5 +1,7 @@
 //! The pairs that GC deletes, and those that it spares although they are not listed as valid.
 
+use std::collections::HashSet;
+
 use cni::{Attachment, Request, ValidAttachment};
 use linux::{Link, Rtnetlink};
 
@@ -11,7 +13,7 @@ use crate::running::RunningPods;
 /// The pairs that stay although they are not valid, and the errors.
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// Their attachments: those of running pods, those that an ADD is making, and those that could not be deleted.
+    /// Their attachments: those of running pods, those of ADDs beside GC, and those that could not be deleted.
     pub attachments: Vec<Attachment>,
     /// An ADD is making a pair that has no alias yet.
     pub is_unnamed: bool,
@@ -26,16 +28,29 @@ impl Kept {
     }
 }
 
+/// Returns the indices of the pairs that no ADD is making.
+///
+/// # Errors
+/// When the pairs cannot be listed.
+pub(crate) fn finished() -> Result<HashSet<u32>> {
+    let pairs = Rtnetlink::open()?.links_of_kind("veth")?;
+    Ok(pairs.iter().filter(|pair| !pair.is_unfinished()).map(|pair| pair.index).collect())
+}
+
 /// Deletes the pairs of the network's attachments that are not valid, and those that killed ADDs left without an alias.
 ///
 /// The pairs are found by their aliases, whatever bridge they are in: the config may have changed. Lists of valid
 /// attachments lack running pods in practice (several runtimes with one network, a runtime that lost its cache): a
 /// pair that leads into a namespace with processes stays, unless the config has `gcRemovesRunning`. The pair of a killed
-/// ADD is deleted in any case: the pod never had it.
+/// ADD is deleted in any case: the pod never had it. A pair stays that was not `finished` at the first look.
 ///
 /// # Errors
 /// When the pairs cannot be listed.
-pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Result<Kept> {
+pub(crate) fn delete_stale(
+    request: &Request,
+    valid: &[ValidAttachment],
+    finished: &HashSet<u32>,
+) -> Result<Kept> {
     let network = &request.network;
     let mut collection = Collection { network, host: Rtnetlink::open()?, kept: Kept::default() };
     let mut running = RunningPods::of(request);
@@ -53,7 +68,7 @@ pub(crate) fn delete_stale(request: &Request, valid: &[ValidAttachment]) -> Resu
         });
         if is_abandoned {
             collection.delete(&link, owner);
-        } else if link.is_unfinished() {
+        } else if link.is_unfinished() || !finished.contains(&link.index) {
             collection.keep(owner);
         } else if running.spare(&link, &mut collection.host, &mut collection.kept.errors) {
             note_spared(request, &link, owner.as_ref());

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    println!("| verb and plugin | system calls | kills | errors | GCs | not reached | left over |");
+    println!("| verb and plugin | system calls | kills | errors | pauses | not reached | left over |");
     println!("|---|---|---|---|---|---|---|");
     let (mut findings, start) = (Vec::new(), Instant::now());
     let rows: Vec<_> = ROWS.into_iter().filter(|row| options.wants(&row.to_string())).collect();

@@ -95,7 +95,14 @@ impl Rounds {
         let mut is_clean = false;
         match &ended {
             Ended { killed: true, .. } => is_clean = self.stage.state().left(&rest, row.variant).is_empty(),
-            Ended { answer: Ok(result), .. } if row.verb == Verb::Add => {
+            // GC went by the list, which does not have this pod, or it spared all of it.
+            Ended { answer: Ok(_), .. } if fault.kind == Kind::Paused && self.stage.is_detached() => {
+                let (_, left) = self.stage.left(&rest);
+                if !left.is_empty() {
+                    report("left of a pod without an interface".to_owned(), left);
+                }
+            }
+            Ended { answer: Ok(result), .. } if row.verb == Verb::Add || fault.kind == Kind::Paused => {
                 if let Err(error) = self.stage.check(result) {
                     report(format!("ADD succeeds, {error}"), Vec::new());
                 }

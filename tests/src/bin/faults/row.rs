@@ -26,7 +26,8 @@ pub enum Variant {
     First,
     /// Limits for some subnets, which need an ifb in each direction.
     Subnets,
-    /// As `Full`, beside a GC. GC does not know of an attachment while its first plugin is at work.
+    /// As `Full`, an ADD beside a GC or a GC beside an ADD. GC does not know of an attachment while its first plugin is at
+    /// work.
     Beside,
 }
 
@@ -42,12 +43,13 @@ const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
     Row { plugin, verb, variant }
 }
 
-pub const ROWS: [Row; 19] = [
+pub const ROWS: [Row; 20] = [
     row(Plugin::Bridge, Verb::Add, Variant::Full),
     row(Plugin::Bridge, Verb::Add, Variant::First),
     row(Plugin::Bridge, Verb::Add, Variant::Beside),
     row(Plugin::Bridge, Verb::Del, Variant::Full),
     row(Plugin::Bridge, Verb::Gc, Variant::Full),
+    row(Plugin::Bridge, Verb::Gc, Variant::Beside),
     row(Plugin::Ptp, Verb::Add, Variant::Full),
     row(Plugin::Ptp, Verb::Add, Variant::Beside),
     row(Plugin::Ptp, Verb::Del, Variant::Full),
@@ -93,6 +95,7 @@ impl std::fmt::Display for Row {
             Variant::Full => Ok(()),
             Variant::First => write!(f, ", first of the node"),
             Variant::Subnets => write!(f, ", subnets"),
+            Variant::Beside if self.verb == Verb::Gc => write!(f, " beside ADD"),
             Variant::Beside => write!(f, " beside GC"),
         }
     }
@@ -140,7 +143,8 @@ impl Row {
 
     /// Whether the chain is attached before the verb is called, and whether that is the whole chain.
     pub fn needs(&self) -> (bool, bool) {
-        let (is_add, is_main) = (self.verb == Verb::Add, self.plugin == self.main());
+        let is_add = self.verb == Verb::Add || self.variant == Variant::Beside;
+        let is_main = self.plugin == self.main();
         (!(is_add && is_main), !is_add && !is_main)
     }
 }

@@ -154,6 +154,18 @@ impl Stage {
         (call, config)
     }
 
+    /// The config of a plugin that does not wait for the lock.
+    fn impatient(&self, plugin: Plugin) -> Value {
+        let mut config = self.row.config(plugin);
+        config["ipam"][LOCK_TIMEOUT] = json!(0);
+        config
+    }
+
+    /// Whether the pod has no interface but its own `lo`.
+    pub fn is_detached(&self) -> bool {
+        self.pod.links().is_empty()
+    }
+
     /// GC of the chain, for which only the bystander is attached.
     pub fn collect(&self) -> Result<(), String> {
         let gc = |plugin: Plugin| {
@@ -194,7 +206,7 @@ impl Stage {
         let output = self.traced(&["-v".to_owned(), "-s16".to_owned()]);
         assert!(output.status.success(), "{}: {output:?}", self.row);
         let seen = std::fs::read_to_string(STRACE).expect("strace wrote its output");
-        Trace::read(&seen, self.row.variant == Variant::Beside)
+        Trace::read(&seen, self.row)
     }
 
     /// Attaches what the verb is for.
@@ -239,15 +251,17 @@ impl Stage {
         Ended { disturbed, killed, hung, answer }
     }
 
-    /// Calls ADD, has GC run while it stands still after the fault's system call, and lets it go on.
+    /// Calls ADD or GC, has the other run while it stands still after the fault's system call, and lets it go on.
     pub fn pause(&mut self, fault: &Fault) -> Ended {
         let plugin = self.row.plugin;
         let injection = fault.injection();
         let words = ["strace", "-f", "-o", STRACE, "-e", &format!("trace={}", fault.call), "-e", &injection];
-        let call = self.call(plugin, &self.pod).executed_by(&words.map(str::to_owned));
+        let is_add = self.row.verb == Verb::Add;
+        let (call, config) =
+            if is_add { (self.call(plugin, &self.pod), self.given(plugin)) } else { self.gc_call(plugin) };
         // Of the call before it.
         std::fs::remove_file(STRACE).ok();
-        let running = call.start(self.row.verb.name(), &self.given(plugin));
+        let running = call.executed_by(&words.map(str::to_owned)).start(self.row.verb.name(), &config);
         let mut paused = None;
         tests::eventually("the plugin stands still or has ended", || {
             let seen = std::fs::read_to_string(STRACE).unwrap_or_default();
@@ -255,16 +269,30 @@ impl Stage {
             paused = stopped.and_then(|line| line.split(' ').next()).map(str::to_owned);
             paused.is_some() || seen.contains("+++")
         });
-        let collected = self.collect();
+        let (mut added, mut collected) = (Ok(Value::Null), Ok(()));
+        if is_add {
+            collected = self.collect();
+        } else {
+            let call = self.call(plugin, &self.pod);
+            added = call.verb("ADD", &self.impatient(plugin)).map_err(|failure| failure.message);
+        }
         if let Some(process) = &paused {
             self.node.look(&format!("kill -CONT {process}"));
         }
-        let answer = match (running.answer(), collected) {
-            // The stopped plugin may hold the lock.
-            (Ok(_), Err(error)) if !error.contains(LOCK_TIMEOUT) => Err(error),
-            (answer, _) => answer.map_err(|failure| failure.message),
+        let ended = running.answer().map_err(|failure| failure.message);
+        if is_add {
+            added = ended;
+        } else {
+            collected = ended.map(drop);
+        }
+        // The stopped plugin may hold the lock.
+        let is_serious = |error: &String| !error.contains(LOCK_TIMEOUT);
+        self.result = added.as_ref().ok().filter(|result| !result.is_null()).cloned();
+        let answer = match (added, collected) {
+            (Ok(_), Err(error)) if is_serious(&error) => Err(error),
+            (Err(error), _) if !is_add && !is_serious(&error) => Ok(Value::Null),
+            (added, _) => added,
         };
-        self.result = answer.as_ref().ok().cloned();
         Ended { disturbed: paused.is_some(), killed: false, hung: false, answer }
     }
 

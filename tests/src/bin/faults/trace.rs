@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::errnos;
+use crate::row::{Row, Variant, Verb};
 
 /// An event at one of the plugin's system calls.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub enum Kind {
     Killed,
     /// It is not carried out and answers with this error.
     Refused(&'static str),
-    /// The plugin does not go on after it before a GC has run.
+    /// The plugin does not go on after it before a GC has run, or an ADD.
     Paused,
 }
 
@@ -45,7 +46,7 @@ impl std::fmt::Display for Fault {
         match self.kind {
             Kind::Killed => write!(f, "killed before {call} {number}: {shown}"),
             Kind::Refused(errno) => write!(f, "{errno} from {call} {number}: {shown}"),
-            Kind::Paused => write!(f, "GC after {call} {number}: {shown}"),
+            Kind::Paused => write!(f, "stopped after {call} {number}: {shown}"),
         }
     }
 }
@@ -58,7 +59,8 @@ pub struct Trace {
 
 impl Trace {
     /// Reads what `strace` wrote of a process without threads.
-    pub fn read(text: &str, paused: bool) -> Self {
+    pub fn read(text: &str, row: Row) -> Self {
+        let paused = row.variant == Variant::Beside;
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
         let mut trace = Self { calls: 0, faults: Vec::new() };
         for line in text.lines() {
@@ -86,7 +88,7 @@ impl Trace {
                 shown: shortened(line),
             }));
         }
-        if paused {
+        if paused && row.verb == Verb::Add {
             // The last request says that the attachment is finished: from then on it is for the runtime to know of it.
             let last = trace.faults.iter().rposition(|fault| fault.call == "sendto");
             trace.faults.truncate(last.unwrap_or_default());
