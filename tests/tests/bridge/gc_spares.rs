@@ -169,13 +169,17 @@ fn gc_spares_the_pair_of_an_add_at_work() {
 
 #[test]
 fn gc_spares_an_add_that_begins_and_ends_beside_it() {
-    // GC has looked at the pairs, and stops before it takes the lock of the addresses, or before it looks at them.
-    for path in ["/var/lib/cni/networks/pods/lock", "/var/lib/cni/networks/pods"] {
+    // GC has looked at the pairs, and stops before it takes the lock of the addresses, before it looks at them, or while it
+    // looks at nf_tables.
+    for stop in [
+        "-P /var/lib/cni/networks/pods/lock -e inject=open,openat:signal=SIGSTOP:when=1",
+        "-P /var/lib/cni/networks/pods -e inject=open,openat:signal=SIGSTOP:when=1",
+        "-e inject=sendto:signal=SIGSTOP:when=2",
+    ] {
         let node = Node::new();
         let (before, pod) = (Pod::new("c1"), Pod::new("c2"));
         node.call("bridge", &before).add(&config());
-        let stopping =
-            format!("strace -D -f -o /mnt/seen -P {path} -e inject=open,openat:signal=SIGSTOP:when=1");
+        let stopping = format!("strace -D -f -o /mnt/seen {stop}");
         let words: Vec<_> = stopping.split(' ').map(str::to_owned).collect();
         let config_of_gc = changed(&config(), json!({"cni.dev/valid-attachments": []}));
         let mut running = without_environment(&node).executed_by(&words).start("GC", &config_of_gc);
@@ -188,6 +192,6 @@ fn gc_spares_an_add_that_begins_and_ends_beside_it() {
         node.call("bridge", &pod).check(&config(), &result);
         assert!(before.links().is_empty());
         let held = node.look("find /var/lib/cni -name '10.244.0.*' -printf '%f\n'");
-        assert_eq!(held, "10.244.0.3\n", "{path}");
+        assert_eq!(held, "10.244.0.3\n", "{stop}");
     }
 }
