@@ -1,4 +1,4 @@
-//! `static`: what it answers, beside the reference's in the same run, and how `bridge` delegates to it.
+//! `static`: what it answers, beside the reference's in the same run, and how `bridge` and `ptp` delegate to it.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
@@ -298,4 +298,24 @@ mod under_bridge {
         node.call("bridge", &pod).del(&with_prev_result(&config, &result));
         assert!(pod.links().is_empty() && node.ports("cni0").is_empty());
     }
+}
+
+#[test]
+fn ptp_calls_it_in_the_process() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let before = node.fingerprint();
+    let config = json!({
+        "cniVersion": "1.1.0", "name": "pods", "type": "ptp",
+        "ipam": {"type": "static", "addresses": [{"address": "10.56.0.5/24", "gateway": "10.56.0.1"}]},
+    });
+    let call = node.call("ptp", &pod);
+    call.verb("STATUS", &config).unwrap();
+    let result = call.add(&config);
+    assert_eq!(pod.addresses("eth0"), ["10.56.0.5/24"]);
+    assert!(pod.reaches("10.56.0.1", 56));
+    call.check(&config, &result);
+    call.del(&config);
+    assert!(pod.links().is_empty());
+    assert_eq!(node.fingerprint(), before);
+    assert!(!Path::new("/var/lib/cni").exists());
 }
