@@ -177,8 +177,14 @@ fn a_pod_that_the_reference_attached_with_another_hardware_address_is_detached()
     attach().del(&bridge);
     let before = node.fingerprint();
     let made = attach().add(&bridge);
-    let result = call_in(&node, reference, &pod).add(&with_prev_result(&tuning, &made));
+    let limits = json!({
+        "cniVersion": "1.0.0", "name": "pods", "type": "bandwidth", "ingressRate": 8_000_000, "ingressBurst": 800_000,
+        "egressRate": 8_000_000, "egressBurst": 800_000,
+    });
+    let limited = node.call_in(reference, "bandwidth", &pod).add(&with_prev_result(&limits, &made));
+    let result = call_in(&node, reference, &pod).add(&with_prev_result(&tuning, &limited));
     node.call("tuning", &pod).del(&with_prev_result(&tuning, &result));
+    node.call("bandwidth", &pod).del(&with_prev_result(&limits, &result));
     node.call("bridge", &pod).del(&with_prev_result(&bridge, &result));
     assert!(pod.links().is_empty());
     assert_eq!(node.fingerprint(), before);

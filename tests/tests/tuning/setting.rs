@@ -184,6 +184,18 @@ fn what_an_earlier_add_set_stays_when_a_later_one_is_taken_back() {
     assert_eq!(shown(&pod), before);
 }
 
+#[test]
+fn neighbours_of_the_pod_learn_its_new_hardware_address() {
+    let (node, pod) = (Node::new(), tests::Pod::new("c1"));
+    let made = node.call("bridge", &pod).add(&tests::config::bridge(json!({"isGateway": true})));
+    node.look(&format!("ip neigh replace 10.244.0.2 lladdr {BEFORE} nud reachable dev cni0"));
+    call(&node, &pod).add(&with_prev_result(&config(&pod, json!({"mac": TUNED})), &made));
+    tests::eventually("the host has the new address", || {
+        node.ip("neigh show 10.244.0.2 dev cni0")[0]["lladdr"] == TUNED
+    });
+    assert!(pod.reaches("10.244.0.1", 56));
+}
+
 /// With a main plugin and limits, as people chain them.
 #[test]
 fn a_chain_with_bridge_and_bandwidth_is_checked_and_detached() {
