@@ -6,6 +6,7 @@ use cni::{AddResult, Failure, IpConfig, Route};
 use ipnetwork::IpNetwork;
 use nix::libc::RT_SCOPE_LINK;
 
+use crate::config::check_mtu_for;
 use crate::error::Result;
 use crate::gateway::gateway_of;
 
@@ -41,13 +42,7 @@ impl Addressing {
         let mut addressing =
             Self { ips: ipam.ips.clone(), routes: ipam.routes.clone(), gateways: Vec::new() };
         for ip in &mut addressing.ips {
-            if let Some(mtu) = mtu.filter(|mtu| ip.address.is_ipv6() && *mtu < SMALLEST_MTU_OF_IPV6) {
-                let problem = format_args!(
-                    "{mtu} is less than {SMALLEST_MTU_OF_IPV6}, which IPv6 needs (RFC 8200, section 5), and the pod gets {}",
-                    ip.address
-                );
-                return Err(Failure::invalid_key("mtu", problem).into());
-            }
+            mtu.map_or(Ok(()), |mtu| check_mtu_for(ip.address, mtu))?;
             ip.gateway = gateway_of(ip, roles.is_gateway)?;
             if let (true, Some(gateway)) = (roles.is_gateway, ip.gateway) {
                 let gateway = with_prefix(gateway, ip.address);

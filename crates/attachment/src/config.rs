@@ -1,10 +1,11 @@
 //! The keys of every plugin that attaches pods, for the verbs that never refuse because of a config.
 
 use cni::{Dns, Failure, Request};
+use ipnetwork::IpNetwork;
 use linux::{DuplicateDetection, Mac};
 use serde::Deserialize;
 
-use crate::addressing::Roles;
+use crate::addressing::{Roles, SMALLEST_MTU_OF_IPV6};
 use crate::error::Result;
 
 /// Smallest MTU that the kernel takes for Ethernet (`ETH_MIN_MTU` in uapi/linux/if_ether.h).
@@ -76,9 +77,44 @@ fn mtu(value: i64) -> Result<Option<u32>> {
     if value <= 0 {
         return Ok(None);
     }
+    ethernet_mtu(value).map(Some)
+}
+
+/// Checks the value of `mtu` against what the kernel takes.
+///
+/// # Errors
+/// When it is too small or too large.
+pub fn ethernet_mtu(value: i64) -> Result<u32> {
     let mtu = u32::try_from(value).ok().filter(|mtu| (SMALLEST_MTU..=LARGEST_MTU).contains(mtu));
     let allowed = format_args!("between {SMALLEST_MTU} and {LARGEST_MTU}, which is what the kernel takes");
-    Ok(Some(mtu.ok_or_else(|| Failure::invalid_value("mtu", value, allowed))?))
+    Ok(mtu.ok_or_else(|| Failure::invalid_value("mtu", value, allowed))?)
+}
+
+/// Checks the value of `mtu` against one of the pod's addresses.
+///
+/// # Errors
+/// When the address is an IPv6 one, and the MTU too small for it: the kernel would take the address away.
+pub fn check_mtu_for(address: IpNetwork, mtu: u32) -> Result<()> {
+    if !address.is_ipv6() || mtu >= SMALLEST_MTU_OF_IPV6 {
+        return Ok(());
+    }
+    let problem = format_args!(
+        "{mtu} is less than {SMALLEST_MTU_OF_IPV6}, which IPv6 needs (RFC 8200, section 5), and the pod gets {address}"
+    );
+    Err(Failure::invalid_key("mtu", problem).into())
+}
+
+/// Reads the hardware address that stands at `key`.
+///
+/// # Errors
+/// When it is not one, or one that an interface cannot have.
+pub fn unicast_mac(key: &str, text: &str) -> Result<Mac> {
+    let problem = match text.parse::<Mac>() {
+        Ok(mac) if mac.is_assignable() => return Ok(mac),
+        Ok(_) => format!("{text:?} is a multicast or zero address; an interface needs a unicast one"),
+        Err(reason) => format!("{text:?} is not a hardware address: {reason}"),
+    };
+    Err(Failure::invalid_key(key, problem).into())
 }
 
 /// The keys that DEL and GC need. They must not fail because of any other key.

@@ -46,7 +46,7 @@ pub use addition::{Addition, Assigned};
 pub use addressing::{Addressing, Roles, SMALLEST_MTU_OF_IPV6};
 pub use check::Expected;
 pub use claimant::{claimant, claimant_of};
-pub use config::Settings;
+pub use config::{Settings, check_mtu_for, ethernet_mtu, unicast_mac};
 pub use del::del;
 pub use digest::mac;
 pub use error::{Error, Result, differs, of_namespace};

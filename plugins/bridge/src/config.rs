@@ -1,6 +1,6 @@
 //! The keys of a `bridge` config.
 
-use attachment::{Result, Roles, Settings};
+use attachment::{Result, Roles, Settings, unicast_mac};
 use cni::{Failure, Request};
 use linux::{BridgePort, DuplicateDetection, InterfaceName, Mac};
 use serde::Deserialize;
@@ -115,16 +115,5 @@ fn requested_mac(request: &Request, args: &str, runtime: &str) -> Result<Option<
     let environment = request.environment.arguments.get("MAC")?.unwrap_or_default();
     let asked = [("runtimeConfig.mac", runtime), ("args.cni.mac", args), ("MAC in CNI_ARGS", environment)];
     let Some((key, text)) = asked.into_iter().find(|(_, text)| !text.is_empty()) else { return Ok(None) };
-    match text.parse::<Mac>() {
-        Ok(mac) if mac.is_assignable() => Ok(Some(mac)),
-        Ok(_) => {
-            let problem =
-                format_args!("{text:?} is a multicast or zero address; an interface needs a unicast one");
-            Err(Failure::invalid_key(key, problem).into())
-        }
-        Err(reason) => {
-            let problem = format_args!("{text:?} is not a hardware address: {reason}");
-            Err(Failure::invalid_key(key, problem).into())
-        }
-    }
+    unicast_mac(key, text).map(Some)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attachment::{Result, SMALLEST_MTU_OF_IPV6};
+use attachment::{Result, check_mtu_for, ethernet_mtu, unicast_mac};
 use cni::{Failure, Request};
 use linux::Mac;
 use serde::Deserialize;
@@ -10,9 +10,6 @@ use serde::Deserialize;
 use crate::allowlist::Allowlist;
 use crate::sysctls;
 use crate::tuning::Tuning;
-
-/// What the kernel takes for Ethernet (`ETH_MIN_MTU` and `ETH_MAX_MTU` in uapi/linux/if_ether.h).
-const MTUS: std::ops::RangeInclusive<i64> = 68..=65_535;
 
 /// The keys that stand at the top of a config and in `args.cni`, where they win.
 #[derive(Default, Deserialize)]
@@ -64,8 +61,8 @@ pub(crate) fn wanted(request: &Request) -> Result<Tuning> {
     })
 }
 
-/// Reads the hardware address. The last of `mac`, `CNI_ARGS`, `runtimeConfig.mac` and `args.cni.mac` wins, as in the reference. An empty
-/// `args.cni.mac` leaves the interface its address.
+/// Reads the hardware address. The last of `mac`, `CNI_ARGS`, `runtimeConfig.mac` and `args.cni.mac` wins, as in the
+/// reference. An empty `args.cni.mac` leaves the interface its address.
 fn mac(request: &Request, top: &Keys, args: &Keys, runtime: &RuntimeConfig) -> Result<Option<Mac>> {
     let environment = request.environment.arguments.get("MAC")?;
     let given = [
@@ -79,35 +76,15 @@ fn mac(request: &Request, top: &Keys, args: &Keys, runtime: &RuntimeConfig) -> R
     let Some((key, text)) = args.into_iter().chain(given).next().filter(|(_, text)| !text.is_empty()) else {
         return Ok(None);
     };
-    let value = format_args!("{text:?}");
-    match text.parse::<Mac>() {
-        Ok(mac) if mac.is_assignable() => Ok(Some(mac)),
-        Ok(_) => {
-            Err(Failure::invalid_value(key, value, "a unicast address, which an interface needs").into())
-        }
-        Err(reason) => {
-            Err(Failure::invalid_key(key, format_args!("{value} is not a hardware address: {reason}")).into())
-        }
-    }
+    unicast_mac(key, text).map(Some)
 }
 
-/// Checks the MTU. Zero asks for nothing, as in the reference.
+/// Reads the MTU. Zero asks for nothing, as in the reference.
 fn mtu(request: &Request, mtu: Option<i64>) -> Result<Option<u32>> {
-    let Some(mtu) = mtu.filter(|mtu| *mtu != 0) else { return Ok(None) };
-    let allowed = format_args!("between {} and {}, which is what the kernel takes", MTUS.start(), MTUS.end());
-    let invalid = || Failure::invalid_value("mtu", mtu, allowed);
-    let mtu = u32::try_from(mtu).ok().filter(|mtu| MTUS.contains(&(*mtu).into())).ok_or_else(invalid)?;
+    let Some(mtu) = mtu.filter(|mtu| *mtu != 0).map(ethernet_mtu).transpose()? else { return Ok(None) };
     let ips = request.prev_result.iter().flat_map(|previous| &previous.ips);
-    match ips.into_iter().find(|ip| ip.address.is_ipv6() && mtu < SMALLEST_MTU_OF_IPV6) {
-        None => Ok(Some(mtu)),
-        Some(ip) => {
-            let allowed = format_args!(
-                "at least {SMALLEST_MTU_OF_IPV6}, which IPv6 needs (RFC 8200, section 5); the pod has {}",
-                ip.address
-            );
-            Err(Failure::invalid_value("mtu", mtu, allowed).into())
-        }
-    }
+    ips.into_iter().try_for_each(|ip| check_mtu_for(ip.address, mtu))?;
+    Ok(Some(mtu))
 }
 
 /// Returns the values by path; those of the second map win. The node's list is of keys as the config has them.
