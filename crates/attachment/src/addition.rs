@@ -2,7 +2,7 @@
 //!
 //! A plugin calls them in its own order, with its own steps between them.
 
-use cni::{AddResult, Answer, Delegate, Dns, Failure, Interface, IpConfig, Request};
+use cni::{AddResult, Answer, Delegate, Dns, Failure, Request};
 use linux::{Change, Family, Link, Mac, Namespace, NewLink, NewLinkKind, Rtnetlink, VethPeer, sysctl};
 use nft::Nftables;
 
@@ -15,6 +15,7 @@ use crate::masquerade;
 use crate::pair::{delete, take_addresses};
 use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
 use crate::pod_mac;
+use crate::result::result;
 
 /// One ADD: its sockets, and what it has made so far, or tried to make. A request may have been carried out although its
 /// answer was lost.
@@ -254,34 +255,15 @@ impl<'a> Addition<'a> {
     /// The kernel's refusal.
     pub fn finish(
         &mut self,
-        (addressing, ipam_dns): Assigned,
+        assigned: Assigned,
         before: Option<Link>,
         after: Option<Link>,
     ) -> Result<AddResult> {
         let host_end = self.host_end.clone();
         let finished: Vec<_> = host_end.iter().map(|link| Change::finish(link.index)).collect();
         self.host.apply(&finished)?;
-        let on_host = |link: Link| Interface {
-            mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
-            name: link.name,
-            ..Interface::default()
-        };
-        let mut interfaces: Vec<_> = before.into_iter().chain(host_end).map(on_host).collect();
-        let pod_end = Some(interfaces.len());
-        interfaces.push(Interface {
-            name: self.request.interface().to_owned(),
-            mac: self.pod_mac.to_string(),
-            sandbox: self.request.netns().unwrap_or_default().to_owned(),
-            ..Interface::default()
-        });
-        interfaces.extend(after.map(on_host));
-        let ips = addressing.ips.into_iter().map(|ip| IpConfig { interface: pod_end, ..ip }).collect();
-        let dns = if self.settings.dns.is_empty() { ipam_dns } else { self.settings.dns.clone() };
-        let mut result = AddResult { interfaces, ips, routes: addressing.routes, dns };
-        if let Some(previous) = &self.request.prev_result {
-            append(&mut result, previous);
-        }
-        Ok(result)
+        let before = before.into_iter().chain(host_end);
+        Ok(result(self.request, self.settings, assigned, before, self.pod_mac, after))
     }
 
     /// Removes what this ADD made, and nothing that was there before, in the order of DEL. A step that fails does not keep
@@ -332,48 +314,4 @@ impl<'a> Addition<'a> {
 fn remove_masquerade(request: &Request) -> Result<()> {
     masquerade::remove(&mut Nftables::open()?, &claimant(request))?;
     Ok(())
-}
-
-/// Appends `prevResult` (Nomad and buildkit run `loopback` first) without its loopback addresses: the next plugins take
-/// every address of the result for the pod's.
-fn append(result: &mut AddResult, previous: &AddResult) {
-    let offset = result.interfaces.len();
-    result.interfaces.extend(previous.interfaces.iter().cloned());
-    let passed = previous.ips.iter().filter(|ip| !ip.address.ip().is_loopback());
-    result.ips.extend(
-        passed.map(|ip| IpConfig { interface: ip.interface.map(|index| index + offset), ..ip.clone() }),
-    );
-    result.routes.extend(previous.routes.iter().cloned());
-    if result.dns.is_empty() {
-        result.dns = previous.dns.clone();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_loopback_made_comes_after_ours_and_without_its_addresses() {
-        let interface = |name: &str| Interface { name: name.into(), ..Interface::default() };
-        let ip = |address: &str, interface| IpConfig {
-            interface: Some(interface),
-            address: address.parse().unwrap(),
-            gateway: None,
-        };
-        let mut result = AddResult {
-            interfaces: ["cni0", "veth1", "eth0"].map(interface).to_vec(),
-            ips: vec![ip("10.1.2.7/24", 2)],
-            ..AddResult::default()
-        };
-        let previous = AddResult {
-            interfaces: ["lo", "net1"].map(interface).to_vec(),
-            ips: vec![ip("127.0.0.1/8", 0), ip("192.168.7.2/24", 1)],
-            ..AddResult::default()
-        };
-        append(&mut result, &previous);
-        let names: Vec<_> = result.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        assert_eq!(names, ["cni0", "veth1", "eth0", "lo", "net1"]);
-        assert_eq!(result.ips, [ip("10.1.2.7/24", 2), ip("192.168.7.2/24", 4)]);
-    }
 }

@@ -8,6 +8,7 @@
 //! | addresses, gateways and routes from the IPAM plugin's answer | `addressing.rs`, `gateway.rs` |
 //! | kernel parameters, addresses and routes in the pod | `pod_end.rs` |
 //! | the steps of ADD, and their undo | `addition.rs` |
+//! | the result of ADD | `result.rs` |
 //! | DEL, and how it finds the pair | `del.rs`, `pair.rs`, `silent_pair.rs` |
 //! | CHECK against `prevResult` | `check.rs` |
 //! | GC, and the running pods that it spares | `gc.rs`, `gc_pairs.rs`, `running.rs` |
@@ -38,6 +39,7 @@ mod pair;
 mod pod_end;
 mod pod_mac;
 mod reference;
+mod result;
 mod running;
 mod silent_pair;
 mod status;
