@@ -17,8 +17,8 @@ use crate::pod_end::{CARRIER_PATIENCE, PodEnd};
 use crate::pod_mac;
 use crate::result::result;
 
-/// One ADD: its sockets, and what it has made so far, or tried to make. A request may have been carried out although its
-/// answer was lost.
+/// One ADD: its sockets, and what it has made so far, or tried to make. A request may have been carried out although
+/// its answer was lost.
 pub struct Addition<'a> {
     /// The request.
     pub request: &'a Request,
@@ -88,8 +88,8 @@ impl<'a> Addition<'a> {
         self.ipam.as_ref().is_some_and(Delegate::is_executed)
     }
 
-    /// Gets the addresses from the IPAM plugin, unless it needs the interface. This comes before the pair, because a pod's
-    /// hardware address follows from its IP address.
+    /// Gets the addresses from the IPAM plugin, unless it needs the interface. This comes before the pair, because a
+    /// pod's hardware address follows from its IP address.
     ///
     /// # Errors
     /// As [`Addition::assigned`].
@@ -97,8 +97,8 @@ impl<'a> Addition<'a> {
         if self.needs_interface() { Ok(None) } else { self.ask().map(Some) }
     }
 
-    /// Gets the addresses from the IPAM plugin, unless that was done [early](Addition::assigned_early). A plugin that is
-    /// executed finds the interface up.
+    /// Gets the addresses from the IPAM plugin, unless that was done [early](Addition::assigned_early). A plugin that
+    /// is executed finds the interface up.
     ///
     /// # Errors
     /// The IPAM plugin's, and what is wrong with its answer.
@@ -128,11 +128,13 @@ impl<'a> Addition<'a> {
         Ok((Addressing::new(&answer, self.settings.roles, self.settings.mtu)?, answer.dns))
     }
 
-    /// Creates the pair, both ends down, and returns the host's end, a port of the bridge `master` where there is one. The
-    /// pod's end gets the hardware address of the config, or else one that follows from `early`, or from the attachment.
+    /// Creates the pair, both ends down, and returns the host's end, a port of the bridge `master` where there is one.
+    /// The pod's end gets the hardware address of the config, or else one that follows from `early`, or from the
+    /// attachment.
     ///
     /// # Errors
-    /// The kernel's refusal; when every name for the host's end is taken; when another ADD of this attachment was faster.
+    /// The kernel's refusal; when every name for the host's end is taken; when another ADD of this attachment was
+    /// faster.
     pub fn create_pair(&mut self, master: Option<u32>, early: Option<&Assigned>) -> Result<Link> {
         self.pod_mac = self.settings.mac.unwrap_or_else(|| match early {
             Some((addressing, _)) => pod_mac::following(self.request, addressing),
@@ -182,8 +184,8 @@ impl<'a> Addition<'a> {
         self.host_end.as_ref().and_then(|link| link.peer).unwrap_or_default()
     }
 
-    /// Adds addresses and routes to the pod's end, and brings it up. `last` gets its index and returns changes of the plugin
-    /// that come after the routes.
+    /// Adds addresses and routes to the pod's end, and brings it up. `last` gets its index and returns changes of the
+    /// plugin that come after the routes.
     ///
     /// # Errors
     /// The kernel's refusal, and when the interface is not usable in time.
@@ -248,8 +250,8 @@ impl<'a> Addition<'a> {
     }
 
     /// Marks the pair as finished and returns the result. Its interfaces are, in the reference's order, the host's link
-    /// `before` the pair, the host's end, the pod's end, and the host's link `after` it. Those of `prevResult` come last, so
-    /// that the indices in `ips` stay.
+    /// `before` the pair, the host's end, the pod's end, and the host's link `after` it. Those of `prevResult` come
+    /// last, so that the indices in `ips` stay.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -266,9 +268,9 @@ impl<'a> Addition<'a> {
         Ok(result(self.request, self.settings, assigned, before, self.pod_mac, after))
     }
 
-    /// Removes what this ADD made, and nothing that was there before, in the order of DEL. A step that fails does not keep
-    /// the others from being tried, and is noted: the error that led here is the one to report. `undo_own` gets the host's
-    /// end and undoes the plugin's own steps, after the device is gone.
+    /// Removes what this ADD made, and nothing that was there before, in the order of DEL. A step that fails does not
+    /// keep the others from being tried, and is noted: the error that led here is the one to report. `undo_own` gets
+    /// the host's end and undoes the plugin's own steps, after the device is gone.
     pub fn undo(mut self, undo_own: impl FnOnce(Option<&Link>) -> Answer<()>) {
         let masquerade = if self.masqueraded { remove_masquerade(self.request) } else { Ok(()) };
         let mut ipam = self.ipam.take().filter(|_| self.addressed);

@@ -107,8 +107,8 @@ impl<'a> Expected<'a> {
     /// Checks that the pod has the routes.
     ///
     /// Of a route without a next hop in the result only the destination counts: ADD may have used the gateway. The same
-    /// holds for default routes, as for the reference: a VPN in the pod replaces their next hop. The interface of a route
-    /// does not count: the result also has the routes of other plugins of the chain.
+    /// holds for default routes, as for the reference: a VPN in the pod replaces their next hop. The interface of a
+    /// route does not count: the result also has the routes of other plugins of the chain.
     ///
     /// # Errors
     /// The first difference, and the kernel's refusal.

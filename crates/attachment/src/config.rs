@@ -157,8 +157,8 @@ struct Collection {
     gc_removes_running: bool,
 }
 
-/// Returns whether GC also removes attachments with processes in their network namespace. A key that cannot be read counts
-/// as false.
+/// Returns whether GC also removes attachments with processes in their network namespace. A key that cannot be read
+/// counts as false.
 pub(crate) fn gc_removes_running(request: &Request) -> bool {
     request.config::<Collection>().unwrap_or_default().gc_removes_running
 }

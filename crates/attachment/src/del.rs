@@ -11,17 +11,17 @@ use crate::masquerade;
 use crate::pair::Pair;
 use crate::reference::{self, Maker};
 
-/// Removes the attachment. `remove_own` removes the plugin's own entries in nf_tables and gets the name of the host's end
-/// where it is known. It is called when the device is gone.
+/// Removes the attachment. `remove_own` removes the plugin's own entries in nf_tables and gets the name of the host's
+/// end where it is known. It is called when the device is gone.
 ///
-/// Weir's own objects are found without `prevResult`, and of the config only the IPAM plugin's name is needed: the config
-/// may have changed since ADD, and a DEL that refuses is a leak.
+/// Weir's own objects are found without `prevResult`, and of the config only the IPAM plugin's name is needed: the
+/// config may have changed since ADD, and a DEL that refuses is a leak.
 ///
-/// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the
-/// socket waits; deleting the device waits for grace periods of its own, so the socket stays open until
-/// that is over. The addresses are released last, when the device is known to be gone: another pod gets them at once. An
-/// IPAM plugin that is executed may need the interface (`dhcp` sends its release by it): it is asked when the addresses are
-/// off, before the device goes.
+/// The masquerade entry goes first. The kernel frees it after a grace period, for which closing the socket waits;
+/// deleting the device waits for grace periods of its own, so the socket stays open until that is over. The addresses
+/// are released last, when the device is known to be gone: another pod gets them at once. An IPAM plugin that is
+/// executed may need the interface (`dhcp` sends its release by it): it is asked when the addresses are off, before the
+/// device goes.
 ///
 /// # Errors
 /// Everything that could not be removed.

@@ -33,8 +33,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// Returns the error for a failure with the namespace of `CNI_NETNS`. The variable is not to blame when this process may
-/// not open one more file, or gets no socket.
+/// Returns the error for a failure with the namespace of `CNI_NETNS`. The variable is not to blame when this process
+/// may not open one more file, or gets no socket.
 pub fn of_namespace(error: linux::Error) -> Error {
     match error.is_bad_namespace() {
         true => Failure::new(code::INVALID_ENVIRONMENT, format!("CNI_NETNS: {error}")).into(),

@@ -7,11 +7,12 @@ use ipnetwork::IpNetwork;
 
 use crate::error::{Result, internal};
 
-/// Returns the gateway of a pod's address. An unspecified gateway (`0.0.0.0`, `::`) counts as absent, as for the kernel.
+/// Returns the gateway of a pod's address. An unspecified gateway (`0.0.0.0`, `::`) counts as absent, as for the
+/// kernel.
 ///
-/// Where the host is the gateway (`is_gateway`), the default is the subnet's first address. A gateway that the host cannot
-/// have as its address, or that the pod cannot reach, is an error. A link-local gateway can be reached from any subnet.
-/// Otherwise the kernel checks the gateway when a route uses it.
+/// Where the host is the gateway (`is_gateway`), the default is the subnet's first address. A gateway that the host
+/// cannot have as its address, or that the pod cannot reach, is an error. A link-local gateway can be reached from any
+/// subnet. Otherwise the kernel checks the gateway when a route uses it.
 pub(crate) fn gateway_of(ip: &IpConfig, is_gateway: bool) -> Result<Option<IpAddr>> {
     let gateway = ip.gateway.map(|gateway| gateway.to_canonical());
     let refused = |gateway, problem| {

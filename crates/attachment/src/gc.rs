@@ -13,9 +13,9 @@ use crate::gc_pairs::{self, Kept};
 use crate::masquerade;
 use crate::reference;
 
-/// One GC. It deletes only pairs that were finished at its first look: the list of valid attachments cannot have those of
-/// ADDs that end later. Entries in nf_tables are listed after that, and before the pairs are listed again: the pair of a
-/// listed entry is then known.
+/// One GC. It deletes only pairs that were finished at its first look: the list of valid attachments cannot have those
+/// of ADDs that end later. Entries in nf_tables are listed after that, and before the pairs are listed again: the pair
+/// of a listed entry is then known.
 pub struct Collection<'a> {
     request: &'a Request,
     /// None where the runtime lists nothing: then nothing may be removed here.

@@ -40,9 +40,9 @@ pub(crate) fn finished() -> Result<HashSet<u32>> {
 /// Deletes the pairs of the network's attachments that are not valid, and those that killed ADDs left without an alias.
 ///
 /// The pairs are found by their aliases, whatever bridge they are in: the config may have changed. Lists of valid
-/// attachments lack running pods in practice (several runtimes with one network, a runtime that lost its cache): a
-/// pair that leads into a namespace with processes stays, unless the config has `gcRemovesRunning`. The pair of a killed
-/// ADD is deleted in any case: the pod never had it. A pair stays that was not `finished` at the first look.
+/// attachments lack running pods in practice (several runtimes with one network, a runtime that lost its cache): a pair
+/// that leads into a namespace with processes stays, unless the config has `gcRemovesRunning`. The pair of a killed ADD
+/// is deleted in any case: the pod never had it. A pair stays that was not `finished` at the first look.
 ///
 /// # Errors
 /// When the pairs cannot be listed.

@@ -29,8 +29,9 @@ impl HostEnd {
         Self { name: format!("veth{a:02x}{b:02x}{c:02x}{d:02x}"), mac: Mac::local([e, f, g, h, i, j]) }
     }
 
-    /// Returns whether `link`, which has this name, is the attachment's. Its alias says so; or the alias is not weir's (not
-    /// written yet, or an administrator's text) and the link has the hardware address that only this attachment gives.
+    /// Returns whether `link`, which has this name, is the attachment's. Its alias says so; or the alias is not weir's
+    /// (not written yet, or an administrator's text) and the link has the hardware address that only this attachment
+    /// gives.
     pub(crate) fn is(&self, link: &Link, attachment: &Attachment) -> bool {
         link.is("veth")
             && match Owner::of(link, attachment) {

@@ -13,7 +13,8 @@ pub(crate) struct Ipam<'a> {
 }
 
 impl<'a> Ipam<'a> {
-    /// Reads the plugin's name from the config. [`Ipam::release`] returns an error in that, after everything else is done.
+    /// Reads the plugin's name from the config. [`Ipam::release`] returns an error in that, after everything else is
+    /// done.
     pub fn of(request: &'a Request) -> Self {
         Self { request, name: ipam_of(request).transpose() }
     }
@@ -23,8 +24,8 @@ impl<'a> Ipam<'a> {
         self.name.is_some()
     }
 
-    /// Returns whether the plugin is to be asked while the interface is there. A plugin of this executable does not look at
-    /// interfaces.
+    /// Returns whether the plugin is to be asked while the interface is there. A plugin of this executable does not
+    /// look at interfaces.
     pub fn needs_interface(&self) -> bool {
         let Some(Ok(name)) = &self.name else { return false };
         self.request.delegate(name).as_ref().is_ok_and(Delegate::is_executed)

@@ -27,8 +27,8 @@ impl Leftover<'_> {
     }
 }
 
-/// Removes a leftover, all of it at once. Rules without its comment stay, and so does a chain that has such a rule or is
-/// entered by one. Returns whether there was anything to remove; a kernel without nf_tables has nothing.
+/// Removes a leftover, all of it at once. Rules without its comment stay, and so does a chain that has such a rule or
+/// is entered by one. Returns whether there was anything to remove; a kernel without nf_tables has nothing.
 ///
 /// Equivalent to `nft delete rule … handle …` for each rule and `nft delete chain …` for each chain.
 ///

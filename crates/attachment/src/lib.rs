@@ -15,8 +15,8 @@
 //! | `ipMasq` in nf_tables | `masquerade/` |
 //! | leftovers of the reference plugins in nf_tables | `reference.rs`, `leftovers.rs` |
 //!
-//! A plugin reads [`Settings`] and its own keys, and takes the steps of an [`Addition`] with its own between them; `ptp` is the
-//! shortest example.
+//! A plugin reads [`Settings`] and its own keys, and takes the steps of an [`Addition`] with its own between them;
+//! `ptp` is the shortest example.
 
 mod addition;
 mod addressing;

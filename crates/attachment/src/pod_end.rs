@@ -32,8 +32,8 @@ impl PodEnd<'_> {
     /// Brings the interface up with its addresses and routes. When this returns, all of them are usable.
     ///
     /// The kernel announces addresses when an interface goes up (`arp_notify`, `ndisc_notify`): a frame to every pod on
-    /// the bridge. Where neighbours need none, announcements are switched on for IPv4 afterwards, for the next time, and
-    /// not for IPv6: that is a kernel parameter, which costs more the more namespaces there are.
+    /// the bridge. Where neighbours need none, announcements are switched on for IPv4 afterwards, for the next time,
+    /// and not for IPv6: that is a kernel parameter, which costs more the more namespaces there are.
     ///
     /// The kernel gives the interface its link-local address and probes it for a second or two. Without these probes
     /// (`accept_dad`), its reports and solicitations would go to every pod on the bridge within this ADD, while every
@@ -91,8 +91,9 @@ impl PodEnd<'_> {
         Ok(())
     }
 
-    /// Enables IPv6 for the interface. Container runtimes and hardened nodes disable it for new interfaces; the kernel then
-    /// refuses an address. Only then the parameter is read, because `/proc/sys` costs more the more namespaces there are.
+    /// Enables IPv6 for the interface. Container runtimes and hardened nodes disable it for new interfaces; the kernel
+    /// then refuses an address. Only then the parameter is read, because `/proc/sys` costs more the more namespaces
+    /// there are.
     fn enable_ipv6(&self) -> linux::Result<()> {
         self.namespace.enter(|| sysctl::ensure_if_present(&self.ipv6_parameter("disable_ipv6"), "0"))
     }

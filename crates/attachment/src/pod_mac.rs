@@ -9,18 +9,18 @@ use crate::addressing::Addressing;
 use crate::digest::mac;
 use crate::node_id::node_id;
 
-/// Returns the hardware address of a pod for which no other was requested. It follows from the node, the network and the
-/// pod's first address: neighbours that knew a former pod of that address reach the new one at once.
+/// Returns the hardware address of a pod for which no other was requested. It follows from the node, the network and
+/// the pod's first address: neighbours that knew a former pod of that address reach the new one at once.
 ///
-/// With a random address they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be over,
-/// then a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new pod sends first or its
-/// announcement gets through. The kernel's announcement (`arp_notify`) is a frame to every pod on the bridge, sent while
-/// the interface goes up, and on a quiet node the bridge drops it: the port's carrier comes later.
+/// With a random address they send to the former pod's for 8 to 53 s (a reachable time of 15 to 45 s, which may be
+/// over, then a delay of 5 s and three probes; RFC 4861, section 10, and ARP in Linux), unless the new pod sends first
+/// or its announcement gets through. The kernel's announcement (`arp_notify`) is a frame to every pod on the bridge,
+/// sent while the interface goes up, and on a quiet node the bridge drops it: the port's carrier comes later.
 ///
-/// Two pods have the same hardware address only where they have the same IP address in one network on one node. The node
-/// counts because nodes that give out the same subnet by mistake may be on one LAN: a duplicate IP address is reported
-/// there, a duplicate hardware address only confuses the switches. A pod without an IP address has a random hardware
-/// address.
+/// Two pods have the same hardware address only where they have the same IP address in one network on one node. The
+/// node counts because nodes that give out the same subnet by mistake may be on one LAN: a duplicate IP address is
+/// reported there, a duplicate hardware address only confuses the switches. A pod without an IP address has a random
+/// hardware address.
 pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
     match addressing.ips.first() {
         Some(ip) => of(&node_id(), &request.network, ip.address.ip()),
@@ -28,8 +28,8 @@ pub(crate) fn following(request: &Request, addressing: &Addressing) -> Mac {
     }
 }
 
-/// Returns the hardware address of a pod before its IP addresses are known. It follows from the attachment: an IPAM plugin
-/// that goes by it, such as a DHCP server, knows an attachment that is made again.
+/// Returns the hardware address of a pod before its IP addresses are known. It follows from the attachment: an IPAM
+/// plugin that goes by it, such as a DHCP server, knows an attachment that is made again.
 pub(crate) fn of_attachment(request: &Request) -> Mac {
     mac(&[&request.network, request.container_id(), request.interface()], &[])
 }

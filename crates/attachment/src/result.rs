@@ -6,8 +6,8 @@ use linux::{Link, Mac};
 use crate::addition::Assigned;
 use crate::config::Settings;
 
-/// Returns the result with the interfaces in the reference's order: the host's links `before` the pod's end, the pod's end,
-/// and the host's link `after` it. Those of `prevResult` come last, so that the indices in `ips` stay.
+/// Returns the result with the interfaces in the reference's order: the host's links `before` the pod's end, the pod's
+/// end, and the host's link `after` it. Those of `prevResult` come last, so that the indices in `ips` stay.
 pub(crate) fn result(
     request: &Request,
     settings: &Settings,

@@ -1,5 +1,5 @@
-//! Running pods, which GC spares: lists of valid attachments lack some in practice (several runtimes with one network, a
-//! runtime that lost its cache).
+//! Running pods, which GC spares: lists of valid attachments lack some in practice (several runtimes with one network,
+//! a runtime that lost its cache).
 
 use std::collections::HashSet;
 

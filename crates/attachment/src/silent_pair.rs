@@ -1,9 +1,9 @@
 //! Pairs without weir's alias: the reference made them, or another program replaced the alias.
 //!
-//! The hardware address that `prevResult` has tells the attachment's interface. One with another address may be its too:
-//! another plugin of the chain changed the address and its DEL has restored it. Then the reservation of the interface's
-//! address decides that `host-local` keeps on disk; without one, and without a hardware address in `prevResult`, the
-//! addresses there.
+//! The hardware address that `prevResult` has tells the attachment's interface. One with another address may be its
+//! too: another plugin of the chain changed the address and its DEL has restored it. Then the reservation of the
+//! interface's address decides that `host-local` keeps on disk; without one, and without a hardware address in
+//! `prevResult`, the addresses there.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -32,8 +32,8 @@ pub(crate) fn add(request: &Request) -> Answer<AddResult> {
 /// Attaches the pod. The gateways' addresses come last: no later step can fail and leave the bridge with an address for
 /// which no pod was attached.
 ///
-/// The bridge stays when this ADD created it and fails: it belongs to the network, as with the reference. Another ADD may
-/// be about to add its port, and the kernel has no request that deletes a bridge only if it has no ports.
+/// The bridge stays when this ADD created it and fails: it belongs to the network, as with the reference. Another ADD
+/// may be about to add its port, and the kernel has no request that deletes a bridge only if it has no ports.
 fn attach(addition: &mut Addition<'_>, config: &Config, bridge: Option<Link>) -> Result<AddResult> {
     let early = addition.assigned_early()?;
     let bridge = device::ensure(&mut addition.host, config, bridge)?;

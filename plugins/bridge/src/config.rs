@@ -109,8 +109,8 @@ impl Config {
     }
 }
 
-/// Returns the hardware address of the last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` that has one, as in the
-/// reference.
+/// Returns the hardware address of the last of `CNI_ARGS`, `args.cni.mac` and `runtimeConfig.mac` that has one, as in
+/// the reference.
 fn requested_mac(request: &Request, args: &str, runtime: &str) -> Result<Option<Mac>> {
     let environment = request.environment.arguments.get("MAC")?.unwrap_or_default();
     let asked = [("runtimeConfig.mac", runtime), ("args.cni.mac", args), ("MAC in CNI_ARGS", environment)];

@@ -26,8 +26,8 @@ pub(crate) fn find(host: &mut Rtnetlink, name: &str) -> Result<Option<Link>> {
 
 /// Returns the bridge, up, with the settings of the config. Creates it if `found` is none.
 ///
-/// A new bridge gets an address of its own: without one it takes that of its lowest port, and every pod loses its gateway
-/// for the time of an ARP cache entry when that port goes.
+/// A new bridge gets an address of its own: without one it takes that of its lowest port, and every pod loses its
+/// gateway for the time of an ARP cache entry when that port goes.
 pub(crate) fn ensure(host: &mut Rtnetlink, config: &Config, found: Option<Link>) -> Result<Link> {
     let filters = config.vlans.is_some();
     let bridge = match found {
@@ -83,8 +83,8 @@ pub(crate) struct GatewayPlan {
 }
 
 impl GatewayPlan {
-    /// Compares the gateways' addresses with those that are there. A bridge has one IPv4 address, and any number of IPv6
-    /// addresses of subnets that do not overlap. Another address is replaced with `force`, and an error without.
+    /// Compares the gateways' addresses with those that are there. A bridge has one IPv4 address, and any number of
+    /// IPv6 addresses of subnets that do not overlap. Another address is replaced with `force`, and an error without.
     ///
     /// # Errors
     /// When the bridge has another address, or an MTU too small for IPv6, and the kernel's refusal.
@@ -122,8 +122,8 @@ impl GatewayPlan {
         Ok(plan)
     }
 
-    /// Carries the plan out. When the kernel refuses an address, those that this call added are removed again (another ADD
-    /// of the network meets the same refusal), and those that were replaced are put back: attached pods use them.
+    /// Carries the plan out. When the kernel refuses an address, those that this call added are removed again (another
+    /// ADD of the network meets the same refusal), and those that were replaced are put back: attached pods use them.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -167,8 +167,8 @@ impl GatewayPlan {
     }
 }
 
-/// Notes that the node reaches the gateway's subnet, or a part of it, by another interface already, where packets to the
-/// pods may go then. A wider subnet around it is common and does no harm.
+/// Notes that the node reaches the gateway's subnet, or a part of it, by another interface already, where packets to
+/// the pods may go then. A wider subnet around it is common and does no harm.
 fn note_overlap(host: &mut Rtnetlink, bridge: &Link, gateway: IpNetwork) {
     // A failure here is not one of ADD.
     let Ok(Some((found, interface))) = host.route_to(gateway.ip()) else { return };
@@ -194,8 +194,8 @@ fn excludes(found: IpNetwork, wanted: IpNetwork) -> bool {
     }
 }
 
-/// Sets a bridge's address to the one that it has. That makes the address permanent: a bridge of another maker may still
-/// take those of its ports.
+/// Sets a bridge's address to the one that it has. That makes the address permanent: a bridge of another maker may
+/// still take those of its ports.
 fn pin_mac(host: &mut Rtnetlink, bridge: &Link) -> Result<()> {
     let mac = bridge.mac.filter(|mac| !mac.is_zero()).unwrap_or_else(Mac::random);
     Ok(host.apply(&[Change::set_mac(bridge.index, mac)])?)

@@ -1,7 +1,7 @@
 //! `macspoofchk`: a pod sends with the hardware address that it was attached with, and with no other.
 //!
-//! As in the reference, that is the address at the time of ADD: if a later plugin of the chain changes it, every frame of
-//! the pod is dropped.
+//! As in the reference, that is the address at the time of ADD: if a later plugin of the chain changes it, every frame
+//! of the pod is dropped.
 //!
 //! The output of `nft list table bridge weir` for a pod of network `podnet`:
 //!
@@ -22,8 +22,8 @@
 //! }
 //! ```
 //!
-//! One rule serves all pods: a frame costs one lookup, a frame of a checked port two. Adding and removing a pod touches one
-//! element of each set. A port's element has its claimant and the allowed address in user data.
+//! One rule serves all pods: a frame costs one lookup, a frame of a checked port two. Adding and removing a pod touches
+//! one element of each set. A port's element has its claimant and the allowed address in user data.
 
 use attachment::{HostEnd, Result, claimant, differs};
 use cni::{Failure, Request, code};
@@ -126,8 +126,8 @@ fn failed(error: linux::Error) -> Failure {
 
 /// Checks whether the kernel has nf_tables for bridges. Changes nothing.
 ///
-/// A rule in use proves it, and so does a module that needs the family, which is not a module itself. Otherwise the table
-/// is created in a network namespace that ends with the call.
+/// A rule in use proves it, and so does a module that needs the family, which is not a module itself. Otherwise the
+/// table is created in a network namespace that ends with the call.
 ///
 /// # Errors
 /// [`linux::Error::MissingFeature`] when the kernel cannot; [`linux::Error::Refused`] with `EPERM` when the caller may

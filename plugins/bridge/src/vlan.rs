@@ -97,8 +97,8 @@ impl Vlans {
         }
     }
 
-    /// Adds these VLANs to a port of `bridge`, and removes the bridge's default VLAN from it unless that is to be preserved.
-    /// May be repeated.
+    /// Adds these VLANs to a port of `bridge`, and removes the bridge's default VLAN from it unless that is to be
+    /// preserved. May be repeated.
     pub fn carry(&self, host: &mut Rtnetlink, port: u32, bridge: &Link) -> Result<()> {
         host.add_port_vlans(port, &self.port)?;
         if let Some(default) = self.unwanted(bridge.vlans.default) {
@@ -114,8 +114,8 @@ impl Vlans {
         default.filter(|vid| !is_wanted(*vid))
     }
 
-    /// Returns the first VLANs that a port which carries those `present` lacks. Others are ignored: an administrator may have
-    /// added them.
+    /// Returns the first VLANs that a port which carries those `present` lacks. Others are ignored: an administrator
+    /// may have added them.
     pub fn missing_from(&self, present: &[PortVlans]) -> Option<&PortVlans> {
         let is_there = |wanted: &PortVlans, vid: u16| {
             present.iter().any(|found| {

@@ -1,7 +1,7 @@
 //! `ptp`: a veth pair between the host and a pod, with a route to the pod and no bridge.
 //!
-//! The host's end has the gateway's address. The pod reaches everything by it, also its own subnet: the other pods of the
-//! subnet are behind other pairs.
+//! The host's end has the gateway's address. The pod reaches everything by it, also its own subnet: the other pods of
+//! the subnet are behind other pairs.
 
 mod add;
 mod check;

@@ -7,8 +7,8 @@ use ipnetwork::IpNetwork;
 use linux::{Change, DuplicateDetection, Link, Mac, Route};
 use nix::libc::RT_SCOPE_HOST;
 
-/// Returns the changes in the pod that replace the kernel's routes, for which a whole subnet is on the link, by routes to the
-/// gateways and, by them, to the subnets.
+/// Returns the changes in the pod that replace the kernel's routes, for which a whole subnet is on the link, by routes
+/// to the gateways and, by them, to the subnets.
 pub(crate) fn of_pod(pod_end: u32, addressing: &Addressing) -> Vec<Change> {
     let (mut deleted, mut added) = (Vec::new(), Vec::new());
     for ip in &addressing.ips {
@@ -23,10 +23,11 @@ pub(crate) fn of_pod(pod_end: u32, addressing: &Addressing) -> Vec<Change> {
     deleted
 }
 
-/// Returns the changes that give the host's end the gateways' addresses, and the host a route to each address of the pod.
+/// Returns the changes that give the host's end the gateways' addresses, and the host a route to each address of the
+/// pod.
 ///
-/// The host sends neighbour solicitations for the pod's IPv6 addresses from a link-local address. The kernel probes its own
-/// one for a second or two, in which it cannot be used. This one is not probed: the pod is the only neighbour.
+/// The host sends neighbour solicitations for the pod's IPv6 addresses from a link-local address. The kernel probes its
+/// own one for a second or two, in which it cannot be used. This one is not probed: the pod is the only neighbour.
 pub(crate) fn of_host(host_end: &Link, addressing: &Addressing) -> Vec<Change> {
     let index = host_end.index;
     let link_local = host_end.mac.filter(|_| addressing.has_family(false)).map(link_local);
