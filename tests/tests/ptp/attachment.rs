@@ -124,6 +124,16 @@ fn an_ipam_plugin_that_is_executed_gives_the_addresses_too() {
 }
 
 #[test]
+fn ipv6_is_enabled_for_the_interface_of_a_pod_that_has_it_disabled() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    pod.look("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
+    node.call("ptp", &pod).add(&ptp(json!({})));
+    assert!(pod.reaches("fd00:244::1", 56) && pod.reaches("10.244.0.1", 56));
+    assert!(pod.look("ip -6 route").contains("fd00:244::/64 via fd00:244::1"));
+    assert!(pod.look("ip route").contains("10.244.0.0/24 via 10.244.0.1"));
+}
+
+#[test]
 fn what_earlier_plugins_made_comes_behind() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let lo =
