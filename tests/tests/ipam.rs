@@ -169,7 +169,7 @@ mod allocation {
     }
 
     #[test]
-    fn an_address_that_cannot_be_had_is_named() {
+    fn an_unavailable_address_is_named() {
         let node = Node::new();
         let ask = |ip: &str| changed(&subnet("10.244.0.0/24"), json!({"runtimeConfig": {"ips": [ip]}}));
         address(&node, "c1", &ask("10.244.0.50"));
@@ -253,7 +253,7 @@ mod allocation {
     }
 
     #[test]
-    fn a_set_goes_on_with_its_next_range() {
+    fn a_set_continues_with_its_next_range() {
         let node = Node::new();
         let ranges = json!([[{"subnet": "10.1.0.0/30"}, {"subnet": "10.2.0.0/30"}]]);
         let config = ipam(json!({"type": "host-local", "ranges": ranges}));

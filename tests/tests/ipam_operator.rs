@@ -325,7 +325,7 @@ fn an_unreadable_folder_or_config_fails_the_audit() {
 }
 
 #[test]
-fn output_that_cannot_be_written_ends_in_an_error_and_a_reader_that_has_gone_in_none() {
+fn unwritable_output_is_an_error_and_a_closed_pipe_is_not() {
     let network = Network::new("printed", 10);
     network.node.call("bridge", &Pod::new("c1")).add(&network.config);
     network.reserve("198.18.10.3", "");

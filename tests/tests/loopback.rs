@@ -55,7 +55,7 @@ fn a_late_del_leaves_lo_of_the_next_container_up() {
 }
 
 #[test]
-fn del_succeeds_without_a_namespace_and_with_one_that_is_gone() {
+fn del_succeeds_without_a_namespace_and_with_a_missing_one() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let call = node.call("loopback", &pod);
     call.with("CNI_NETNS", "").del(&config());

@@ -112,7 +112,7 @@ mod installing {
     }
 
     #[test]
-    fn a_plugin_that_is_running_while_it_is_replaced_goes_on() {
+    fn a_running_plugin_continues_while_it_is_replaced() {
         let (_node, pod) = (Node::new(), Pod::new("c1"));
         // `/tmp` is the same folder in the node's mount namespace.
         let place = tempfile::tempdir().unwrap();

@@ -286,7 +286,7 @@ fn a_delegate_is_not_told_the_plugins_own_namespace() {
 }
 
 #[test]
-fn a_fifo_for_a_namespace_is_refused_by_add_and_gone_for_del() {
+fn a_fifo_for_a_namespace_is_refused_by_add_and_ignored_by_del() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("mkfifo /mnt/fifo");
     for plugin in ["loopback", "bridge", "bandwidth"] {

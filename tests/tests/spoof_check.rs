@@ -150,7 +150,7 @@ fn a_container_id_too_long_for_the_name_of_a_chain_can_be_added_and_removed() {
 }
 
 #[test]
-fn del_finds_it_when_the_pair_is_gone() {
+fn del_removes_it_without_the_pair() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.call("bridge", &pod).add(&config());
     pod.look("ip link delete eth0");

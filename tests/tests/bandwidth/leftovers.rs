@@ -42,7 +42,7 @@ fn gc(setting: &Setting, keys: Value) -> String {
 }
 
 #[test]
-fn a_device_without_an_alias_is_collected_when_its_maker_is_gone_and_not_before() {
+fn gc_removes_an_unfinished_device_after_its_maker_ended() {
     let setting = Setting::new();
     let name = "bwp0123456789ab";
     unfinished(name);
@@ -178,7 +178,7 @@ fn gc_removes_an_ingress_limit_from_a_pair_of_another_plugin() {
 }
 
 #[test]
-fn the_hook_of_an_earlier_weir_goes_although_a_live_change_led_packets_by_a_chain() {
+fn del_removes_the_hook_of_an_earlier_weir_after_a_live_change_to_a_chain() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let attached = calico(&pod, "cali1234", "eth0");
     let before = node.fingerprint();

@@ -91,7 +91,7 @@ fn a_limit_that_was_added_live_passes_check_where_the_config_has_exempt_subnets(
 }
 
 #[test]
-fn a_limit_where_only_the_shaper_is_gone_gets_a_new_one_and_the_rules_stay() {
+fn a_limit_without_its_filter_gets_a_new_one_and_the_rules_stay() {
     for list in lists() {
         for removal in ["tc qdisc del dev $ifb root", "ip link del $ifb"] {
             let setting = Setting::new();
@@ -112,7 +112,7 @@ fn a_limit_where_only_the_shaper_is_gone_gets_a_new_one_and_the_rules_stay() {
 
 /// After a limit was removed live, the exempt subnets' rules still send the rest through an open ifb.
 #[test]
-fn an_open_ifb_that_is_down_or_gone_fails_check_and_removing_the_limit_again_lets_traffic_pass() {
+fn check_fails_for_an_open_ifb_that_is_down_or_missing_and_removing_the_limit_again_restores_traffic() {
     let [unshaped, _] = lists();
     let setting = Setting::new();
     setting.shape(keys(&unshaped));

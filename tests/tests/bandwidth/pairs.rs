@@ -97,7 +97,7 @@ fn another_device_than_a_veth_is_refused_with_the_supported_ones() {
 }
 
 #[test]
-fn gc_removes_devices_whose_attachment_is_gone_and_no_others() {
+fn gc_removes_devices_of_invalid_attachments_and_no_others() {
     let setting = Setting::new();
     setting.shape(requested(8_000_000, 800_000));
     let used = ifbs();

@@ -28,7 +28,7 @@ fn reference(setting: &Setting) -> tests::Call {
 }
 
 #[test]
-fn a_pod_that_the_reference_shaped_passes_our_check_and_is_removed() {
+fn weir_checks_and_removes_a_pod_that_the_reference_shaped() {
     for (rate, burst) in [(10_000_000, 1_000_000), (10_000_000, CONTAINERD), (1_000_000, CRIO)] {
         let setting = setting();
         let config = with_prev_result(&config(rate, burst), &setting.attached);
@@ -40,7 +40,7 @@ fn a_pod_that_the_reference_shaped_passes_our_check_and_is_removed() {
 }
 
 #[test]
-fn a_pod_that_we_shaped_passes_the_references_check_and_is_removed_by_it() {
+fn the_reference_checks_and_removes_a_pod_that_weir_shaped() {
     let setting = setting();
     let config = with_prev_result(&config(10_000_000, 1_000_000), &setting.attached);
     let result = setting.call().add(&config);

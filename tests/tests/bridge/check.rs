@@ -189,7 +189,7 @@ fn an_interface_that_is_down_is_found() {
 }
 
 #[test]
-fn an_interface_that_is_gone_is_found() {
+fn check_finds_a_missing_interface() {
     let attached = Attached::new();
     attached.pod.look("ip link delete eth0");
     attached.is_faulty(&["\"eth0\"", &attached.pod.netns()]);
@@ -210,7 +210,7 @@ fn another_hardware_address_is_found() {
 }
 
 #[test]
-fn a_gateway_address_that_is_gone_is_found() {
+fn check_finds_a_missing_gateway_address() {
     for address in ["10.244.0.1/24", "fd00:244::1/64"] {
         let attached = Attached::new();
         attached.node.look(&format!("ip addr delete {address} dev cni0"));
@@ -219,14 +219,14 @@ fn a_gateway_address_that_is_gone_is_found() {
 }
 
 #[test]
-fn a_reservation_that_is_gone_is_found() {
+fn check_finds_a_missing_reservation() {
     let attached = Attached::new();
     attached.node.look("rm /var/lib/cni/networks/pods/10.244.0.2 /var/lib/cni/networks/pods/fd00:244::2");
     attached.is_faulty(&["c1"]);
 }
 
 #[test]
-fn a_namespace_that_is_gone_is_named() {
+fn a_missing_namespace_is_named() {
     let attached = Attached::new();
     let call = attached.call().with("CNI_NETNS", "/run/netns/gone");
     let failure = call.verb("CHECK", &with_prev_result(&attached.config, &attached.result)).unwrap_err();

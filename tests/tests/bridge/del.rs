@@ -44,7 +44,7 @@ fn del_needs_neither_namespace_nor_earlier_result() {
 }
 
 #[test]
-fn del_goes_on_without_an_earlier_result_that_cannot_be_read() {
+fn del_continues_without_an_unreadable_prev_result() {
     let (node, before) = used(&config());
     let pod = Pod::new("c1");
     node.call("bridge", &pod).add(&config());

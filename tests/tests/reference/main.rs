@@ -198,7 +198,7 @@ fn either_finds_missing_parts_of_the_others_attachment() {
 }
 
 #[test]
-fn ours_checks_and_removes_the_references_limits() {
+fn weir_checks_and_removes_the_references_limits() {
     // The default bursts of containerd, CRI-O and cri-dockerd, and a chosen one.
     for burst in [4_294_967_295, 34_359_738_359, 2_147_483_647, 1_000_000] {
         for rate in [100_000, 10_000_000, 1_000_000_000] {
@@ -218,7 +218,7 @@ fn ours_checks_and_removes_the_references_limits() {
 }
 
 #[test]
-fn the_reference_checks_and_removes_our_limits() {
+fn the_reference_checks_and_removes_weirs_limits() {
     let (node, before) = used();
     let pod = Pod::new("c1");
     let [ours, reference] = Set::both(&node);
@@ -392,7 +392,7 @@ fn a_call_that_breaks_the_protocol_gets_the_same_code_and_message() {
 /// The reference masquerades with iptables, which its DEL removes; our CHECK, which CRI-O calls for every pod
 /// when it starts, must not miss our own entry there.
 #[test]
-fn our_check_accepts_a_pod_that_the_reference_masquerades() {
+fn weirs_check_accepts_a_pod_that_the_reference_masquerades() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let [ours, theirs] = Set::both(&node);
     let config = bridge(json!({"isGateway": true, "ipMasq": true}));

@@ -216,7 +216,7 @@ fn iptables_legacy_is_named_in_a_note_with_the_commands_that_mend_it() {
 }
 
 #[test]
-fn a_pod_of_ours_gives_no_cause_for_a_note() {
+fn a_pod_of_weirs_causes_no_note() {
     let (node, _other, _) = beside_another("legacy");
     let pod = Pod::new("c1");
     let result = node.call("bridge", &pod).add(&config());
@@ -228,7 +228,7 @@ fn a_pod_of_ours_gives_no_cause_for_a_note() {
 }
 
 #[test]
-fn the_references_second_del_of_our_pod_succeeds_and_our_gc_takes_the_rest() {
+fn the_references_second_del_of_weirs_pod_succeeds_and_weirs_gc_removes_the_rest() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let result = node.call("bridge", &pod).add(&config());
     let call = reference(&node, "nft", &pod);

@@ -78,7 +78,7 @@ fn either_checks_and_removes_the_others_attachments() {
 }
 
 #[test]
-fn ours_removes_the_masquerading_that_the_reference_made() {
+fn weir_removes_the_references_masquerading() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let config = changed(&full("1.0.0"), json!({"ipMasq": true}));
     let [_, reference] = Set::both(&node);

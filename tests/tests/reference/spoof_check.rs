@@ -39,7 +39,7 @@ fn the_references_spoof_check_is_removed_and_others_stay() {
 }
 
 #[test]
-fn our_check_accepts_it() {
+fn weirs_check_accepts_the_references_spoof_check() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     let result = add(&node, &pod, "eth0");
     node.call("bridge", &pod).check(&config(), &result);

@@ -25,7 +25,7 @@ fn finds(keys: Value, change: &str, words: &[&str]) {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn a_vlan_that_is_gone_or_tagged_otherwise_is_found() {
+fn check_finds_a_vlan_that_is_missing_or_tagged_otherwise() {
     let access = || json!({"vlan": 100});
     let trunk = || json!({"vlanTrunk": [{"minID": 200, "maxID": 210}]});
     finds(access(), "bridge vlan del dev HOST vid 100", &["\"HOST\"", "VLAN 100", "without a tag"]);
@@ -47,7 +47,7 @@ fn a_bridge_that_does_not_filter_any_more_is_found() {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn a_gateway_that_is_gone_down_or_elsewhere_is_found() {
+fn check_finds_a_gateway_that_is_missing_down_or_elsewhere() {
     let gateway = || json!({"vlan": 100, "isGateway": true});
     finds(gateway(), "ip link delete cni0.100", &["\"cni0.100\""]);
     finds(gateway(), "ip link set cni0.100 down", &["\"cni0.100\"", "down"]);

@@ -131,7 +131,7 @@ fn one_that_a_killed_add_left_half_made_is_completed() {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn a_bridge_that_was_deleted_comes_back_with_its_gateway() {
+fn a_deleted_bridge_is_created_again_with_its_gateway() {
     let (node, pods) = (Node::new(), ["c1", "c2"].map(Pod::new));
     let config = network(100, &["10.1.0.0/24"]);
     node.call("bridge", &pods[0]).add(&config);

@@ -30,7 +30,7 @@ fn the_default_vlan_stays_when_it_is_to_be_preserved() {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn the_default_vlan_goes_whatever_its_number() {
+fn the_default_vlan_is_removed_whatever_its_number() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
     node.look("ip link add cni0 type bridge vlan_filtering 1 vlan_default_pvid 7");
     let result = node.call("bridge", &pod).add(&bridge(json!({"vlan": 100})));

@@ -15,7 +15,7 @@ fn network() -> Value {
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn its_ports_are_as_ours_its_gateway_is_taken_over_and_its_pods_are_checked_and_detached() {
+fn weir_takes_over_the_references_gateway_and_checks_and_detaches_its_pods() {
     let (node, pods) = (Node::new(), ["c1", "c2"].map(Pod::new));
     let config = network();
     let reference = node.call_in(Path::new(REFERENCE), "bridge", &pods[0]);
@@ -39,7 +39,7 @@ fn its_ports_are_as_ours_its_gateway_is_taken_over_and_its_pods_are_checked_and_
 
 #[test]
 #[ignore = "needs CONFIG_BRIDGE_VLAN_FILTERING: scripts/test-vlan"]
-fn it_attaches_to_our_gateway_and_detaches_our_pods() {
+fn the_reference_uses_weirs_gateway_and_detaches_weirs_pods() {
     let (node, pods) = (Node::new(), ["c1", "c2"].map(Pod::new));
     let config = network();
     node.call("bridge", &pods[0]).add(&config);
