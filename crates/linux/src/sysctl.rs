@@ -19,8 +19,9 @@ pub fn get(key: &str) -> Result<String> {
 /// # Errors
 /// [`Error::Sysctl`] when the parameter is absent, or refuses the value.
 pub fn set(key: &str, value: &str) -> Result<()> {
-    // Not `fs::write`: it would create what is absent, which the kernel refuses with another error.
-    let write = || File::options().write(true).open(path(key))?.write_all(value.as_bytes());
+    // Not `fs::write`: it would create what is absent, which the kernel refuses with another error. The line's end makes an
+    // empty value a write, which empties a list.
+    let write = || File::options().write(true).open(path(key))?.write_all(format!("{value}\n").as_bytes());
     write().map_err(|source| failed("set", key, source))
 }
 

@@ -42,6 +42,25 @@ fn a_value_may_be_a_list() {
     assert_eq!(pod.sysctl("net/ipv4/ip_local_port_range"), before);
 }
 
+/// A write of no bytes changes nothing in the kernel.
+#[test]
+fn an_empty_list_is_set_and_restored() {
+    let (node, pod) = (Node::new(), pod("c1"));
+    let shown = || pod.sysctl("net/ipv4/ip_local_reserved_ports");
+    let ports = |value| sysctl(&pod, json!({"net.ipv4.ip_local_reserved_ports": value}));
+    assert_eq!(shown(), "");
+    call(&node, &pod).add(&ports("8080,9148"));
+    assert_eq!(shown(), "8080,9148");
+    call(&node, &pod).del(&ports("8080,9148"));
+    assert_eq!(shown(), "");
+    pod.shell("echo 8080 > /proc/sys/net/ipv4/ip_local_reserved_ports");
+    let result = call(&node, &pod).add(&ports(""));
+    assert_eq!(shown(), "");
+    call(&node, &pod).check(&ports(""), &result);
+    call(&node, &pod).del(&ports(""));
+    assert_eq!(shown(), "8080");
+}
+
 /// The kernel passes what is set for all interfaces on to each of them.
 #[test]
 fn parameters_of_all_interfaces_are_set_before_those_of_one() {
