@@ -10,7 +10,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Node(#[from] node::Error),
     #[error(transparent)]
-    Protocol(#[from] cni::Error),
+    Protocol(#[from] cni::Failure),
     #[error(transparent)]
     Kernel(#[from] linux::Error),
     #[error("cannot {verb} {}: {source}", path.display())]

@@ -1,6 +1,6 @@
 //! `CNI_ARGS`: `KEY=VALUE` pairs, separated by semicolons, in any order.
 
-use crate::error::{Error, Result};
+use crate::failure::{Answer, Failure, code};
 
 /// `CNI_ARGS`, parsed when a plugin reads a key, so that a plugin which reads none accepts any text. Unknown keys are
 /// ignored, with or without `IgnoreUnknown`: runtimes always send those of Kubernetes (`K8S_POD_NAME`).
@@ -16,10 +16,13 @@ impl Arguments {
     /// Returns the value of a key that changes what the plugin does. An empty value counts as absent.
     ///
     /// # Errors
-    /// [`Error::InvalidArguments`] with a pair that has no `=`.
-    pub fn get(&self, key: &str) -> Result<Option<&str>> {
+    /// Code 4 with a pair that has no `=`.
+    pub fn get(&self, key: &str) -> Answer<Option<&str>> {
         match self.parts().find(|part| !part.contains('=')) {
-            Some(part) => Err(Error::InvalidArguments { pair: part.to_owned() }),
+            Some(part) => {
+                let sentence = format!("CNI_ARGS: invalid pair {part:?}: want KEY=VALUE;KEY=VALUE");
+                Err(Failure::new(code::INVALID_ENVIRONMENT, sentence))
+            }
             None => Ok(self.find(key)),
         }
     }

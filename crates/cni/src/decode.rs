@@ -13,6 +13,8 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeser
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
+use crate::failure::{Failure, code};
+
 /// An invalid value, with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
@@ -72,6 +74,12 @@ impl de::Error for DecodeError {
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         let problem = format!("no such key; allowed are {}", expected.join(", "));
         Self { path: field.to_owned(), value: None, problem }
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::new(code::INVALID_CONFIG, format!("invalid network config: {error}"))
     }
 }
 

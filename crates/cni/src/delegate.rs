@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::attachment::ValidAttachment;
 use crate::environment::Command;
-use crate::error::{Error, Result};
-use crate::execute::{execute, find};
+use crate::error::Error;
+use crate::execute::{execute, find, invalid_answer};
+use crate::failure::{Answer, Failure, code};
 use crate::plugin::Plugin;
 use crate::request::{Request, VALID_ATTACHMENTS};
 use crate::result::AddResult;
@@ -37,8 +38,8 @@ impl Request {
     /// Finds the plugin `name` on `CNI_PATH`.
     ///
     /// # Errors
-    /// [`Error::PluginMissing`], or [`Error::OwnDelegate`] when it is the called plugin itself.
-    pub fn delegate<'a>(&'a self, name: &'a str) -> Result<Delegate<'a>> {
+    /// Code 999 when there is none, code 7 when it is the called plugin itself.
+    pub fn delegate<'a>(&'a self, name: &'a str) -> Answer<Delegate<'a>> {
         let file = find(name, &self.environment.variables.path)?;
         let is_this = match (fs::metadata("/proc/self/exe"), fs::metadata(&file)) {
             (Ok(own), Ok(found)) => (own.dev(), own.ino()) == (found.dev(), found.ino()),
@@ -46,7 +47,10 @@ impl Request {
         };
         let place = match Plugin::of_executable(self.plugins, name).filter(|_| is_this) {
             Some(plugin) if plugin.name == self.plugin => {
-                return Err(Error::OwnDelegate { name: name.to_owned() });
+                let sentence = format!(
+                    "{name:?} cannot be its own delegate: ipam.type must name an IPAM plugin, such as \"host-local\""
+                );
+                return Err(Failure::new(code::INVALID_CONFIG, sentence));
             }
             Some(plugin) => Place::Here(plugin),
             None => Place::There(file),
@@ -64,21 +68,20 @@ impl Delegate<'_> {
     /// Calls ADD. The result has its own version; without one it has the config's.
     ///
     /// # Errors
-    /// [`Error::Plugin`] with the delegate's error, or another one when it could not be called.
-    pub fn add(&self) -> Result<AddResult> {
-        let unreadable = |reason: String| Error::Answer { name: self.name.to_owned(), reason };
+    /// [`Error::Plugin`] with the delegate's error, [`Error::Call`] when it gave no answer.
+    pub fn add(&self) -> Result<AddResult, Error> {
         let answer =
-            self.call(Command::Add)?.ok_or_else(|| unreadable("standard output is empty".to_owned()))?;
+            self.call(Command::Add)?.ok_or_else(|| invalid_answer(self.name, "standard output is empty"))?;
         let version = answer["cniVersion"].as_str().and_then(|version| Version::of_config(version).ok());
         AddResult::from_json(&answer, version.unwrap_or(self.request.version))
-            .map_err(|error| unreadable(error.to_string()))
+            .map_err(|error| invalid_answer(self.name, error).into())
     }
 
     /// Calls CHECK.
     ///
     /// # Errors
     /// Those of [`Delegate::add`].
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), Error> {
         self.call(Command::Check).map(drop)
     }
 
@@ -86,7 +89,7 @@ impl Delegate<'_> {
     ///
     /// # Errors
     /// Those of [`Delegate::add`].
-    pub fn del(&self) -> Result<()> {
+    pub fn del(&self) -> Result<(), Error> {
         self.call(Command::Del).map(drop)
     }
 
@@ -94,7 +97,7 @@ impl Delegate<'_> {
     ///
     /// # Errors
     /// Those of [`Delegate::add`].
-    pub fn gc(&self, kept: &[ValidAttachment]) -> Result<()> {
+    pub fn gc(&self, kept: &[ValidAttachment]) -> Result<(), Error> {
         if kept.is_empty() {
             return self.call(Command::Gc).map(drop);
         }
@@ -113,18 +116,20 @@ impl Delegate<'_> {
     ///
     /// # Errors
     /// Those of [`Delegate::add`].
-    pub fn status(&self) -> Result<()> {
+    pub fn status(&self) -> Result<(), Error> {
         self.call(Command::Status).map(drop)
     }
 
-    fn call(&self, command: Command) -> Result<Option<Value>> {
+    fn call(&self, command: Command) -> Result<Option<Value>, Error> {
         self.call_with(command, self.request.stdin.clone())
     }
 
-    fn call_with(&self, command: Command, stdin: Vec<u8>) -> Result<Option<Value>> {
+    fn call_with(&self, command: Command, stdin: Vec<u8>) -> Result<Option<Value>, Error> {
         let variables = self.request.environment.variables.with_command(command);
         match &self.place {
-            Place::Here(plugin) => Ok(serve::call(plugin, self.request.plugins, variables, stdin)?),
+            Place::Here(plugin) => {
+                serve::call(plugin, self.request.plugins, variables, stdin).map_err(Error::Plugin)
+            }
             Place::There(path) => execute(path, &variables, &stdin),
         }
     }

@@ -1,7 +1,7 @@
 //! The environment of a call: `CNI_COMMAND` and the other variables.
 
 use crate::arguments::Arguments;
-use crate::error::{Error, Result};
+use crate::failure::{Answer, Failure, code};
 
 /// The verb of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +33,11 @@ impl Command {
         }
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    fn parse(text: &str) -> Answer<Self> {
         [Self::Add, Self::Check, Self::Del, Self::Gc, Self::Status, Self::Version]
             .into_iter()
             .find(|command| command.as_str() == text)
-            .ok_or_else(|| Error::UnknownCommand { command: text.to_owned() })
+            .ok_or_else(|| invalid(format!("unknown CNI_COMMAND: {text}")))
     }
 
     /// Returns whether the call is about one attachment.
@@ -105,7 +105,7 @@ impl Variables {
     ///
     /// # Errors
     /// Code 4; the message names the variable or its value.
-    pub(crate) fn validate(self) -> Result<Environment> {
+    pub(crate) fn validate(self) -> Answer<Environment> {
         let command = match self.command.as_str() {
             "" => None,
             text => Some(Command::parse(text)?),
@@ -130,7 +130,7 @@ impl Variables {
         .filter_map(|(name, empty, needed)| (empty && needed).then_some(name))
         .collect();
         let Some(command) = command.filter(|_| missing.is_empty()) else {
-            return Err(Error::MissingVariables { names: missing });
+            return Err(invalid(format!("required env variables [{}] missing", missing.join(","))));
         };
         Ok(Environment { command, arguments: Arguments::new(&*self.arguments), variables: self })
     }
@@ -166,8 +166,8 @@ pub(crate) fn is_identifier(text: &str) -> bool {
 /// (`net/ipv4/conf/all`; `sysctl_dev_name_is_allowed` in linux/inetdevice.h), and every namespace has a `lo`.
 ///
 /// # Errors
-/// [`Error::InvalidInterfaceName`].
-pub(crate) fn validate_new_interface(name: &str) -> Result<()> {
+/// Code 4.
+pub(crate) fn validate_new_interface(name: &str) -> Answer<()> {
     let problem = match name {
         "all" => "interface name is reserved for the parameters of all interfaces (net/ipv4/conf/all)",
         "default" => {
@@ -176,19 +176,20 @@ pub(crate) fn validate_new_interface(name: &str) -> Result<()> {
         "lo" => "interface name is reserved for the loopback interface, which every namespace has",
         _ => return Ok(()),
     };
-    Err(Error::InvalidInterfaceName { name: name.to_owned(), problem })
+    Err(invalid_interface(name, problem))
 }
 
-fn validate_container_id(container_id: &str) -> Result<()> {
+fn validate_container_id(container_id: &str) -> Answer<()> {
     if is_identifier(container_id) {
         return Ok(());
     }
-    Err(Error::InvalidContainerId { container_id: container_id.to_owned() })
+    Err(invalid("invalid characters in containerID")
+        .with_details(format!("CNI_CONTAINERID is {container_id:?}")))
 }
 
 /// Checks the kernel's rules (`dev_valid_name` and `dev_prep_valid_name` in net/core/dev.c). The sentences are the
 /// reference's.
-fn validate_interface_name(name: &str) -> Result<()> {
+fn validate_interface_name(name: &str) -> Answer<()> {
     const IFNAMSIZ: usize = 16;
     let problem = if name.len() >= IFNAMSIZ {
         "interface name is too long"
@@ -201,7 +202,15 @@ fn validate_interface_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::InvalidInterfaceName { name: name.to_owned(), problem })
+    Err(invalid_interface(name, problem))
+}
+
+fn invalid_interface(name: &str, problem: &str) -> Failure {
+    invalid(problem).with_details(format!("CNI_IFNAME is {name:?}"))
+}
+
+fn invalid(sentence: impl Into<String>) -> Failure {
+    Failure::new(code::INVALID_ENVIRONMENT, sentence)
 }
 
 #[cfg(test)]
@@ -221,7 +230,7 @@ mod tests {
     }
 
     fn failure(variables: Variables) -> Failure {
-        variables.validate().unwrap_err().into()
+        variables.validate().unwrap_err()
     }
 
     #[test]
@@ -273,7 +282,7 @@ mod tests {
     fn names_that_the_kernel_reserves_are_refused_only_for_a_new_interface() {
         for name in ["all", "default", "lo"] {
             assert!(validate_interface_name(name).is_ok());
-            let failure: Failure = validate_new_interface(name).unwrap_err().into();
+            let failure = validate_new_interface(name).unwrap_err();
             assert_eq!(failure.code, code::INVALID_ENVIRONMENT);
             assert!(failure.msg.contains("reserved") && failure.details.contains(name), "{failure}");
         }

@@ -1,5 +1,6 @@
 //! Finding and executing a plugin, as a runtime or a delegating plugin does.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ use serde_json::Value;
 
 use crate::decode::decode;
 use crate::environment::Variables;
-use crate::error::{Error, Result};
-use crate::failure::Failure;
+use crate::error::Error;
+use crate::failure::{Answer, Failure, code};
 use crate::printable::printable;
 
 /// The most bytes of a plugin's output in an error.
@@ -21,31 +22,37 @@ const EXCERPT: usize = 1024;
 /// Finds the executable `name` in the folders of `path`, which colons separate.
 ///
 /// # Errors
-/// [`Error::PluginMissing`].
-pub fn find(name: &str, path: &str) -> Result<PathBuf> {
+/// Code 999 when there is none.
+pub fn find(name: &str, path: &str) -> Answer<PathBuf> {
     path.split(':')
         .filter(|folder| !folder.is_empty() && !name.is_empty() && !name.contains('/'))
         .map(|folder| Path::new(folder).join(name))
         .find(|file| fs::metadata(file).is_ok_and(|found| found.is_file()))
-        .ok_or_else(|| Error::PluginMissing { name: name.to_owned(), path: path.to_owned() })
+        .ok_or_else(|| {
+            Failure::new(code::INTERNAL, format!("failed to find plugin {name:?} in path [{path}]"))
+        })
 }
 
 /// Executes a plugin with `variables` in its environment and `stdin` on its standard input, and copies its standard
 /// error to this process's. Returns its standard output, unless that is empty.
 ///
 /// # Errors
-/// [`Error::Execution`] when it cannot be executed, [`Error::Plugin`] with its error object when it failed,
-/// [`Error::Answer`] when its standard output is not valid JSON. The last two include its standard error.
-pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result<Option<Value>> {
-    let failed = |source| Error::Execution { path: executable.to_owned(), source };
+/// [`Error::Plugin`] with its error object when it failed, [`Error::Call`] when it cannot be executed or its standard
+/// output is not valid JSON. Both include its standard error.
+pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result<Option<Value>, Error> {
+    let failed = |error| {
+        let sentence = format!("cannot execute {}: {error}", executable.display());
+        Failure::new(code::INTERNAL, sentence)
+    };
     let (output, stderr) = run(executable, variables, stdin).map_err(failed)?;
     let text = output.stdout.trim_ascii();
     if output.status.success() && text.is_empty() {
         return Ok(None);
     }
-    let unreadable = |what: String| Error::Answer {
-        name: executable.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        reason: sentence([what, quoted("standard output", beginning(text)), stderr_part(&stderr)]),
+    let unreadable = |what: String| {
+        let name = executable.file_name().unwrap_or_default().to_string_lossy();
+        let output = quoted("standard output", beginning(text));
+        Error::Call(invalid_answer(&name, sentence([what, output, stderr_part(&stderr)])))
     };
     if output.status.success() {
         return serde_json::from_slice(text).map(Some).map_err(|error| unreadable(error.to_string()));
@@ -58,6 +65,11 @@ pub fn execute(executable: &Path, variables: &Variables, stdin: &[u8]) -> Result
         }
         None => unreadable(output.status.to_string()),
     })
+}
+
+/// Returns the error for the output of plugin `name`.
+pub(crate) fn invalid_answer(name: &str, reason: impl Display) -> Failure {
+    Failure::new(code::INTERNAL, format!("invalid CNI result from {name}: {reason}"))
 }
 
 /// Runs the plugin until it has ended and both its outputs are closed, as libcni does. Returns also the end of its

@@ -57,6 +57,11 @@ impl Failure {
         Self { code, msg: msg.into(), details: String::new() }
     }
 
+    /// Adds details.
+    pub fn with_details(self, details: impl Into<String>) -> Self {
+        Self { details: details.into(), ..self }
+    }
+
     /// Returns the error for an invalid key of the config, which is named with those around it
     /// (`ipam.ranges[0][1].subnet`).
     pub fn invalid_key(key: impl Display, problem: impl Display) -> Self {

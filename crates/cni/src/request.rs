@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::attachment::{Attachment, ValidAttachment};
-use crate::decode::{DecodeError, decode};
+use crate::decode::decode;
 use crate::environment::{Command, Environment, is_identifier};
-use crate::error::{Error, Result};
+use crate::failure::{Answer, Failure, code};
 use crate::note::note;
 use crate::plugin::Plugin;
 use crate::result::AddResult;
@@ -69,27 +69,16 @@ impl Request {
         stdin: Vec<u8>,
         plugin: &'static Plugin,
         plugins: &'static [Plugin],
-    ) -> Result<Self> {
-        let document: Value = serde_json::from_slice(&stdin).map_err(|error| Error::NotJson {
-            reason: if stdin.trim_ascii().is_empty() {
-                "standard input is empty".to_owned()
-            } else {
-                error.to_string()
-            },
+    ) -> Answer<Self> {
+        let document: Value = serde_json::from_slice(&stdin).map_err(|error| {
+            let is_empty = stdin.trim_ascii().is_empty();
+            not_json(if is_empty { "standard input is empty".to_owned() } else { error.to_string() })
         })?;
         if !document.is_object() {
-            return Err(Error::NotJson { reason: "want an object".to_owned() });
+            return Err(not_json("want an object".to_owned()));
         }
-        let common: Common = decode(&document).map_err(Error::Config)?;
-        if common.name.is_empty() {
-            return Err(Error::MissingNetworkName);
-        }
-        if !is_identifier(&common.name) {
-            return Err(Error::InvalidNetworkName { name: common.name });
-        }
-        if environment.command == Command::Add && common.name.len() > NETWORK_NAME_MAX {
-            return Err(Error::LongNetworkName { name: common.name });
-        }
+        let common: Common = decode(&document)?;
+        validate_name(&common.name, environment.command)?;
         let version = Version::of_config(&common.cni_version)?;
         allow(environment.command, version)?;
         let prev_result = match common.prev_result.map(|value| AddResult::from_json(&value, version)) {
@@ -97,7 +86,9 @@ impl Request {
                 note(format_args!("weir: continuing without prevResult, which cannot be read: {error}"));
                 None
             }
-            prev_result => prev_result.transpose().map_err(Error::PrevResult)?,
+            prev_result => prev_result.transpose().map_err(|error| {
+                Failure::new(code::DECODING_FAILURE, format!("cannot read prevResult: {error}"))
+            })?,
         };
         Ok(Self {
             environment,
@@ -131,9 +122,9 @@ impl Request {
     /// Decodes the config into `T`; see [`decode`] for how keys are matched.
     ///
     /// # Errors
-    /// [`Error::Config`] with the first invalid key and its value.
-    pub fn config<T: DeserializeOwned>(&self) -> Result<T> {
-        decode(&self.document).map_err(Error::Config)
+    /// Code 7 with the first invalid key and its value.
+    pub fn config<T: DeserializeOwned>(&self) -> Answer<T> {
+        Ok(decode(&self.document)?)
     }
 
     /// Returns the name of the called plugin.
@@ -170,11 +161,10 @@ impl Request {
     /// the runtime sent no list, so nothing may be removed.
     ///
     /// # Errors
-    /// [`Error::Config`] when the list is invalid.
-    pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>> {
+    /// Code 7 when the list is invalid.
+    pub fn valid_attachments(&self) -> Answer<Option<Vec<ValidAttachment>>> {
         let [specified, historical] = VALID_ATTACHMENTS.map(|name| self.document.get(name).is_some());
-        let valid: std::result::Result<Valid, DecodeError> = decode(&self.document);
-        let valid = valid.map_err(Error::Config)?;
+        let valid: Valid = decode(&self.document)?;
         if specified {
             Ok(Some(valid.specified))
         } else if historical {
@@ -185,7 +175,30 @@ impl Request {
     }
 }
 
-fn allow(command: Command, version: Version) -> Result<()> {
+fn not_json(reason: String) -> Failure {
+    Failure::new(code::DECODING_FAILURE, format!("error unmarshalling network config: {reason}"))
+}
+
+fn validate_name(name: &str, command: Command) -> Answer<()> {
+    let invalid = |sentence: String| {
+        Failure::new(code::INVALID_CONFIG, sentence).with_details(format!("name is {name:?}"))
+    };
+    if name.is_empty() {
+        return Err(Failure::new(code::INVALID_CONFIG, "missing network name"));
+    }
+    if !is_identifier(name) {
+        return Err(invalid("invalid characters found in network name".to_owned()));
+    }
+    if command == Command::Add && name.len() > NETWORK_NAME_MAX {
+        let length = name.len();
+        return Err(invalid(format!(
+            "network name is too long: {length} bytes, at most {NETWORK_NAME_MAX} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+fn allow(command: Command, version: Version) -> Answer<()> {
     let since = match command {
         Command::Check => Version::V0_4_0,
         Command::Gc | Command::Status => Version::V1_1_0,
@@ -194,5 +207,7 @@ fn allow(command: Command, version: Version) -> Result<()> {
     if version >= since {
         return Ok(());
     }
-    Err(Error::VerbNotAllowed { verb: command.as_str(), version, since })
+    let sentence = format!("config version does not allow {}", command.as_str());
+    Err(Failure::new(code::INCOMPATIBLE_VERSION, sentence)
+        .with_details(format!("the config's cniVersion is {version}, the verb exists since {since}")))
 }

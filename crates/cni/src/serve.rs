@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::environment::{Command, Environment, Variables, validate_new_interface};
-use crate::error::{Error, Result};
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Failure, code};
 use crate::note::note;
 use crate::plugin::Plugin;
 use crate::request::Request;
@@ -34,12 +33,15 @@ pub fn main(plugin: &'static Plugin, plugins: &'static [Plugin]) -> ExitCode {
     }
     let read_stdin = || {
         let mut stdin = Vec::with_capacity(4096);
-        std::io::stdin().read_to_end(&mut stdin).map(|_| stdin).map_err(|source| Error::Stdin { source })
+        std::io::stdin()
+            .read_to_end(&mut stdin)
+            .map(|_| stdin)
+            .map_err(|error| Failure::new(code::IO_FAILURE, format!("error reading from stdin: {error}")))
     };
     let request = match accept(plugin, plugins, variables, read_stdin) {
         Ok(Some(request)) => request,
         Ok(None) => return end(ExitCode::SUCCESS, print(&versions())),
-        Err(error) => return end(ExitCode::FAILURE, print(&Failure::from(error))),
+        Err(failure) => return end(ExitCode::FAILURE, print(&failure)),
     };
     match serve(plugin, &request) {
         Ok(None) => ExitCode::SUCCESS,
@@ -100,8 +102,8 @@ fn accept(
     plugin: &'static Plugin,
     plugins: &'static [Plugin],
     variables: Variables,
-    read_stdin: impl FnOnce() -> Result<Vec<u8>>,
-) -> Result<Option<Request>> {
+    read_stdin: impl FnOnce() -> Answer<Vec<u8>>,
+) -> Answer<Option<Request>> {
     let environment = variables.validate()?;
     if environment.command == Command::Version {
         return Ok(None);
@@ -137,7 +139,7 @@ fn serve(plugin: &Plugin, request: &Request) -> Answer<Option<AddResult>> {
 
 /// Refuses the plugin's own namespace, in which it would change the host's interfaces. DEL is served as without a
 /// namespace, by this plugin and its delegates: a runtime would repeat a refused one for ever.
-fn refuse_own_namespace(environment: &mut Environment) -> Result<()> {
+fn refuse_own_namespace(environment: &mut Environment) -> Answer<()> {
     let netns = &environment.variables.netns;
     if !environment.command.has_attachment() || netns.is_empty() || environment.allows_own_namespace() {
         return Ok(());
@@ -148,7 +150,9 @@ fn refuse_own_namespace(environment: &mut Environment) -> Result<()> {
         _ => return Ok(()),
     }
     if environment.command != Command::Del {
-        return Err(Error::OwnNamespace { netns: netns.clone() });
+        let sentence = "plugin's netns and netns from CNI_NETNS should not be the same";
+        return Err(Failure::new(code::INVALID_NETNS, sentence)
+            .with_details(format!("CNI_NETNS is {netns:?}; CNI_NETNS_OVERRIDE=1 allows it")));
     }
     note(format_args!(
         "weir: CNI_NETNS is the plugin's own namespace, {netns}: DEL continues without a namespace"

@@ -1,6 +1,5 @@
 //! Versions of the CNI specification.
 
-use crate::error::{Error, Result};
 use crate::failure::{Answer, Failure, code};
 
 /// A version of the specification; later versions are greater.
@@ -32,15 +31,16 @@ impl Version {
     /// Parses a config's `cniVersion`; an absent or empty one means 0.1.0.
     ///
     /// # Errors
-    /// [`Error::IncompatibleVersion`]: versions match exactly or not at all.
-    pub fn of_config(text: &str) -> Result<Self> {
+    /// Code 1: versions match exactly or not at all.
+    pub(crate) fn of_config(text: &str) -> Answer<Self> {
         if text.is_empty() {
             return Ok(Self::V0_1_0);
         }
-        Self::ALL
-            .into_iter()
-            .find(|version| version.as_str() == text)
-            .ok_or_else(|| Error::IncompatibleVersion { asked: text.to_owned() })
+        Self::ALL.into_iter().find(|version| version.as_str() == text).ok_or_else(|| {
+            let known = Self::ALL.map(|version| format!("{:?}", version.as_str())).join(" ");
+            Failure::new(code::INCOMPATIBLE_VERSION, "incompatible CNI versions")
+                .with_details(format!("config is {text:?}, plugin supports [{known}]"))
+        })
     }
 
     /// Checks that a result of this version has room for addresses of these families: before 0.3.0 it has one IPv4 and

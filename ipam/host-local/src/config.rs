@@ -209,8 +209,8 @@ pub(crate) fn gc_removes_running(request: &Request) -> Result<bool> {
 /// # Errors
 /// Code 7 with the first invalid key.
 pub(crate) fn network(name: &str, config: &Value) -> Result<Network> {
-    let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
-    let store: Under<StoreKeys> = cni::decode(config).map_err(cni::Error::Config)?;
+    let keys: Keys = cni::decode(config)?;
+    let store: Under<StoreKeys> = cni::decode(config)?;
     let ipam = keys.ipam.ok_or_else(Failure::no_ipam)?;
     Ok(Network {
         name: name.to_owned(),

@@ -51,19 +51,15 @@ pub(crate) fn in_set(number: usize, reason: Failure) -> Failure {
 
 /// Every address of the set is held.
 pub(crate) fn exhausted(set: &RangeSet) -> Failure {
-    Failure {
-        details: "weir ipam audit shows their holders, weir ipam reclaim releases leaked ones".to_owned(),
-        ..refused(format!("no IP addresses available in range set: {set}"))
-    }
+    refused(format!("no IP addresses available in range set: {set}"))
+        .with_details("weir ipam audit shows their holders, weir ipam reclaim releases leaked ones")
 }
 
 /// Requested addresses are in none of the range sets, or in one with another requested address.
 pub(crate) fn unfulfilled(addresses: &[IpAddr], sets: &[RangeSet]) -> Failure {
     let sets: Vec<_> = sets.iter().map(|set| format!("{} has {set}", set.key)).collect();
-    Failure {
-        details: format!("each range set gives one address of its ranges: {}", list(&sets, ", ")),
-        ..refused(format!("failed to allocate all requested IPs: {}", list(addresses, " ")))
-    }
+    refused(format!("failed to allocate all requested IPs: {}", list(addresses, " ")))
+        .with_details(format!("each range set gives one address of its ranges: {}", list(&sets, ", ")))
 }
 
 /// The attachment has an address of the set already.

@@ -8,9 +8,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The error of a verb. Causes that the plugin's code does not tell apart are a [`Failure`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The call or its config is wrong.
-    #[error(transparent)]
-    Protocol(#[from] cni::Error),
     /// A limit that cannot be read or is not allowed.
     #[error(transparent)]
     Limit(#[from] limits::Error),
@@ -48,7 +45,6 @@ impl From<Error> for Failure {
     /// The one place that gives this plugin's errors their codes.
     fn from(error: Error) -> Self {
         let code = match error {
-            Error::Protocol(error) => return error.into(),
             Error::Failure(failure) => return failure,
             Error::Namespace(_) => code::INVALID_ENVIRONMENT,
             Error::Limit(_) => code::INVALID_CONFIG,

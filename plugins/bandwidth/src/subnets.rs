@@ -36,7 +36,7 @@ impl Subnets {
     /// # Errors
     /// An invalid subnet; both lists.
     pub fn of_config(config: &Value) -> Result<Self> {
-        let keys: Keys = cni::decode(config).map_err(cni::Error::Config)?;
+        let keys: Keys = cni::decode(config).map_err(Failure::from)?;
         Self::from_keys(&keys.shaped_subnets, &keys.unshaped_subnets)
     }
 
