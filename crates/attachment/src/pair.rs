@@ -41,7 +41,9 @@ impl Pair {
         let Some((namespace, mut pod)) = found else { return Ok(None) };
         let end = pod.link_by_name(request.interface())?.filter(|link| link.is("veth"));
         let Some(end) = end else { return Ok(None) };
-        let maker = match host_end_of(&mut host, &end, &namespace, &attachment)? {
+        let found = host_end_of(&mut host, &end, &namespace, &attachment)?;
+        let host_end = found.as_ref().map(|(link, _)| link);
+        let maker = match &found {
             Some((_, Owner::This)) => Maker::Weir,
             Some((_, Owner::Other(owner))) => {
                 note_left(request, netns, &format!("the host's end says that it belongs to {owner}"));
@@ -49,7 +51,7 @@ impl Pair {
             }
             // It is another attachment's, and unfinished; this one's would have been found by its name.
             Some((link, _)) if link.is_unfinished() => return Ok(None),
-            _ if silent_pair::is_ours(request, &mut pod, &end)? => Maker::Another,
+            _ if silent_pair::is_ours(request, &mut pod, &end, host_end)? => Maker::Another,
             _ => {
                 let reason = "neither prevResult nor a reservation says that it is this container's";
                 note_left(request, netns, reason);

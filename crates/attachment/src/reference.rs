@@ -17,6 +17,7 @@ use crate::config::Asked;
 use crate::error::Error;
 use crate::host_end::{CANDIDATES, HostEnd};
 use crate::leftovers::{self, Leftover};
+use crate::silent_pair::is_in_result;
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 const NFTABLES_BACKEND: Table = Table { family: TableFamily::Inet, name: "cni_plugins_masquerade" };
@@ -41,12 +42,10 @@ impl Maker {
     pub(crate) fn by_result(request: &Request) -> Self {
         let attachment = request.attachment();
         let Some(previous) = &request.prev_result else { return Self::Unknown };
-        let on_host = |name: &str| {
-            previous.interfaces.iter().any(|known| known.sandbox.is_empty() && known.name == name)
-        };
+        let candidate = |attempt| HostEnd::candidate(&attachment, attempt).name;
         if previous.interfaces.is_empty() {
             Self::Unknown
-        } else if (0..CANDIDATES).any(|attempt| on_host(&HostEnd::candidate(&attachment, attempt).name)) {
+        } else if (0..CANDIDATES).any(|attempt| is_in_result(request, &candidate(attempt))) {
             Self::Weir
         } else {
             Self::Another

@@ -1,9 +1,8 @@
 //! Pairs without weir's alias: the reference made them, or another program replaced the alias.
 //!
-//! The hardware address that `prevResult` has tells the attachment's interface. One with another address may be its
-//! too: another plugin of the chain changed the address and its DEL has restored it. Then the reservation of the
-//! interface's address decides that `host-local` keeps on disk; without one, and without a hardware address in
-//! `prevResult`, the addresses there.
+//! The first of these that is known decides: the hardware address in `prevResult`, or the name of the host's end there (a
+//! later plugin of the chain may have changed the address, which its DEL has restored); the reservation of the interface's
+//! address that `host-local` keeps on disk; the addresses in `prevResult`.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -35,24 +34,28 @@ struct Ipam {
 }
 
 /// Returns whether `end`, the pod's end of such a pair, is the attachment's.
-///
-/// # Errors
-/// The kernel's refusal to list the addresses.
-pub(crate) fn is_ours(request: &Request, pod: &mut Rtnetlink, end: &Link) -> Result<bool> {
-    let mac = attached_mac(request);
-    if mac.is_some() && end.mac == mac {
-        return Ok(true);
+pub(crate) fn is_ours(
+    request: &Request,
+    pod: &mut Rtnetlink,
+    end: &Link,
+    host_end: Option<&Link>,
+) -> Result<bool> {
+    if let Some(mac) = attached_mac(request) {
+        return Ok(end.mac == Some(mac) || host_end.is_some_and(|link| is_in_result(request, &link.name)));
     }
     let present: Vec<_> = pod.addresses(end.index)?.iter().map(|address| address.network.ip()).collect();
     let held: Vec<_> = present.iter().filter_map(|address| is_held_by(request, *address)).collect();
     if !held.is_empty() {
         return Ok(held.contains(&true));
     }
-    if mac.is_some() {
-        return Ok(false);
-    }
     let attached = request.prev_result.iter().flat_map(|previous| &previous.ips);
     Ok(attached.into_iter().any(|ip| present.contains(&ip.address.ip())))
+}
+
+/// Returns whether `prevResult` has an interface of this name on the host.
+pub(crate) fn is_in_result(request: &Request, name: &str) -> bool {
+    let mut interfaces = request.prev_result.iter().flat_map(|previous| &previous.interfaces);
+    interfaces.any(|known| known.sandbox.is_empty() && known.name == name)
 }
 
 /// Returns the hardware address that the pod's interface had after ADD, as `prevResult` tells it.

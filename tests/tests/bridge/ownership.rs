@@ -68,6 +68,19 @@ fn a_late_del_leaves_the_references_attachment_alone() {
     }
 }
 
+/// Networks with one subnet on bridges of their own are common: an address means something in its network only.
+#[test]
+fn a_late_del_leaves_the_references_attachment_to_another_network_with_the_same_address_alone() {
+    let node = Node::new();
+    let former = lost(&node, &plain());
+    let (new, other) = (Pod::new("new"), bridge(json!({"name": "other", "bridge": "cni1"})));
+    let theirs = || node.call_in(REFERENCE.as_ref(), "bridge", &new).with("CNI_PATH", REFERENCE);
+    let result = theirs().add(&other);
+    assert_eq!(result["ips"][0]["address"], former["ips"][0]["address"]);
+    late(&node, &new).del(&with_prev_result(&plain(), &former));
+    theirs().check(&other, &result);
+}
+
 #[test]
 fn a_repeated_del_leaves_another_networks_interface_of_that_name_alone() {
     let (node, pod) = (Node::new(), Pod::new("c1"));
