@@ -21,9 +21,6 @@ impl Rtnetlink {
     /// 6.8 the kernel does this before it answers.
     ///
     /// As `ip link show dev NAME`.
-    ///
-    /// # Errors
-    /// The kernel's refusal; `ENODEV` when the link is gone.
     fn is_operational(&mut self, link: u32) -> Result<bool> {
         let mut message = link_message(link);
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));

@@ -134,11 +134,18 @@ fn write_unnamed(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Tells whether a file could be made in `folder`, as far as that can be told without making one: it is a folder that
-/// may be changed, on a file system with room (access(2), statvfs(3); as `test -w` and `df`).
+/// may be changed, on a file system with room (access(2), statvfs(3); as `test -w` and `df`). Of a folder that is absent,
+/// and would be made too, the first above it that exists is asked.
 ///
 /// # Errors
 /// As making a file would: `EACCES`, `EROFS`, `ENOSPC`, `ENOTDIR`.
 pub fn could_make_file(folder: &Path) -> io::Result<()> {
+    let is_absent =
+        |made: &io::Result<()>| made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    folder.ancestors().map(could_make_file_here).find(|made| !is_absent(made)).unwrap_or(Ok(()))
+}
+
+fn could_make_file_here(folder: &Path) -> io::Result<()> {
     if !folder.metadata()?.is_dir() {
         return Err(Errno::ENOTDIR.into());
     }
@@ -214,11 +221,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
         could_make_file(folder.path()).unwrap();
-        assert_eq!(
-            could_make_file(&folder.path().join("file")).unwrap_err().kind(),
-            ErrorKind::NotADirectory
-        );
-        assert_eq!(could_make_file(&folder.path().join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
+        could_make_file(&folder.path().join("absent/folder")).unwrap();
+        for below in ["file", "file/folder"] {
+            let error = could_make_file(&folder.path().join(below)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotADirectory, "{below}");
+        }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -14,9 +14,6 @@ use crate::rtnetlink::Rtnetlink;
 
 impl Rtnetlink {
     /// Returns the IPv6 multicast groups that a link has joined. As `ip -6 maddress show dev NAME`.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
     pub(crate) fn multicast_groups(&mut self, link: u32) -> Result<Vec<Ipv6Addr>> {
         // struct ifaddrmsg
         let mut request = [u8::from(AddressFamily::Inet6), 0, 0, 0].to_vec();

@@ -32,9 +32,6 @@ pub(crate) struct Allocator<'a> {
 
 impl<'a> Allocator<'a> {
     /// Returns an allocator for `owner`.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn new(store: &'a mut Store, owner: Owner<'a>, config: &'a Config) -> Result<Self> {
         let own = store.addresses_of(owner)?;
         let delay = store.options().reuse_delay;

@@ -28,9 +28,6 @@ const UNFINISHED: &str = ".boot.new";
 const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Lists, once in each boot, the reservations from before it.
-///
-/// # Errors
-/// When a file cannot be read or written.
 pub(crate) fn note(store: &mut Store) -> Result<()> {
     note_boot(store, &boot_id(), begin())
 }
@@ -58,9 +55,6 @@ fn note_boot(store: &mut Store, boot: &str, begin: SystemTime) -> Result<()> {
 
 /// Releases the addresses of `set` that are reserved since before the boot for containers that are certainly gone.
 /// Returns their number, and names them on standard error.
-///
-/// # Errors
-/// When the directory cannot be read, or a reservation removed.
 pub(crate) fn reclaim(store: &mut Store, set: &RangeSet) -> Result<usize> {
     let old = from_before(store.directory());
     let old: Vec<_> = old.into_iter().filter(|address| set.range_of(*address).is_some()).collect();

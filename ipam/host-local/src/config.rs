@@ -147,9 +147,6 @@ impl StoreKeys {
 
 impl Config {
     /// Reads the config of a request, with a warning on standard error for a value that is corrected.
-    ///
-    /// # Errors
-    /// Code 7 with the first invalid key.
     pub(crate) fn of(request: &Request) -> Result<Self> {
         let keys: Keys = request.config()?;
         let ipam = keys.ipam.ok_or_else(Failure::no_ipam)?;
@@ -176,9 +173,6 @@ impl Config {
 }
 
 /// Returns the directory of the network's reservations and how it is used. Reads no other key.
-///
-/// # Errors
-/// Code 7 with the first invalid key.
 pub(crate) fn place(request: &Request) -> Result<(PathBuf, Options)> {
     let keys: Under<StoreKeys> = request.config()?;
     Ok((directory_in(&keys.ipam.data_dir, &request.network), keys.ipam.options()))
@@ -195,9 +189,6 @@ pub(crate) fn place_of_any(request: &Request) -> (PathBuf, Options) {
 }
 
 /// Returns `gcRemovesRunning`, of the network or of `ipam`: whether GC releases addresses in namespaces with processes.
-///
-/// # Errors
-/// Code 7 when it is invalid.
 pub(crate) fn gc_removes_running(request: &Request) -> Result<bool> {
     let network: GcKeys = request.config()?;
     let ipam: Under<GcKeys> = request.config()?;
@@ -205,9 +196,6 @@ pub(crate) fn gc_removes_running(request: &Request) -> Result<bool> {
 }
 
 /// Reads a plugin's config for the operator's commands.
-///
-/// # Errors
-/// Code 7 with the first invalid key.
 pub(crate) fn network(name: &str, config: &Value) -> Result<Network> {
     let keys: Keys = cni::decode(config)?;
     let store: Under<StoreKeys> = cni::decode(config)?;

@@ -46,9 +46,6 @@ impl<'a> Exclusions<'a> {
     }
 
     /// Returns the first address from `from` to `to` that is neither reserved nor excluded.
-    ///
-    /// # Errors
-    /// As [`Store::first_free`].
     pub(crate) fn first_allowed(
         &self,
         store: &mut Store,
@@ -67,9 +64,6 @@ impl<'a> Exclusions<'a> {
     }
 
     /// Returns whether `set` has an address that is neither reserved nor excluded.
-    ///
-    /// # Errors
-    /// As [`Store::first_free`].
     pub(crate) fn leaves_any(&self, store: &mut Store, set: &RangeSet) -> Result<bool> {
         for range in &set.ranges {
             if self.first_allowed(store, range.start, range.end)?.is_some() {

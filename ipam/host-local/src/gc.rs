@@ -49,9 +49,6 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
 
 /// Returns the reservations of no valid attachment, without those of ADDs that have not ended. `errors` gets why others
 /// could not be read.
-///
-/// # Errors
-/// When the directory cannot be read.
 fn stale(directory: &Path, valid: &[ValidAttachment], errors: &mut Vec<Failure>) -> Result<Vec<Seen>> {
     let attachments: HashSet<(&str, &str)> =
         valid.iter().map(|valid| (valid.container_id.as_str(), valid.interface.as_str())).collect();

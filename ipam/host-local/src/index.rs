@@ -100,18 +100,12 @@ impl Index {
     }
 
     /// Returns the entries with this key.
-    ///
-    /// # Errors
-    /// `InvalidData` when the page is damaged.
     pub(crate) fn find(&self, key: u64) -> io::Result<Vec<Entry>> {
         let page = self.page(self.place_of(key))?;
         Ok(page.entries().filter(|entry| entry.key == key).collect())
     }
 
     /// Adds an address with the key of its holder; an unknown holder has none.
-    ///
-    /// # Errors
-    /// `InvalidData` when the page or the block is damaged, or the system's.
     pub(crate) fn insert(&mut self, address: IpAddr, key: Option<u64>, changed: i64) -> io::Result<()> {
         self.is_changed = true;
         self.mark(address, true)?;
@@ -123,9 +117,6 @@ impl Index {
     }
 
     /// Removes an address.
-    ///
-    /// # Errors
-    /// Those of [`Index::insert`].
     pub(crate) fn remove(&mut self, address: IpAddr, key: Option<u64>) -> io::Result<()> {
         self.is_changed = true;
         self.mark(address, false)?;
@@ -136,9 +127,6 @@ impl Index {
     }
 
     /// Returns the first free address from `from` to `to`, both of one family.
-    ///
-    /// # Errors
-    /// `InvalidData` when a block is damaged.
     pub(crate) fn first_free(&mut self, from: IpAddr, to: IpAddr) -> io::Result<Vacancy> {
         let (mut candidate, last) = (wide(from), wide(to));
         while candidate <= last {

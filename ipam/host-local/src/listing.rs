@@ -90,9 +90,6 @@ pub(crate) fn holder_at(path: &Path) -> Holder {
 
 /// Returns the holder as [`holder_at`] does, for callers that report a file which cannot be read now. The holder of a
 /// file that is no reservation at all, such as a FIFO, is unknown here too.
-///
-/// # Errors
-/// The system's.
 pub(crate) fn read_holder(path: &Path) -> io::Result<Holder> {
     match file::read(path, LONGEST_RESERVATION) {
         Ok(text) => Ok(Holder::parse(&text)),

@@ -20,9 +20,6 @@ pub(crate) struct RangeSet {
 
 impl RangeSet {
     /// Checks the ranges of the set at `key`. Each range comes with its own key.
-    ///
-    /// # Errors
-    /// Code 7 with the first invalid key.
     pub(crate) fn new<'a>(
         key: String,
         ranges: impl Iterator<Item = (&'a RangeKeys, String)>,

@@ -10,9 +10,6 @@ use crate::range_set::RangeSet;
 
 /// Returns the addresses of `CNI_ARGS` (`IP=`), `args.cni.ips` and `runtimeConfig.ips`, each once. A prefix length is
 /// ignored, and so is an empty text.
-///
-/// # Errors
-/// When one is not an IP address.
 pub(crate) fn addresses(
     of_environment: Option<&str>,
     of_args: &[Option<String>],

@@ -11,9 +11,6 @@ use crate::error::{Result, failed};
 const LONGEST: usize = 1024 * 1024;
 
 /// Reads the file at `path`, which is often a symbolic link (`/etc/resolv.conf`).
-///
-/// # Errors
-/// When the file cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Dns> {
     match read_regular(path, LONGEST, SymbolicLinks::Follow) {
         Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),

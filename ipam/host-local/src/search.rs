@@ -8,9 +8,6 @@ use crate::range_set::RangeSet;
 
 /// Returns the first free address of `set` after `last`, round robin. `first_free` gets the first and the last address
 /// of a part of a range.
-///
-/// # Errors
-/// Those of `first_free`.
 pub(crate) fn next_free(
     set: &RangeSet,
     last: Option<IpAddr>,

@@ -2,7 +2,6 @@
 //!
 //! Runtimes ask every few seconds, so it writes nothing and waits for no lock.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use cni::{Failure, Request, code};
@@ -36,16 +35,10 @@ fn probe(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Checks that files can be created in the directory. ADD creates a missing one in the first directory above that
-/// exists.
+/// Checks that files can be created in the directory. ADD creates a missing one.
 fn probe_directory(directory: &Path) -> Result<()> {
-    for place in directory.ancestors() {
-        match linux::could_make_file(place) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Ok(()) => return Lock::try_to_open(directory),
-            Err(error) if place == directory => return Err(failed("cannot write", directory)(error)),
-            Err(error) => return Err(failed(CANNOT_CREATE, directory)(error)),
-        }
-    }
-    Ok(())
+    linux::could_make_file(directory).map_err(|error| {
+        failed(if directory.exists() { "cannot write" } else { CANNOT_CREATE }, directory)(error)
+    })?;
+    Lock::try_to_open(directory)
 }

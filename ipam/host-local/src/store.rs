@@ -56,26 +56,17 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the store in `directory` and waits for its lock; creates a missing directory.
-    ///
-    /// # Errors
-    /// When the directory cannot be created, or the lock is not released in time.
     pub(crate) fn create(directory: &Path, options: Options) -> Result<Self> {
         Ok(Self::locked(directory, options, Lock::create(directory, options.lock_timeout)?))
     }
 
     /// Opens the store in `directory`, if there is one, and waits for its lock.
-    ///
-    /// # Errors
-    /// When the lock is not released in time.
     pub(crate) fn open(directory: &Path, options: Options) -> Result<Option<Self>> {
         let lock = Lock::open(directory, options.lock_timeout)?;
         Ok(lock.map(|lock| Self::locked(directory, options, lock)))
     }
 
     /// Opens the store as [`Store::open`] does, but never writes; returns `None` when another process has the lock.
-    ///
-    /// # Errors
-    /// When the lock cannot be taken.
     pub(crate) fn open_read_only(directory: &Path, options: Options) -> Result<Option<Self>> {
         let lock = Lock::open_if_free(directory)?;
         Ok(lock.map(|lock| {
@@ -101,17 +92,11 @@ impl Store {
     }
 
     /// Returns the addresses of an attachment, those of old reservations of the whole container included.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn addresses_of(&mut self, owner: Owner) -> Result<Vec<IpAddr>> {
         Ok(self.found(owner)?.into_iter().map(|found| found.address).collect())
     }
 
     /// Reads the directory itself, whatever the index says.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn refresh(&mut self) -> Result<()> {
         let older = self.index.take().or_else(|| Index::open(&self.directory).map(|(index, _)| index));
         self.index = Some(self.build(older)?);
@@ -119,18 +104,12 @@ impl Store {
     }
 
     /// Reads the names in the directory.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn list(&self) -> Result<Vec<Reservation>> {
         let listing = Listing::read(&self.directory).map_err(failed(CANNOT_LIST, &self.directory))?;
         Ok(listing.reservations)
     }
 
     /// Records that the directory changes otherwise than by reservations.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn touch(&mut self) -> Result<()> {
         self.index()?.is_changed = true;
         Ok(())

@@ -43,7 +43,7 @@ struct RuntimeConfig {
 }
 
 impl Settings {
-    /// Reads the limits of a call.
+    /// Reads the limits of a call; STATUS has no pod.
     ///
     /// # Errors
     /// An invalid key or annotation, a rate without a burst or the other way round, and a rate that the limit range of the
@@ -76,14 +76,6 @@ impl Settings {
             Direction::Ingress => self.ingress,
             Direction::Egress => self.egress,
         }
-    }
-
-    /// Reads the limits of a call without a pod.
-    ///
-    /// # Errors
-    /// As [`Settings::of_call`].
-    pub fn of_any_pod(request: &Request) -> Result<Self> {
-        Self::from_config(request.config()?, request.config()?, None)
     }
 
     /// Whether neither direction is limited.

@@ -57,9 +57,6 @@ pub enum NotInEffect {
 }
 
 /// Returns why packets of a direction do not come to this filter or do not go on from there; none when they do.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn fault(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -108,9 +105,6 @@ fn burst_below_packet(host: &mut Rtnetlink, host_end: &Link, shaper: &Shaper) ->
 
 /// Finds the traces of a limit without a filter that packets go through: a redirection, the attachment's ifb, the record of
 /// a live change. None where there seems to have been no limit.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn remains(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -135,9 +129,6 @@ pub(crate) fn remains(
 }
 
 /// Finds the filter of a direction, unless it is open, and why the limit is not in effect.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn look(
     kernel: &mut Kernel<'_>,
     host_end: &Link,

@@ -96,9 +96,6 @@ pub(crate) fn add(
 /// deleted.
 ///
 /// Equivalent to `nft delete chain netdev weir LINK`. The kernel frees it when `nftables` is dropped: see [`Nftables`].
-///
-/// # Errors
-/// [`linux::Error::Refused`] and [`linux::Error::Netlink`].
 pub(crate) fn remove(nftables: &mut Nftables, forward: &Forward) -> linux::Result<bool> {
     nftables.delete_found_chain(&forward.chain()).map_err(|failed| {
         failed.during(format_args!("stop forwarding what arrives at {}", forward.link_name))

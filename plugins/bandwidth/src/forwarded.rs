@@ -42,9 +42,6 @@ impl Forward {
 /// Returns the chain that forwards what arrives at the link of this name.
 ///
 /// Equivalent to `nft list chain netdev weir LINK`.
-///
-/// # Errors
-/// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
 pub(crate) fn find(nftables: &mut Nftables, link_name: &str) -> Result<Option<Forward>> {
     let chains = chains(nftables, Some(link_name)).map_err(|failed| {
         failed.during(format_args!("look up how nf_tables forwards what arrives at {link_name}"))
@@ -55,9 +52,6 @@ pub(crate) fn find(nftables: &mut Nftables, link_name: &str) -> Result<Option<Fo
 /// Returns all chains that forward what arrives at a link, for GC.
 ///
 /// Equivalent to `nft list table netdev weir`.
-///
-/// # Errors
-/// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
 pub(crate) fn list(nftables: &mut Nftables) -> Result<Vec<Forward>> {
     chains(nftables, None)
         .map_err(|failed| failed.during(format_args!("list what nf_tables forwards between links")))
@@ -72,9 +66,6 @@ fn chains(nftables: &mut Nftables, chain: Option<&str>) -> nft::Result<Vec<Forwa
 }
 
 /// Returns which packets a chain forwards; `None` when a rule is missing or was changed.
-///
-/// # Errors
-/// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
 pub(crate) fn subnets(nftables: &mut Nftables, forward: &Forward) -> Result<Option<Subnets>> {
     let (mut exempt, mut only) = (Vec::new(), Vec::new());
     for rule in &forward.rules {
@@ -102,9 +93,6 @@ pub(crate) fn subnets(nftables: &mut Nftables, forward: &Forward) -> Result<Opti
 }
 
 /// Returns whether the table is dormant. Then nothing is forwarded. None before the first chain was created.
-///
-/// # Errors
-/// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
 pub(crate) fn are_dormant(nftables: &mut Nftables) -> Result<Option<bool>> {
     nftables
         .is_dormant(TABLE)
@@ -115,9 +103,6 @@ pub(crate) fn are_dormant(nftables: &mut Nftables) -> Result<Option<bool>> {
 /// their links.
 ///
 /// Equivalent to `nft -a list chains netdev`.
-///
-/// # Errors
-/// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
 pub(crate) fn idle_chains(nftables: &mut Nftables) -> Result<Vec<BaseChain>> {
     let mut chains = nftables
         .base_chains(TABLE)
@@ -132,9 +117,6 @@ pub(crate) fn idle_chains(nftables: &mut Nftables) -> Result<Vec<BaseChain>> {
 /// Removes a chain that forwards nothing. Not an error if it is gone; another chain of its name stays.
 ///
 /// Equivalent to `nft delete chain netdev weir handle HANDLE`.
-///
-/// # Errors
-/// [`Error::Refused`](linux::Error::Refused) and [`Error::Netlink`](linux::Error::Netlink).
 pub(crate) fn remove_idle_chain(nftables: &mut Nftables, chain: &BaseChain) -> Result<()> {
     let mut batch = Batch::new(TABLE);
     batch.delete_chain_by_handle(chain.handle);

@@ -79,9 +79,6 @@ pub(crate) fn find(request: &Request, host: &mut Rtnetlink) -> Result<Pair> {
 
 /// Finds the host's end by an alias that names the attachment, or by packets that are redirected to one of its `ifbs`. For
 /// calls that fail otherwise: this lists all pairs.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn search(host: &mut Rtnetlink, attachment: &Attachment, ifbs: &[Link]) -> Result<Option<Pair>> {
     let mut silent = Vec::new();
     for host_end in host.links_of_kind(VETH)? {

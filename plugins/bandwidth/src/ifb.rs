@@ -69,9 +69,6 @@ pub(crate) fn mac(attachment: &Attachment, direction: Direction) -> Mac {
 }
 
 /// Finds the attachment's devices.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<Link>> {
     let [first, second, ingress] = names(attachment);
     let mut found = Vec::new();
@@ -100,9 +97,6 @@ pub(crate) fn all(host: &mut Rtnetlink, attachment: &Attachment) -> Result<Vec<L
 /// Returns a free name for a new device. For what the pod sends: the reference's, unless another interface of the
 /// container has it. Deletes a device of this very attachment, as a killed ADD or a deleted filter leaves it: no packets
 /// are redirected to it. Deletes also one that the killed ADD of another interface left unfinished.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn claim_name(
     host: &mut Rtnetlink,
     host_end: &Link,

@@ -50,9 +50,6 @@ impl Layout<'_> {
 
     /// Limits packets to the pod at the root of the host's end, where `root` is. Returns false where that is another
     /// qdisc, or where the kernel has no classes.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
     pub fn make_at_root(self, kernel: &mut Kernel<'_>, root: &Root, tbf: &Tbf) -> Result<bool> {
         let (host, link) = (&mut *kernel.host, self.host_end.index);
         let limits_everything = *self.subnets == Subnets::All;

@@ -51,9 +51,6 @@ pub(crate) fn has_room(host_end: &Link) -> bool {
 }
 
 /// Writes the record into the alias of the host's end, or of `ifb` where that is another program's.
-///
-/// # Errors
-/// As [`alias`]; what the kernel says.
 pub(crate) fn write(
     host: &mut Rtnetlink,
     host_end: &Link,
@@ -133,9 +130,6 @@ fn fitted(mut alias: String) -> String {
 
 /// Writes the attachment's name into the alias of the host's end, unless that has a text already. The record of an earlier
 /// attachment is deleted.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn identify(host: &mut Rtnetlink, host_end: &Link, attachment: &Attachment) -> Result<()> {
     let is_fresh = host_end.alias.as_deref().is_none_or(str::is_empty);
     if is_fresh || read(host_end, &[]) != Record::default() {

@@ -48,9 +48,6 @@ pub(crate) fn start(
 
 /// Redirects what a pod sends by a chain; returns false where the kernel has no such chains. Weir's filters go when the
 /// chain is there: no packet passes by.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn start_by_chain(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -71,9 +68,6 @@ pub(crate) fn start_by_chain(
 
 /// Returns the links that packets of a direction are redirected to, by filters and chains of any program. No link has the
 /// index of a device that is gone; for the target of filters, the kernel shows 0 then.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn targets(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -85,9 +79,6 @@ pub(crate) fn targets(
 }
 
 /// As [`targets`], by a chain only.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn target_of_chain(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -98,9 +89,6 @@ pub(crate) fn target_of_chain(
 }
 
 /// As [`targets`], by filters of traffic control only.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn targets_of_rules(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -126,9 +114,6 @@ fn chain(kernel: &mut Kernel<'_>, host_end: &Link) -> Result<Option<Forward>> {
 
 /// Returns the traffic of a direction that weir's chain or filters redirect; none when they redirect none, or when a part
 /// of the chain is missing.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn subnets(
     kernel: &mut Kernel<'_>,
     host_end: &Link,
@@ -144,9 +129,6 @@ pub(crate) fn subnets(
 }
 
 /// Stops weir's redirection of a direction.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction) -> Result<()> {
     if direction == Direction::Egress
         && let Some(chain) = chain(kernel, host_end)?
@@ -158,9 +140,6 @@ pub(crate) fn stop(kernel: &mut Kernel<'_>, host_end: &Link, direction: Directio
 }
 
 /// Returns the chains of these links that redirect to one of these devices.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn chains<'a>(
     kernel: &mut Kernel<'_>,
     links: impl Iterator<Item = &'a str>,
@@ -181,9 +160,6 @@ pub(crate) fn chains<'a>(
 /// `kernel` is dropped. To delete devices before that costs no further wait.
 ///
 /// An entry that cannot be removed is not an error: the main plugin's DEL tries again.
-///
-/// # Errors
-/// The kernel's refusal to remove the chains.
 pub(crate) fn remove_chains(
     kernel: &mut Kernel<'_>,
     chains: &[Forward],

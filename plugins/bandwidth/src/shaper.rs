@@ -40,9 +40,6 @@ impl Shaper {
     }
 
     /// Returns the filter of an ifb, however packets come there, unless it is open.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
     pub fn at_ifb_of(host: &mut Rtnetlink, ifb: Link) -> Result<Option<Self>> {
         let qdisc = host.root_qdisc(ifb.index)?;
         let shaper = Self::of(ifb, qdisc, Place::Ifb(Way::Rules));
@@ -55,9 +52,6 @@ impl Shaper {
     }
 
     /// Returns the qdisc as the kernel shows it now.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
     pub fn now(&self, host: &mut Rtnetlink) -> Result<Option<Qdisc>> {
         Ok(match self.place {
             Place::Class => host.class_qdisc(self.link.index)?,
@@ -67,9 +61,6 @@ impl Shaper {
 }
 
 /// Finds the filter of a direction, made by any program; an open one counts only when there is no other.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn find(kernel: &mut Kernel<'_>, host_end: &Link, direction: Direction) -> Result<Option<Shaper>> {
     let at_host_end = match direction {
         Direction::Ingress => at_host_end(kernel.host, host_end)?,
@@ -121,9 +112,6 @@ pub(crate) enum Root {
 
 impl Root {
     /// Returns the root qdisc of a link. The kernel's own has no handle.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
     pub fn of(host: &mut Rtnetlink, link: &Link) -> Result<Self> {
         let Some(qdisc) = host.root_qdisc(link.index)?.filter(|qdisc| qdisc.handle != 0) else {
             return Ok(Self::Free);

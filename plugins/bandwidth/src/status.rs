@@ -16,7 +16,7 @@ use crate::subnets::Subnets;
 /// A runtime may ask every half second. So a feature counts as available when its module is there or when it is in use.
 /// Only otherwise a link is limited as ADD would do it, in a network namespace that ends with the call.
 pub(crate) fn status(request: &Request) -> Result<()> {
-    let Settings { subnets, .. } = Settings::of_any_pod(request)?;
+    let Settings { subnets, .. } = Settings::of_call(request)?;
     if has_modules(&subnets) || is_in_use(&mut Rtnetlink::open()?, &subnets)? {
         return Ok(());
     }

@@ -41,9 +41,6 @@ impl Subnets {
     }
 
     /// Reads the two keys; an empty list is the same as none.
-    ///
-    /// # Errors
-    /// An invalid subnet; both lists.
     pub(crate) fn from_keys(shaped: &[String], unshaped: &[String]) -> Result<Self> {
         match (shaped, unshaped) {
             ([], []) => Ok(Self::All),

@@ -44,9 +44,6 @@ struct RuntimeConfig {
 }
 
 /// Returns what the call asks for.
-///
-/// # Errors
-/// With the first key that cannot be what it says.
 pub(crate) fn wanted(request: &Request) -> Result<Tuning> {
     let top: Keys = request.config()?;
     let Others { args: Arguments { cni: args }, runtime_config } = request.config()?;

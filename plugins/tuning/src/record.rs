@@ -122,9 +122,6 @@ impl RecordFile {
     }
 
     /// Writes the record, whole or not at all.
-    ///
-    /// # Errors
-    /// With the path and the system's words.
     pub fn write(&self, record: &Record) -> Result<()> {
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
@@ -134,9 +131,6 @@ impl RecordFile {
     }
 
     /// Removes the record, and what a killed writer left of one.
-    ///
-    /// # Errors
-    /// With the path and the system's words.
     pub fn remove(&self) -> Result<()> {
         remove(&self.unfinished())?;
         remove(&self.path())
@@ -144,9 +138,6 @@ impl RecordFile {
 }
 
 /// Removes a file, if it is there.
-///
-/// # Errors
-/// With the path and the system's words.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path, error).into()),

@@ -17,9 +17,6 @@ pub(crate) struct Target {
 
 impl Target {
     /// Opens what ADD and CHECK are called for.
-    ///
-    /// # Errors
-    /// When `CNI_NETNS` cannot be used.
     pub fn open(request: &Request) -> Result<Self> {
         let namespace = Namespace::open(request.netns().unwrap_or_default()).map_err(of_namespace)?;
         let mut rtnetlink = namespace.rtnetlink().map_err(of_namespace)?;
@@ -29,9 +26,6 @@ impl Target {
 
     /// Finds what `record` is about; none when the namespace is gone, or the one at `CNI_NETNS` is another container's by
     /// now.
-    ///
-    /// # Errors
-    /// When the kernel does not tell.
     pub fn find(request: &Request, record: &Record) -> Result<Option<Self>> {
         let Some(netns) = request.netns() else { return Ok(None) };
         let found = Namespace::open_if_alive(netns).map_err(of_namespace)?;
@@ -133,9 +127,6 @@ impl Target {
     }
 
     /// Looks at the interface again.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
     pub fn refresh(&mut self) -> Result<()> {
         if let Some(link) = &self.link {
             self.link = self.rtnetlink.link_by_index(link.index)?;

@@ -22,9 +22,6 @@ const TICK_NANOSECONDS: i64 = 20_000_000;
 
 impl Index {
     /// Builds the index of `directory`. An older index spares reading unchanged files.
-    ///
-    /// # Errors
-    /// The system's, when the names cannot be read.
     pub(crate) fn build(directory: &Path, older: Option<Self>) -> io::Result<Self> {
         let known = older.map(|older| older.unchanged_entries()).unwrap_or_default();
         let mut entries = Vec::new();

@@ -21,9 +21,6 @@ impl Store {
     }
 
     /// Records the last address that was allocated from range set `set`.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub(crate) fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<()> {
         self.touch()?;
         let path = self.last_reserved_path(set);

@@ -35,9 +35,6 @@ impl Seen {
 
 impl Store {
     /// Releases `address`, whatever its holder.
-    ///
-    /// # Errors
-    /// When the file cannot be removed, or the directory cannot be read.
     pub(crate) fn release(&mut self, address: IpAddr) -> Result<()> {
         let path = self.path_of(address);
         let holder = holder_at(&path);
@@ -82,9 +79,6 @@ impl Store {
     }
 
     /// Removes what a killed writer left; returns why it could not.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn remove_unfinished(&mut self) -> Result<Vec<Failure>> {
         self.index()?;
         let unfinished = self.directory.join(UNFINISHED);

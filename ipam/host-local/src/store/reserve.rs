@@ -17,9 +17,6 @@ use crate::stamp::changed;
 
 impl Store {
     /// Returns the first address from `from` to `to`, both of one family, that has no reservation.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(crate) fn first_free(&mut self, from: IpAddr, to: IpAddr) -> Result<Option<IpAddr>> {
         let mut from = from;
         loop {
@@ -44,9 +41,6 @@ impl Store {
 
     /// Reserves `address` for `owner` and returns whether that succeeded: another reservation may be there. The new one
     /// appears whole or not at all; it replaces an empty one.
-    ///
-    /// # Errors
-    /// When a file cannot be written, or the directory cannot be read.
     pub(crate) fn reserve(&mut self, address: IpAddr, owner: Owner) -> Result<bool> {
         let path = self.path_of(address);
         let is_free = self.first_free(address, address)?.is_some();
