@@ -1,9 +1,10 @@
 //! Addresses, gateways and routes of a pod and of its gateway on the host, from the IPAM plugin's answer. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use cni::{AddResult, Failure, IpConfig, Route};
 use ipnetwork::IpNetwork;
+use linux::Family;
 use nix::libc::RT_SCOPE_LINK;
 
 use crate::config::check_mtu_for;
@@ -107,11 +108,7 @@ fn with_prefix(ip: IpAddr, of: IpNetwork) -> IpNetwork {
 }
 
 fn default_destination(address: IpNetwork) -> IpNetwork {
-    let any = match address {
-        IpNetwork::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-        IpNetwork::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-    };
-    IpNetwork::new(any, 0).unwrap_or_else(|_| any.into())
+    IpNetwork::new(Family::of_address(address.ip()).unspecified(), 0).unwrap_or(address)
 }
 
 #[cfg(test)]

@@ -56,9 +56,6 @@ pub(crate) fn install(request: &Request, port: &Link, mac: Mac) -> Result<()> {
 }
 
 /// Removes the attachment's check of `port`; without one, of the port that the attachment usually has.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn remove(nftables: &mut Nftables, request: &Request, port: Option<&str>) -> Result<()> {
     let usual = HostEnd::candidate(&request.attachment(), 0).name;
     remove_of(nftables, &claimant(request), port.unwrap_or(&usual))
@@ -67,9 +64,6 @@ pub(crate) fn remove(nftables: &mut Nftables, request: &Request, port: Option<&s
 /// Removes the claimant's check of `port`. Not an error if there is none, also in a kernel without nf_tables.
 ///
 /// Equivalent to `nft delete element bridge weir …` on both elements.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn remove_of(nftables: &mut Nftables, claimant: &Claimant, port: &str) -> Result<()> {
     let operation = format_args!("stop checking source addresses of frames from {port}");
     let mac = match found(nftables, port) {
@@ -88,9 +82,6 @@ pub(crate) fn remove_of(nftables: &mut Nftables, claimant: &Claimant, port: &str
 }
 
 /// CHECK: frames of `port` are checked for this attachment, with the address of ADD, and the rule is in place.
-///
-/// # Errors
-/// The kernel's refusal, and the difference.
 pub(crate) fn check(request: &Request, port: &Link) -> Result<()> {
     let operation = format_args!("look at the check of frames from {}", port.name);
     let fault = Nftables::open()
@@ -104,9 +95,6 @@ pub(crate) fn check(request: &Request, port: &Link) -> Result<()> {
 /// Returns the claimants with checked frames, each with its port, for GC.
 ///
 /// Equivalent to `nft list set bridge weir checked-ports`.
-///
-/// # Errors
-/// The kernel's refusal.
 pub(crate) fn list(nftables: &mut Nftables) -> Result<Vec<(Claimant, String)>> {
     let listed = |port: FoundElement<'_>| {
         let (claimant, _) = read_port(port.user_data())?;
