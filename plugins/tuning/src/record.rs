@@ -13,6 +13,7 @@ use cni::{Attachment, Failure, Request, code};
 use linux::{SymbolicLinks, read_regular, replace_private};
 use serde::{Deserialize, Serialize};
 
+use crate::sysctls;
 use crate::tuning::Tuning;
 
 /// The reference's.
@@ -52,13 +53,17 @@ impl Record {
     /// Reads the record at `path`, if there is one.
     ///
     /// # Errors
-    /// The system's; `InvalidData` when it is not whole.
+    /// The system's; `InvalidData` when it is not whole, or has a path that leads out of the namespace's parameters: others
+    /// may write to `dataDir`.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        match read_regular(path, LIMIT, SymbolicLinks::Refuse) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            text => serde_json::from_slice(&text?)
-                .map(Some)
-                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),
+        let text = match read_regular(path, LIMIT, SymbolicLinks::Refuse) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let record: Self = serde_json::from_slice(&text).map_err(invalid)?;
+        match record.before.sysctl.keys().find(|path| !sysctls::is_in_net(path)) {
+            Some(path) => Err(invalid(format!("{path:?} is not a parameter of network namespaces"))),
+            None => Ok(Some(record)),
         }
     }
 
@@ -143,6 +148,10 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path, error).into()),
         _ => Ok(()),
     }
+}
+
+fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, reason)
 }
 
 /// Returns the failure to do something with a file.

@@ -20,13 +20,16 @@ pub(crate) fn path(key: &str, interface: &str) -> Result<String> {
     let separator = key.find(['.', '/']).map(|at| &key[at..=at]);
     let path = if separator == Some(".") { name(key) } else { key.to_owned() };
     let path = if interface.is_empty() { path } else { path.replacen(INTERFACE, interface, 1) };
-    let mut parts = path.split('/');
-    let is_in_net = parts.next() == Some("net") && path.contains('/');
-    if is_in_net && !parts.any(|part| matches!(part, "" | "." | "..")) {
+    if is_in_net(&path) {
         return Ok(path);
     }
     let allowed = "a parameter of network namespaces, whose names begin with net.";
     Err(Failure::invalid_value("sysctl", format_args!("{key:?}"), allowed).into())
+}
+
+/// Tells whether a path below `/proc/sys` stays in `net`.
+pub(crate) fn is_in_net(path: &str) -> bool {
+    path.strip_prefix("net/").is_some_and(|rest| !rest.split('/').any(|part| matches!(part, "" | "." | "..")))
 }
 
 /// Returns the parameter's name, with the dots and slashes of its path exchanged.

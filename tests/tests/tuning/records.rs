@@ -88,6 +88,29 @@ fn del_removes_a_record_that_cannot_be_read() {
     }
 }
 
+/// `dataDir` may be a folder that others write to.
+#[test]
+fn a_record_that_leads_out_of_the_namespaces_parameters_is_not_restored() {
+    let (node, pod) = (Node::new(), pod("c1"));
+    let victim = node.file("victim", "1");
+    let swappiness = || node.look("cat /proc/sys/vm/swappiness");
+    let before = swappiness();
+    for path in ["../../mnt/victim", "net/../../../mnt/victim", "/mnt/victim", "vm/swappiness"] {
+        call(&node, &pod).add(&config(&pod, everything()));
+        fs::write(RECORD, changed(&record(), json!({"sysctl": {path: "7"}})).to_string()).unwrap();
+        call(&node, &pod).add(&config(&pod, everything()));
+        assert!(!record().to_string().contains(path), "{path}");
+        fs::write(RECORD, changed(&record(), json!({"sysctl": {path: "7"}})).to_string()).unwrap();
+        call(&node, &pod).del(&config(&pod, everything()));
+        assert_eq!(
+            (fs::read_to_string(&victim).unwrap(), swappiness()),
+            ("1".to_owned(), before.clone()),
+            "{path}"
+        );
+        assert!(records(&node).is_empty(), "{path}");
+    }
+}
+
 #[test]
 fn what_is_not_a_file_in_the_place_of_a_record_is_neither_followed_nor_waited_for() {
     let (node, pod) = (Node::new(), pod("c1"));
