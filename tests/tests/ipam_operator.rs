@@ -174,6 +174,7 @@ fn release_lists_first_acts_with_yes_and_never_frees_an_address_in_use() {
 
 #[test]
 fn a_full_pool_reclaims_addresses_from_before_a_reboot_if_configured() {
+    // A pair of a container counts wherever it is on the machine: the IDs are those of no other test.
     let network = Network::new("rebooted", 4);
     let config = |is_on: bool| {
         json!({"cniVersion": "1.0.0", "name": "rebooted", "type": "host-local", "ipam": {
@@ -182,39 +183,39 @@ fn a_full_pool_reclaims_addresses_from_before_a_reboot_if_configured() {
     };
     let add =
         |id: &str, is_on: bool| network.node.call("host-local", &Pod::new(id)).verb("ADD", &config(is_on));
-    add("c2", true).unwrap();
+    add("rebooted2", true).unwrap();
     // The reservations when another boot was noted for the last time.
     let boot = network.file(".boot");
     let text = fs::read_to_string(&boot).unwrap();
     fs::write(&boot, text.replacen(char::is_alphanumeric, "x", 1)).unwrap();
-    network.reserve("198.18.4.3", "c3\r\neth0");
-    network.reserve("198.18.4.4", "c4\r\neth0");
+    network.reserve("198.18.4.3", "rebooted3\r\neth0");
+    network.reserve("198.18.4.4", "rebooted4\r\neth0");
     network.reserve("198.18.4.5", "kept for the printer");
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     for last in 2..=5 {
         let file = fs::File::options().append(true).open(network.file(&format!("198.18.4.{last}"))).unwrap();
         file.set_modified(long_ago).unwrap();
     }
-    add("c6", true).unwrap();
+    add("rebooted6", true).unwrap();
     // No runtime keeps results here: nothing is known of any container.
     fs::remove_dir("/var/lib/cni/results").unwrap();
-    assert!(add("c7", true).unwrap_err().msg.contains("no IP addresses available"));
+    assert!(add("rebooted7", true).unwrap_err().msg.contains("no IP addresses available"));
     fs::create_dir_all("/var/lib/cni/results").unwrap();
-    fs::write("/var/lib/cni/results/other-c4-eth0", "{}").unwrap();
-    assert!(add("c7", false).unwrap_err().msg.contains("no IP addresses available"));
+    fs::write("/var/lib/cni/results/other-rebooted4-eth0", "{}").unwrap();
+    assert!(add("rebooted7", false).unwrap_err().msg.contains("no IP addresses available"));
 
-    let start = network.node.call("host-local", &Pod::new("c7")).raw("ADD", &config(true).to_string());
+    let start = network.node.call("host-local", &Pod::new("rebooted7")).raw("ADD", &config(true).to_string());
     assert!(start.status.success(), "{start:?}");
     let stderr = String::from_utf8_lossy(&start.stderr);
-    for (address, id) in [("198.18.4.2", "c2"), ("198.18.4.3", "c3")] {
+    for (address, id) in [("198.18.4.2", "rebooted2"), ("198.18.4.3", "rebooted3")] {
         let sentence =
             format!("released {address}, reserved since before the last boot for eth0 of container {id}");
         assert!(stderr.contains(&sentence), "{stderr}");
     }
     assert!(!stderr.contains("198.18.4.4") && !stderr.contains("198.18.4.5"), "{stderr}");
-    add("c8", true).unwrap();
-    assert!(add("c9", true).unwrap_err().msg.contains("no IP addresses available"));
-    assert_eq!(fs::read(network.file("198.18.4.4")).unwrap(), b"c4\r\neth0");
+    add("rebooted8", true).unwrap();
+    assert!(add("rebooted9", true).unwrap_err().msg.contains("no IP addresses available"));
+    assert_eq!(fs::read(network.file("198.18.4.4")).unwrap(), b"rebooted4\r\neth0");
 }
 
 #[test]
