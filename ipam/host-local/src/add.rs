@@ -20,7 +20,7 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     }
     let requested = requested::assign(&config.requested, &config.sets)?;
     let dns = config.resolv_conf.as_deref().map_or(Ok(Dns::default()), resolv_conf::read)?;
-    let owner = Owner { container_id: request.container_id(), interface: request.interface() };
+    let owner = Owner::of(request);
     let mut store = Store::create(&config.directory, config.options)?;
     if config.reclaim_after_reboot {
         boot::note(&mut store)?;

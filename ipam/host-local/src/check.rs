@@ -8,7 +8,7 @@ use crate::store::{Owner, Store};
 
 /// Accepts any address, as the reference does: the config may have changed since ADD.
 pub(crate) fn check(request: &Request) -> Result<()> {
-    let owner = Owner { container_id: request.container_id(), interface: request.interface() };
+    let owner = Owner::of(request);
     let (directory, options) = config::place(request)?;
     let addresses = match Store::open(&directory, options)? {
         Some(mut store) => store.addresses_of(owner)?,

@@ -8,7 +8,7 @@ use crate::store::{Owner, Store};
 
 /// Needs no key of the config but the directory's.
 pub(crate) fn del(request: &Request) -> Result<()> {
-    let owner = Owner { container_id: request.container_id(), interface: request.interface() };
+    let owner = Owner::of(request);
     let (directory, options) = config::place_of_any(request);
     match Store::open(&directory, options)? {
         Some(mut store) => store.release_attachment(owner),
@@ -18,7 +18,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
 
 /// Releases the addresses of `result`, and no older ones of the attachment.
 pub(crate) fn undo_add(request: &Request, result: &AddResult) -> Result<()> {
-    let owner = Owner { container_id: request.container_id(), interface: request.interface() };
+    let owner = Owner::of(request);
     let (directory, options) = config::place_of_any(request);
     let Some(mut store) = Store::open(&directory, options)? else { return Ok(()) };
     let held = store.addresses_of(owner)?;

@@ -15,7 +15,7 @@ use crate::config;
 use crate::error::{Result, failed, refused, unreadable};
 use crate::evidence::Evidence;
 use crate::holder::Holder;
-use crate::listing::Listing;
+use crate::listing::list;
 use crate::lock::cannot_exist;
 use crate::making;
 use crate::store::{CANNOT_LIST, Seen, Store};
@@ -62,11 +62,11 @@ fn stale(directory: &Path, valid: &[ValidAttachment], errors: &mut Vec<Failure>)
         Holder::Empty => true,
     };
     let mut stale = Vec::new();
-    let listing = match Listing::read(directory) {
-        Err(error) if cannot_exist(&error) => Listing::default(),
+    let reservations = match list(directory) {
+        Err(error) if cannot_exist(&error) => Vec::new(),
         read => read.map_err(failed(CANNOT_LIST, directory))?,
     };
-    for reservation in listing.reservations {
+    for reservation in reservations {
         let path = reservation.path(directory);
         match Seen::at(path.clone(), reservation.address) {
             Ok(seen) if is_stale(&seen.holder) && !making::is_in_progress(&path) => stale.push(seen),

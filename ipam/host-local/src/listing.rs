@@ -16,18 +16,11 @@ pub(crate) const UNFINISHED: &str = ".reservation";
 /// More bytes than a container ID and an interface name need.
 const LONGEST_RESERVATION: usize = 64 * 1024;
 
-/// The reservations in the directory.
-#[derive(Default)]
-pub(crate) struct Listing {
-    /// The files that are named by an address, in the directory's order.
-    pub(crate) reservations: Vec<Reservation>,
-}
-
 /// A file that is named by an address.
 pub(crate) struct Reservation {
     pub(crate) address: IpAddr,
     name: OsString,
-    /// When the file changed last; only after [`Listing::read_with_times`], and only for a file with readable metadata.
+    /// When the file changed last; only after [`list_with_times`], and only for a file with readable metadata.
     pub(crate) changed: Option<i64>,
 }
 
@@ -42,41 +35,37 @@ impl Reservation {
     }
 }
 
-/// The file was removed after its name was read.
-struct Gone;
+/// Lists the files in the directory that are named by an address, in its order; opens none.
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<Reservation>> {
+    list_entries(directory, |_| Some(None))
+}
 
-impl Listing {
-    /// Reads the names; opens no file.
-    pub(crate) fn read(directory: &Path) -> io::Result<Self> {
-        Self::read_entries(directory, |_| Ok(None))
-    }
+/// As [`list`], with times.
+pub(crate) fn list_with_times(directory: &Path) -> io::Result<Vec<Reservation>> {
+    list_entries(directory, |entry| match entry.metadata() {
+        Ok(metadata) => Some(Some(changed(&metadata))),
+        // It was removed after its name was read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(None),
+    })
+}
 
-    /// Reads the names and times; opens no file.
-    pub(crate) fn read_with_times(directory: &Path) -> io::Result<Self> {
-        Self::read_entries(directory, |entry| match entry.metadata() {
-            Ok(metadata) => Ok(Some(changed(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Gone),
-            Err(_) => Ok(None),
-        })
-    }
-
-    fn read_entries(
-        directory: &Path,
-        changed: impl Fn(&DirEntry) -> Result<Option<i64>, Gone>,
-    ) -> io::Result<Self> {
-        let mut listing = Self::default();
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let address = name.to_str().and_then(|name| name.parse().ok());
-            if let Some(address) = address
-                && let Ok(changed) = changed(&entry)
-            {
-                listing.reservations.push(Reservation { address, name, changed });
-            }
+fn list_entries(
+    directory: &Path,
+    changed: impl Fn(&DirEntry) -> Option<Option<i64>>,
+) -> io::Result<Vec<Reservation>> {
+    let mut reservations = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let address = name.to_str().and_then(|name| name.parse().ok());
+        if let Some(address) = address
+            && let Some(changed) = changed(&entry)
+        {
+            reservations.push(Reservation { address, name, changed });
         }
-        Ok(listing)
     }
+    Ok(reservations)
 }
 
 /// Returns the holder of the reservation at `path`. The holder of a file that cannot be read is unknown, so that the
@@ -118,9 +107,9 @@ mod tests {
         for name in ["10.0.0.2", "fd00::2", "lock", "last_reserved_ip.0", "10.0.0", "10.0.0.2.bak"] {
             fs::write(directory.path().join(name), "c1").unwrap();
         }
-        let listing = Listing::read(directory.path()).unwrap();
+        let listing = list(directory.path()).unwrap();
         let mut addresses: Vec<_> =
-            listing.reservations.iter().map(|reservation| reservation.address.to_string()).collect();
+            listing.iter().map(|reservation| reservation.address.to_string()).collect();
         addresses.sort();
         assert_eq!(addresses, ["10.0.0.2", "fd00::2"]);
     }

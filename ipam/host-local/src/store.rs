@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Result, failed};
 use crate::index::Index;
-use crate::listing::{Listing, Reservation};
+use crate::listing::{self, Reservation};
 use crate::lock::Lock;
 use crate::released;
 
@@ -105,8 +105,7 @@ impl Store {
 
     /// Reads the names in the directory.
     pub(crate) fn list(&self) -> Result<Vec<Reservation>> {
-        let listing = Listing::read(&self.directory).map_err(failed(CANNOT_LIST, &self.directory))?;
-        Ok(listing.reservations)
+        listing::list(&self.directory).map_err(failed(CANNOT_LIST, &self.directory))
     }
 
     /// Records that the directory changes otherwise than by reservations.

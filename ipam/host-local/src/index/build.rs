@@ -10,7 +10,7 @@ use super::header::{Header, boot_id};
 use super::page::{Entry, PAGE, Page, narrow, wide};
 use super::{FIRST_PAGE, Index};
 use crate::holder::Holder;
-use crate::listing::{Listing, holder_at};
+use crate::listing::{holder_at, list_with_times};
 use crate::stamp::Stamp;
 
 /// The average number of entries in a page of a new index, which has room for 127.
@@ -26,7 +26,7 @@ impl Index {
         let known = older.map(|older| older.unchanged_entries()).unwrap_or_default();
         let mut entries = Vec::new();
         let (mut held, mut has_irregular) = (Vec::new(), false);
-        for reservation in Listing::read_with_times(directory)?.reservations {
+        for reservation in list_with_times(directory)? {
             let address = reservation.address;
             let is_findable = reservation.is_regular() && narrow(wide(address)) == address;
             let Some(changed) = reservation.changed.filter(|_| is_findable) else {

@@ -1,5 +1,7 @@
 //! The attachment that owns a reservation.
 
+use cni::Request;
+
 use crate::holder::Holder;
 use crate::index::key_of_attachment;
 
@@ -12,7 +14,12 @@ pub(crate) struct Owner<'a> {
     pub(crate) interface: &'a str,
 }
 
-impl Owner<'_> {
+impl<'a> Owner<'a> {
+    /// Returns the attachment that a call is about.
+    pub(crate) fn of(request: &'a Request) -> Self {
+        Self { container_id: request.container_id(), interface: request.interface() }
+    }
+
     /// Returns the key of its reservations in the index.
     pub(super) fn key(&self) -> u64 {
         key_of_attachment(self.container_id, self.interface)
