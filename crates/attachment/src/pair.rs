@@ -45,6 +45,7 @@ impl Pair {
         let host_end = found.as_ref().map(|(link, _)| link);
         let maker = match &found {
             Some((_, Owner::This)) => Maker::Weir,
+            Some((_, Owner::ThisShaped)) => Maker::Another,
             Some((_, Owner::Other(owner))) => {
                 note_left(request, netns, &format!("the host's end says that it belongs to {owner}"));
                 return Ok(None);

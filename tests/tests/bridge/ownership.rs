@@ -117,6 +117,20 @@ fn an_interface_without_any_sign_of_the_container_stays() {
 }
 
 #[test]
+fn the_alias_of_a_limit_names_the_owner_of_the_references_pair() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    let config = bridge(json!({"ipam": null}));
+    let theirs = node.call_in(REFERENCE.as_ref(), "bridge", &pod).with("CNI_PATH", REFERENCE);
+    let result = theirs.add(&config);
+    let limit = json!({"type": "bandwidth", "ingressRate": 1_000_000, "ingressBurst": 1_000_000});
+    node.call("bandwidth", &pod).add(&with_prev_result(&changed(&config, limit), &result));
+    node.call("bridge", &pod).with("CNI_CONTAINERID", "c2").del(&config);
+    assert_eq!(pod.links(), ["eth0"]);
+    node.call("bridge", &pod).del(&config);
+    assert!(pod.links().is_empty());
+}
+
+#[test]
 fn a_pair_with_renamed_ends_is_found_by_its_alias() {
     for (netns, rename) in [
         (true, "ip link set $port down name uplink7 up"),
