@@ -29,6 +29,8 @@ pub enum Feature {
     NftablesBridge,
     /// nf_tables at a link's ingress, with `fwd`.
     NftablesForward,
+    /// Extensions of xtables in nf_tables, as `iptables-nft` uses them.
+    NftablesCompat,
     /// The hierarchical token bucket, as a classifier before a token bucket filter.
     Htb,
     /// IPv6.
@@ -56,6 +58,9 @@ impl std::fmt::Display for Feature {
             Self::NftablesBridge => "nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE, module nf_tables)",
             Self::NftablesForward => {
                 "nf_tables for what arrives at a link (CONFIG_NF_TABLES_NETDEV and CONFIG_NFT_FWD_NETDEV, modules nf_tables and nft_fwd_netdev)"
+            }
+            Self::NftablesCompat => {
+                "extensions of iptables in nf_tables (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_MATCH_COMMENT and CONFIG_NETFILTER_XT_MATCH_CONNTRACK, modules nft_compat, xt_comment and xt_conntrack)"
             }
             Self::Htb => "hierarchical token bucket (CONFIG_NET_SCH_HTB, module sch_htb)",
             Self::Ipv6 => "IPv6 (CONFIG_IPV6, or it is switched off by ipv6.disable=1)",

@@ -15,7 +15,7 @@ pub struct Chain<'a> {
     pub name: &'a str,
     /// Where the kernel enters it. A chain without a hook is reached by jumps only.
     pub hook: Option<ChainHook<'a>>,
-    /// The comment that `nft` shows.
+    /// The comment that `nft` shows; an empty one is none.
     pub comment: &'a str,
 }
 
@@ -136,7 +136,9 @@ impl Batch {
                     message.number(NFTA_CHAIN_POLICY, libc::NF_DROP.cast_unsigned());
                 }
             }
-            message.bytes(NFTA_CHAIN_USERDATA, UserData::of_comment(chain.comment).bytes());
+            if !chain.comment.is_empty() {
+                message.bytes(NFTA_CHAIN_USERDATA, UserData::of_comment(chain.comment).bytes());
+            }
         })
     }
 

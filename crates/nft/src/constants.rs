@@ -92,4 +92,5 @@ pub(crate) const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
 pub(crate) const NFTA_FWD_SREG_DEV: u16 = 1;
 /// Of the expression `match`, an extension of xtables (uapi/linux/netfilter/nf_tables_compat.h).
 pub(crate) const NFTA_MATCH_NAME: u16 = 1;
+pub(crate) const NFTA_MATCH_REV: u16 = 2;
 pub(crate) const NFTA_MATCH_INFO: u16 = 3;

@@ -160,6 +160,16 @@ impl Expressions<'_, '_> {
         });
     }
 
+    /// An extension of xtables, as `iptables-nft -m NAME` writes it: `info` is its structure in the header of its name, filled
+    /// up to whole words of eight bytes.
+    pub fn extension(&mut self, name: &str, revision: u32, info: &[u8]) {
+        self.expression("match", |data| {
+            data.text(NFTA_MATCH_NAME, name);
+            data.number(NFTA_MATCH_REV, revision);
+            data.bytes(NFTA_MATCH_INFO, info);
+        });
+    }
+
     /// `counter`: counts packets and bytes.
     pub fn count(&mut self) {
         self.expression("counter", |_| {});

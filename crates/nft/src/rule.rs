@@ -1,14 +1,14 @@
 //! Rules: the messages that add and delete them, and what is read back.
 
 use linux::Attempts;
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO};
 use nix::errno::Errno;
 use nix::libc;
 
 use crate::attributes::{each, find, find_nested, string, text};
-use crate::batch::Batch;
+use crate::batch::{Batch, FAMILY_HEADER_LEN};
 use crate::constants::*;
-use crate::expressions::Expressions;
+use crate::expressions::{Comparison, Expressions};
 use crate::socket::{Nftables, Result};
 use crate::table::Table;
 use crate::user_data::UserData;
@@ -23,10 +23,44 @@ impl Batch {
         user_data: &UserData,
         expressions: impl FnOnce(&mut Expressions<'_, '_>),
     ) -> usize {
-        self.message(libc::NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |rule| {
+        self.rule(NLM_F_APPEND, chain, user_data, expressions)
+    }
+
+    /// As [`Batch::add_rule`]; [`Nftables::transact_for_handles`] returns the rule's handle.
+    pub fn add_echoed_rule(
+        &mut self,
+        chain: &str,
+        user_data: &UserData,
+        expressions: impl FnOnce(&mut Expressions<'_, '_>),
+    ) -> usize {
+        self.rule(NLM_F_APPEND | NLM_F_ECHO, chain, user_data, expressions)
+    }
+
+    /// Adds a rule at the begin of a chain. Returns the message's index.
+    ///
+    /// Equivalent to `nft insert rule TABLE CHAIN …`.
+    pub fn insert_rule(
+        &mut self,
+        chain: &str,
+        user_data: &UserData,
+        expressions: impl FnOnce(&mut Expressions<'_, '_>),
+    ) -> usize {
+        self.rule(0, chain, user_data, expressions)
+    }
+
+    fn rule(
+        &mut self,
+        flags: u16,
+        chain: &str,
+        user_data: &UserData,
+        expressions: impl FnOnce(&mut Expressions<'_, '_>),
+    ) -> usize {
+        self.message(libc::NFT_MSG_NEWRULE, NLM_F_CREATE | flags, |rule| {
             rule.text(NFTA_RULE_CHAIN, chain);
             rule.nest(NFTA_RULE_EXPRESSIONS, |list| expressions(&mut Expressions(list)));
-            rule.bytes(NFTA_RULE_USERDATA, user_data.bytes());
+            if !user_data.bytes().is_empty() {
+                rule.bytes(NFTA_RULE_USERDATA, user_data.bytes());
+            }
         })
     }
 
@@ -60,6 +94,12 @@ pub struct Rule {
     pub masquerades: bool,
     /// Whether it drops.
     pub drops: bool,
+    /// Whether it accepts.
+    pub accepts: bool,
+    /// The names of its expressions, in their order.
+    pub expressions: Vec<String>,
+    /// What the first loaded value of the packet must be equal to, with the value's offset in the network header.
+    pub network_field: Option<(u32, Vec<u8>)>,
     /// Its comment, from user data as `nft` writes it or from the extension `comment` of iptables.
     pub comment: Option<String>,
     /// Its user data.
@@ -77,13 +117,21 @@ impl Rule {
             user_data: user_data.to_vec(),
             ..Self::default()
         };
-        let (mut loads_input_link, mut value) = (false, None);
+        let (mut loads_input_link, mut value, mut offset) = (false, None, None);
         for (_, expression) in each(find(rule, NFTA_RULE_EXPRESSIONS).unwrap_or_default()) {
             let data = find(expression, NFTA_EXPR_DATA).unwrap_or_default();
             let number = |path| {
                 find_nested(data, path).and_then(|value| Some(u32::from_ne_bytes(value.try_into().ok()?)))
             };
-            match find(expression, NFTA_EXPR_NAME).map(text) {
+            let name = find(expression, NFTA_EXPR_NAME).map(text);
+            read.expressions.extend(name.map(|name| String::from_utf8_lossy(name).into_owned()));
+            match name {
+                Some(b"payload") => offset = network_offset(data).filter(|_| read.network_field.is_none()),
+                Some(b"cmp") if offset.is_some() => {
+                    let is_equal = find(data, NFTA_CMP_OP) == Some(&(Comparison::Equal as u32).to_be_bytes());
+                    let value = find_nested(data, &[NFTA_CMP_DATA, NFTA_DATA_VALUE]).map(<[u8]>::to_vec);
+                    read.network_field = offset.take().filter(|_| is_equal).zip(value);
+                }
                 Some(b"masq") => read.masquerades = true,
                 Some(b"meta") => {
                     loads_input_link = find(data, NFTA_META_KEY) == Some(&libc::NFT_META_IIF.to_be_bytes());
@@ -97,7 +145,9 @@ impl Rule {
                     let verdict = find_nested(data, &[NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT]);
                     let verdict = verdict.unwrap_or_default();
                     read.leads_to = find(verdict, NFTA_VERDICT_CHAIN).map(string).or(read.leads_to);
-                    read.drops |= find(verdict, NFTA_VERDICT_CODE) == Some(&libc::NF_DROP.to_be_bytes());
+                    let code = find(verdict, NFTA_VERDICT_CODE);
+                    read.drops |= code == Some(&libc::NF_DROP.to_be_bytes());
+                    read.accepts |= code == Some(&libc::NF_ACCEPT.to_be_bytes());
                 }
                 Some(b"fwd") => read.forwards_to = value,
                 Some(b"match") => read.comment = xtables_comment(data).or(read.comment),
@@ -108,6 +158,13 @@ impl Rule {
     }
 }
 
+/// Returns the offset of what `payload` loads, if it is of the network header.
+fn network_offset(payload: &[u8]) -> Option<u32> {
+    let base = libc::NFT_PAYLOAD_NETWORK_HEADER.to_be_bytes();
+    find(payload, NFTA_PAYLOAD_BASE).filter(|found| *found == base)?;
+    Some(u32::from_be_bytes(find(payload, NFTA_PAYLOAD_OFFSET)?.try_into().ok()?))
+}
+
 /// `-m comment --comment …`: `struct xt_comment_info` (uapi/linux/netfilter/xt_comment.h), text and zeros.
 fn xtables_comment(extension: &[u8]) -> Option<String> {
     let is_comment = find(extension, NFTA_MATCH_NAME).map(text) == Some(b"comment");
@@ -116,6 +173,45 @@ fn xtables_comment(extension: &[u8]) -> Option<String> {
 }
 
 impl Nftables {
+    /// Returns the rule with this handle; none if it, its chain or the table does not exist.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn rule(&mut self, table: Table, chain: &str, handle: u64) -> Result<Option<Rule>> {
+        let mut found = None;
+        let outcome = self.read(
+            table,
+            libc::NFT_MSG_GETRULE,
+            0,
+            |request| {
+                request.text(NFTA_RULE_CHAIN, chain);
+                request.bytes(NFTA_RULE_HANDLE, &handle.to_be_bytes());
+            },
+            |rule| found = Some(Rule::read(rule)),
+        );
+        match outcome {
+            Err(failed) if failed.is(Errno::ENOENT) => Ok(None),
+            outcome => outcome.map(|()| found),
+        }
+    }
+
+    /// As [`Nftables::transact`]; returns the handles of the rules that [`Batch::add_echoed_rule`] added, in their order.
+    ///
+    /// Equivalent to `nft --echo --handle -f`.
+    ///
+    /// # Errors
+    /// The kernel's refusal, with the message that it refused.
+    pub fn transact_for_handles(&mut self, batch: Batch) -> Result<Vec<u64>> {
+        let mut handles = Vec::new();
+        self.send(batch, true, |reply| {
+            let is_rule = i32::from(reply.kind) == libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_NEWRULE;
+            let rule = reply.payload.get(FAMILY_HEADER_LEN..).filter(|_| is_rule);
+            let handle = rule.and_then(|rule| find(rule, NFTA_RULE_HANDLE)?.try_into().ok());
+            handles.extend(handle.map(u64::from_be_bytes));
+        })?;
+        Ok(handles)
+    }
+
     /// Returns the rules of one chain, or of all chains of the table, in their order; none if there is no such
     /// chain or table. After seconds of transactions that disturb every dump, one may be missing.
     ///

@@ -48,7 +48,7 @@ impl Nftables {
     /// # Errors
     /// The kernel's refusal, with the message that it refused.
     pub fn transact(&mut self, batch: Batch) -> Result<()> {
-        self.send(batch, true)
+        self.send(batch, true, |_| {})
     }
 
     /// Has the kernel check a transaction without carrying it out.
@@ -58,12 +58,18 @@ impl Nftables {
     /// # Errors
     /// The kernel's refusal, with the message that it refused.
     pub fn dry_run(&mut self, batch: Batch) -> Result<()> {
-        self.send(batch, false)
+        self.send(batch, false, |_| {})
     }
 
-    fn send(&mut self, batch: Batch, commits: bool) -> Result<()> {
+    /// Hands what the kernel echoes to `on_reply`.
+    pub(crate) fn send(
+        &mut self,
+        batch: Batch,
+        commits: bool,
+        on_reply: impl FnMut(Reply<'_>),
+    ) -> Result<()> {
         let (bytes, first, last) = batch.seal(commits, || self.socket.next_sequence());
-        self.socket.exchange(&bytes, first, last, |_| {}).map_err(|failure| {
+        self.socket.exchange(&bytes, first, last, on_reply).map_err(|failure| {
             let message = match &failure {
                 Failure::Refused(refusal) => refusal.sequence.wrapping_sub(first) as usize,
                 Failure::Io(_) => 0,

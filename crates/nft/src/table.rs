@@ -58,7 +58,7 @@ impl fmt::Display for Table {
 }
 
 impl Batch {
-    /// Adds the batch's table, unless it exists.
+    /// Adds the batch's table, unless it exists. An empty comment is none.
     ///
     /// Equivalent to `nft add table FAMILY NAME { comment "…"; }`.
     pub fn add_table(&mut self, state: TableState, comment: &str) {
@@ -68,7 +68,9 @@ impl Batch {
                 TableState::Dormant => table.number(NFTA_TABLE_FLAGS, NFT_TABLE_F_DORMANT),
                 TableState::Unchanged => {}
             }
-            table.bytes(NFTA_TABLE_USERDATA, UserData::of_comment(comment).bytes());
+            if !comment.is_empty() {
+                table.bytes(NFTA_TABLE_USERDATA, UserData::of_comment(comment).bytes());
+            }
         });
     }
 }

@@ -8,7 +8,6 @@ use nix::libc;
 use crate::claimant::{Claimant, Digest};
 
 const COMMENT: u8 = 0;
-const CLAIMANT: u8 = 0x87;
 
 /// The user data of an object, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +18,9 @@ impl UserData {
     #[allow(clippy::cast_sign_loss, reason = "a constant that is positive")]
     pub const CAPACITY: usize = libc::NFT_USERDATA_MAXLEN as usize;
 
+    /// The kind of a claimant's digest.
+    pub const CLAIMANT: u8 = 0x87;
+
     /// Creates user data with a comment of at most 127 bytes, the most that `nft` accepts.
     pub fn of_comment(text: &str) -> Self {
         let mut data = Self(Vec::with_capacity(text.len() + 3));
@@ -26,14 +28,19 @@ impl UserData {
         data
     }
 
+    /// Creates user data without entries. Programs that do not know weir's kinds show nothing of those that are added.
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     /// Creates user data with a claimant's comment and digest.
     pub fn of_claimant(claimant: &Claimant) -> Self {
         let mut data = Self::of_comment(&claimant.comment);
-        data.push(CLAIMANT, &claimant.digest.0);
+        data.push(Self::CLAIMANT, &claimant.digest.0);
         data
     }
 
-    /// Appends an entry of at most 255 bytes. `kind` is 0x80 or more; 0x87 is the claimant's digest.
+    /// Appends an entry of at most 255 bytes. `kind` is 0x80 or more; [`Self::CLAIMANT`] is taken.
     #[must_use]
     pub fn with(mut self, kind: u8, value: &[u8]) -> Self {
         self.push(kind, value);
@@ -63,7 +70,7 @@ impl UserData {
 
     /// Returns the claimant that [`UserData::of_claimant`] wrote.
     pub fn claimant(user_data: &[u8]) -> Option<Claimant> {
-        let digest = Digest(Self::find(user_data, CLAIMANT)?.try_into().ok()?);
+        let digest = Digest(Self::find(user_data, Self::CLAIMANT)?.try_into().ok()?);
         Some(Claimant { comment: Self::comment(user_data).unwrap_or_default(), digest })
     }
 }
