@@ -17,6 +17,7 @@
 //! | `ipam_static.rs` | `static`, beside the reference's, and delegation to it |
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |
 //! | `bandwidth/` | the plugin `bandwidth`, and that limits hold |
+//! | `firewall/` | the plugin `firewall`: forwarding under the firewalls that nodes have, ingress policies |
 //! | `tuning/` | the plugin `tuning`: what it changes, what it remembers and restores |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
 //! | `reference/` | the Go plugins before and after ours, on one machine |

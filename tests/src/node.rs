@@ -111,13 +111,13 @@ impl Node {
 
     /// Everything that the kernel and the disk show of this node: to be compared before and after.
     ///
-    /// Values that change by themselves are left out: numbers of links, carrier, what `host-local` keeps beside the
-    /// reservations.
+    /// Values that change by themselves are left out: numbers of links, counters, carrier, what `host-local` keeps beside
+    /// the reservations.
     pub fn fingerprint(&self) -> String {
         self.look(
             "ip -o -d link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//; s/ state [A-Z]*//; s/ promiscuity.*//'; \
              ip -o addr show scope global | sed 's/^[0-9]*: //'; \
-             ip rule; ip -6 rule; tc qdisc | sed '/noqueue/d'; nft list ruleset | sed '/^table netdev weir {$/{N;N;/\\n}$/d}'; \
+             ip rule; ip -6 rule; tc qdisc | sed '/noqueue/d'; nft -s list ruleset | sed '/^table netdev weir {$/{N;N;/\\n}$/d}'; \
              find /var/lib /run/cni -type f ! -name 'last_reserved_ip.*' ! -name lock ! -name .index | sort",
         )
     }

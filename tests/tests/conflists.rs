@@ -42,6 +42,7 @@ examples! {
     bridge_with_static_limits:
         "bridge-bandwidth-static.conflist", ["10.244.0.1"], Limits::Static(10_000_000, 20_000_000);
     bridge_with_addresses_that_pods_name: "bridge-static.conflist", ["10.56.0.1"], Limits::None;
+    bridge_with_firewall: "bridge-firewall.conflist", ["10.244.0.1", "fd00:10:244::1"], Limits::None;
     bridge_with_tuning: "bridge-tuning.conflist", ["10.244.0.1"], Limits::None;
     dual_stack: "dual-stack.conflist", ["10.244.0.1", "fd00:10:244::1"], Limits::Annotated;
     ptp: "ptp.conflist", ["10.244.0.1", "fd00:10:244::1"], Limits::Annotated;

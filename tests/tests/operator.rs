@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tests::config::{bridge, host_local};
 use tests::{Look, Node, Pod, installed};
 
-const NAMES: [&str; 8] = ["bandwidth", "bridge", "host-local", "loopback", "ptp", "static", "tuning", "weir"];
+const NAMES: [&str; 9] =
+    ["bandwidth", "bridge", "firewall", "host-local", "loopback", "ptp", "static", "tuning", "weir"];
 
 fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -72,7 +73,18 @@ mod installing {
         assert!(run(place.path().join("bridge"), &[]).status.success());
         assert_eq!(
             names_in(place.path()),
-            ["bandwidth", "bridge", "host-local", "loopback", "portmap", "ptp", "static", "tuning", "weir"]
+            [
+                "bandwidth",
+                "bridge",
+                "firewall",
+                "host-local",
+                "loopback",
+                "portmap",
+                "ptp",
+                "static",
+                "tuning",
+                "weir"
+            ]
         );
     }
 

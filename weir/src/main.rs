@@ -38,6 +38,7 @@ static PLUGINS: &[Plugin] = &[
     static_ipam::PLUGIN,
     bandwidth::PLUGIN,
     tuning::PLUGIN,
+    firewall::PLUGIN,
 ];
 
 fn main() -> ExitCode {

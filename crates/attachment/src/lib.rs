@@ -47,7 +47,7 @@ mod status;
 pub use addition::{Addition, Assigned};
 pub use addressing::{Addressing, Roles, SMALLEST_MTU_OF_IPV6};
 pub use check::Expected;
-pub use claimant::{claimant, claimant_of};
+pub use claimant::{claimant, claimant_of, is_claimant_in};
 pub use config::{Settings, check_mtu_for, ethernet_mtu, unicast_mac};
 pub use del::del;
 pub use digest::mac;

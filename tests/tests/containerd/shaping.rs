@@ -16,7 +16,10 @@ fn the_network_is_ready_with_weirs_executables_alone() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["bandwidth", "bridge", "host-local", "loopback", "ptp", "static", "tuning", "weir"]);
+    assert_eq!(
+        names,
+        ["bandwidth", "bridge", "firewall", "host-local", "loopback", "ptp", "static", "tuning", "weir"]
+    );
     let conditions = containerd.cri().conditions().unwrap();
     assert!(conditions.iter().any(|condition| condition.kind == "NetworkReady" && condition.holds));
     let sandbox = containerd.run_pod("first", &[]).unwrap();

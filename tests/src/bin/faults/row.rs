@@ -8,6 +8,7 @@ pub enum Plugin {
     Bridge,
     Ptp,
     Bandwidth,
+    Firewall,
     Tuning,
 }
 
@@ -43,7 +44,7 @@ const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
     Row { plugin, verb, variant }
 }
 
-pub const ROWS: [Row; 20] = [
+pub const ROWS: [Row; 23] = [
     row(Plugin::Bridge, Verb::Add, Variant::Full),
     row(Plugin::Bridge, Verb::Add, Variant::First),
     row(Plugin::Bridge, Verb::Add, Variant::Beside),
@@ -61,6 +62,9 @@ pub const ROWS: [Row; 20] = [
     row(Plugin::Bandwidth, Verb::Del, Variant::Subnets),
     row(Plugin::Bandwidth, Verb::Gc, Variant::Full),
     row(Plugin::Bandwidth, Verb::Gc, Variant::Subnets),
+    row(Plugin::Firewall, Verb::Add, Variant::Full),
+    row(Plugin::Firewall, Verb::Del, Variant::Full),
+    row(Plugin::Firewall, Verb::Gc, Variant::Full),
     row(Plugin::Tuning, Verb::Add, Variant::Full),
     row(Plugin::Tuning, Verb::Del, Variant::Full),
     row(Plugin::Tuning, Verb::Gc, Variant::Full),
@@ -72,6 +76,7 @@ impl Plugin {
             Self::Bridge => "bridge",
             Self::Ptp => "ptp",
             Self::Bandwidth => "bandwidth",
+            Self::Firewall => "firewall",
             Self::Tuning => "tuning",
         }
     }
@@ -115,6 +120,9 @@ impl Row {
                 "ipam": host_local(&["10.244.0.0/24", "fd00:244::/64"]),
             })),
             Plugin::Ptp => ptp(json!({"cniVersion": "1.1.0", "ipMasq": true})),
+            Plugin::Firewall => json!({
+                "cniVersion": "1.1.0", "name": "pods", "type": "firewall", "ingressPolicy": "isolated",
+            }),
             Plugin::Tuning => json!({
                 "cniVersion": "1.1.0", "name": "pods", "type": "tuning", "dataDir": "/var/lib/cni/tuning",
                 "mtu": 1400, "promisc": true, "allmulti": true, "txQLen": 500,
@@ -138,7 +146,10 @@ impl Row {
 
     /// The plugin behind the main one.
     pub fn chained(&self) -> Plugin {
-        if self.plugin == Plugin::Tuning { Plugin::Tuning } else { Plugin::Bandwidth }
+        match self.plugin {
+            Plugin::Firewall | Plugin::Tuning => self.plugin,
+            _ => Plugin::Bandwidth,
+        }
     }
 
     /// Whether the chain is attached before the verb is called, and whether that is the whole chain.

@@ -1,0 +1,141 @@
+//! ADD: the pod's rules, then the record of them.
+
+use std::net::IpAddr;
+
+use attachment::{Result, claimant};
+use cni::{AddResult, Failure, Request, code};
+use linux::{Attempts, Family};
+use nft::{Batch, Claimant, Nftables, unsettled};
+use nix::errno::Errno;
+
+use crate::config::{IngressPolicy, Settings, addresses, bridge_and_port, host_end};
+use crate::isolation::Isolation;
+use crate::record::{self, Record, TABLE};
+use crate::rules::{Accept, Handle};
+use crate::{del, iptables};
+
+/// Everything that the config asks for.
+pub(crate) struct Wanted {
+    pub claimant: Claimant,
+    pub addresses: Vec<IpAddr>,
+    pub isolation: Option<Isolation>,
+    pub admin_chain: String,
+    host_end: Option<String>,
+}
+
+impl Wanted {
+    /// # Errors
+    /// With an invalid key, or one that the result of the plugins before does not serve.
+    pub(crate) fn of(request: &Request, result: &AddResult) -> Result<Self> {
+        let Settings { admin_chain, ingress_policy } = Settings::of(request)?;
+        let isolation = match ingress_policy {
+            IngressPolicy::Open => None,
+            policy => {
+                let (bridge, port) = bridge_and_port(result)?;
+                let is_full = policy == IngressPolicy::Isolated;
+                Some(Isolation { bridge: bridge.to_owned(), port: port.to_owned(), is_full })
+            }
+        };
+        Ok(Self {
+            claimant: claimant(request),
+            addresses: addresses(Some(result)),
+            isolation,
+            admin_chain,
+            host_end: host_end(result).map(str::to_owned),
+        })
+    }
+
+    pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
+        let has = |family: &Family| self.addresses.iter().any(|it| Family::of_address(*it) == *family);
+        iptables::FAMILIES.into_iter().filter(has)
+    }
+
+    fn record(&self, rules: Vec<Handle>) -> Record {
+        let is_isolated = self.isolation.as_ref().is_some_and(|isolation| isolation.is_full);
+        Record { rules, host_end: self.host_end.clone(), is_isolated }
+    }
+}
+
+/// The rules come first: the kernel tells their handles, by which DEL finds them among those of all pods. What a killed ADD
+/// leaves has its claimant in user data.
+pub(crate) fn add(request: &Request) -> Result<AddResult> {
+    let result = request.prev_result.clone().ok_or_else(Failure::not_chained)?;
+    let wanted = Wanted::of(request, &result)?;
+    let nothing = vec![Handle { family: Family::V6, number: 0 }; wanted.addresses.len() * 2];
+    if wanted.record(nothing).element(&wanted.claimant).is_none() {
+        let sentence =
+            format!("the pod has {} addresses, more than firewall can keep", wanted.addresses.len());
+        return Err(Failure::new(code::INTERNAL, sentence).into());
+    }
+    if wanted.addresses.is_empty() && wanted.isolation.is_none() {
+        return Ok(result);
+    }
+    let mut nftables = Nftables::open()?;
+    let handles = accept(&mut nftables, &wanted)?;
+    let record = wanted.record(handles);
+    match write(&mut nftables, &wanted, &record) {
+        Ok(former) => {
+            del::delete_rules(&mut nftables, &former.unwrap_or_default().rules, &wanted.claimant)?;
+            Ok(result)
+        }
+        Err(error) => {
+            if let Err(error) = del::delete_rules(&mut nftables, &record.rules, &wanted.claimant) {
+                cni::note(format_args!("firewall: while taking back a failed ADD: {error}"));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Adds the pod's rules and returns their handles.
+fn accept(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
+    let operation = format_args!("accept what is forwarded for {}", wanted.claimant);
+    if wanted.addresses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accepts: Vec<_> = wanted.addresses.iter().copied().flat_map(Accept::of).collect();
+    for () in Attempts::default() {
+        for family in wanted.families() {
+            iptables::ensure(nftables, family, &wanted.admin_chain)?;
+        }
+        let mut batch = Batch::new(TABLE);
+        accepts.iter().for_each(|accept| accept.add(&mut batch, &wanted.claimant));
+        match nftables.transact_for_handles(batch) {
+            Ok(numbers) => {
+                let of = |(accept, number): (&Accept, u64)| Handle { family: accept.family(), number };
+                return Ok(accepts.iter().zip(numbers).map(of).collect());
+            }
+            // Another process deleted the chain.
+            Err(failed) if failed.is(Errno::ENOENT) => {}
+            Err(failed) => return Err(failed.missing(iptables::FEATURE, operation).into()),
+        }
+    }
+    Err(unsettled(operation, iptables::table(Family::V4)).into())
+}
+
+/// Writes the record and the elements of the ingress policy, in one transaction. Returns the record of an earlier ADD, which
+/// it replaces.
+fn write(nftables: &mut Nftables, wanted: &Wanted, record: &Record) -> Result<Option<Record>> {
+    let operation = format_args!("record what is accepted for {}", wanted.claimant);
+    let mut replaces = false;
+    for () in Attempts::default() {
+        let former = record::find(nftables, &wanted.claimant).map_err(|failed| failed.during(operation))?;
+        let mut batch = Batch::new(TABLE);
+        if former.is_some() {
+            batch.delete_element(record::ATTACHMENTS, &wanted.claimant.digest.0);
+        }
+        record.element(&wanted.claimant).iter().for_each(|element| batch.create_element(element));
+        if let Some(isolation) = &wanted.isolation {
+            isolation.add(&mut batch, &wanted.claimant, replaces);
+        }
+        match nftables.transact(batch) {
+            Ok(()) => return Ok(former),
+            Err(failed) if failed.is(Errno::ENOENT) => {
+                Isolation::create_tables(wanted.isolation.as_ref(), nftables)?;
+            }
+            Err(failed) if failed.is_conflict() => replaces = true,
+            Err(failed) => return Err(failed.during(operation).into()),
+        }
+    }
+    Err(unsettled(operation, TABLE).into())
+}
