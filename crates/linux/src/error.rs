@@ -100,6 +100,19 @@ impl Error {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
+    /// Returns whether the kernel never takes the value, or not any more (`EINVAL`, `ERANGE`, `EADDRNOTAVAIL`,
+    /// `EOPNOTSUPP`; `EBUSY`, as for a switch that stays on).
+    pub fn is_value_refused(&self) -> bool {
+        let of_parameter = match self {
+            Self::Sysctl { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            _ => None,
+        };
+        matches!(
+            self.errno().or(of_parameter),
+            Some(Errno::EINVAL | Errno::ERANGE | Errno::EADDRNOTAVAIL | Errno::EOPNOTSUPP | Errno::EBUSY)
+        )
+    }
+
     /// Returns whether a next hop is unreachable (`ENETUNREACH`, `EHOSTUNREACH`).
     pub fn is_unreachable(&self) -> bool {
         matches!(self.errno(), Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH))

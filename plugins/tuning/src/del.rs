@@ -6,8 +6,8 @@ use cni::{Request, collected};
 use crate::record::{Record, RecordFile};
 use crate::target::Target;
 
-/// Restores what the record has, and removes it. Reads nothing of the config but `dataDir`. The record stays when the kernel refuses
-/// something, for the next DEL.
+/// Restores what the record has, and removes it. Reads nothing of the config but `dataDir`. The record stays after an error,
+/// for the next DEL.
 pub(crate) fn del(request: &Request) -> Result<()> {
     let file = RecordFile::of(request);
     let record = match Record::read(&file.path()) {

@@ -105,18 +105,25 @@ impl Target {
 
     /// Sets everything in `values`, also after something that is refused. Returns what was refused.
     pub fn apply(&mut self, values: &Tuning) -> Vec<Failure> {
-        self.set(values, sysctl::set)
+        self.set(values, sysctl::set, |outcome| outcome)
     }
 
-    /// As [`Target::apply`], for values that were there before. What is gone, or has its value, is left alone.
+    /// As [`Target::apply`], for values that were there before. What is gone, or has its value, is left alone; a value that
+    /// the kernel refuses by now is noted: no later DEL could restore it.
     pub fn restore(&mut self, before: &Tuning) -> Vec<Failure> {
-        self.set(before, sysctl::ensure_if_present)
+        let set = |path: &str, value: &str| note_refused(sysctl::ensure_if_present(path, value));
+        self.set(before, set, note_refused)
     }
 
-    fn set(&mut self, values: &Tuning, set: fn(&str, &str) -> linux::Result<()>) -> Vec<Failure> {
+    fn set(
+        &mut self,
+        values: &Tuning,
+        set: fn(&str, &str) -> linux::Result<()>,
+        outcome: fn(linux::Result<()>) -> linux::Result<()>,
+    ) -> Vec<Failure> {
         let mut errors: Vec<Failure> = Vec::new();
         if let Some(link) = &self.link {
-            let changed = self.rtnetlink.apply(&values.changes(link));
+            let changed = outcome(self.rtnetlink.apply(&values.changes(link)));
             errors.extend(changed.err().map(|error| attachment::Error::from(error).into()));
         }
         if !values.sysctl.is_empty() {
@@ -132,5 +139,15 @@ impl Target {
             self.link = self.rtnetlink.link_by_index(link.index)?;
         }
         Ok(())
+    }
+}
+
+fn note_refused(outcome: linux::Result<()>) -> linux::Result<()> {
+    match outcome {
+        Err(error) if error.is_value_refused() => {
+            cni::note(format_args!("tuning: not restored: {error}"));
+            Ok(())
+        }
+        outcome => outcome,
     }
 }

@@ -88,6 +88,20 @@ fn del_removes_a_record_that_cannot_be_read() {
     }
 }
 
+/// No later DEL could restore it either, and the pod would stay. The reference ignores every such error.
+#[test]
+fn del_ends_well_when_the_kernel_refuses_what_was_there_before() {
+    let (node, pod) = (Node::new(), Pod::new("c1"));
+    pod.shell("ip link add parent type veth peer name peer0; ip link add eth0 link parent type macvlan");
+    let before = pod.sysctl("net/core/somaxconn");
+    let config = config(&pod, json!({"mtu": 1300, "sysctl": {"net.core.somaxconn": "500"}}));
+    call(&node, &pod).add(&config);
+    pod.shell("ip link set parent mtu 1400");
+    call(&node, &pod).del(&config);
+    assert_eq!((pod.link("eth0")["mtu"].clone(), pod.sysctl("net/core/somaxconn")), (json!(1300), before));
+    assert!(records(&node).is_empty());
+}
+
 /// `dataDir` may be a folder that others write to.
 #[test]
 fn a_record_that_leads_out_of_the_namespaces_parameters_is_not_restored() {
