@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::config::{IngressPolicy, Settings, addresses, bridge_and_port, host_end};
 use crate::isolation::Isolation;
 use crate::record::{self, Record, TABLE};
-use crate::rules::{Accept, Handle};
+use crate::rules::{self, Accept, Handle};
 use crate::{del, iptables};
 
 /// Everything that the config asks for.
@@ -101,6 +101,7 @@ fn accept(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
         let mut batch = Batch::new(TABLE);
         accepts.iter().for_each(|accept| accept.add(&mut batch, &wanted.claimant));
         match nftables.transact_for_handles(batch) {
+            Ok(numbers) if numbers.len() < accepts.len() => return search(nftables, wanted),
             Ok(numbers) => {
                 let of = |(accept, number): (&Accept, u64)| Handle { family: accept.family(), number };
                 return Ok(accepts.iter().zip(numbers).map(of).collect());
@@ -111,6 +112,17 @@ fn accept(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
         }
     }
     Err(unsettled(operation, iptables::table(Family::V4)).into())
+}
+
+/// Looks for the pod's rules, of which the kernel lost a message.
+fn search(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
+    let mut handles = Vec::new();
+    for family in wanted.families() {
+        let found = rules::search(nftables, family, &wanted.claimant, &[])
+            .map_err(|failed| failed.during(format_args!("list what is accepted for {}", wanted.claimant)))?;
+        handles.extend(found.iter().map(|(handle, _)| *handle));
+    }
+    Ok(handles)
 }
 
 /// Writes the record and the elements of the ingress policy, in one transaction. Returns the record of an earlier ADD, which

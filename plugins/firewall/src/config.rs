@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use attachment::Result;
 use cni::{AddResult, Failure, Request};
+use nix::libc::IFNAMSIZ;
 use serde::Deserialize;
 
 /// The chain for an administrator's rules, as the reference names it.
@@ -94,15 +95,15 @@ pub(crate) fn addresses(result: Option<&AddResult>) -> Vec<IpAddr> {
     addresses
 }
 
-/// The host's interfaces of a result, in the order of the plugins: `bridge` names the bridge first.
-fn on_host(result: &AddResult) -> Vec<&str> {
-    let of_host = result.interfaces.iter().filter(|interface| interface.sandbox.is_empty());
+/// The host's interfaces up to the pod's own, as `bridge` and `ptp` list them. Later plugins add theirs at the end.
+fn before_the_pods(result: &AddResult) -> Vec<&str> {
+    let of_host = result.interfaces.iter().take_while(|interface| interface.sandbox.is_empty());
     of_host.map(|interface| interface.name.as_str()).filter(|name| !name.is_empty()).collect()
 }
 
-/// Returns the host's end of the pod's pair: the last of the host's interfaces.
+/// Returns the host's end of the pod's pair.
 pub(crate) fn host_end(result: &AddResult) -> Option<&str> {
-    on_host(result).last().copied()
+    before_the_pods(result).last().copied().filter(|name| name.len() < IFNAMSIZ)
 }
 
 /// Returns the bridge and its port.
@@ -110,10 +111,8 @@ pub(crate) fn host_end(result: &AddResult) -> Option<&str> {
 /// # Errors
 /// When the plugins before made none.
 pub(crate) fn bridge_and_port(result: &AddResult) -> Result<(&str, &str)> {
-    match on_host(result)[..] {
-        [bridge, .., port] if [bridge, port].iter().all(|name| name.len() < nix::libc::IFNAMSIZ) => {
-            Ok((bridge, port))
-        }
+    match before_the_pods(result)[..] {
+        [bridge, .., port] if [bridge, port].iter().all(|name| name.len() < IFNAMSIZ) => Ok((bridge, port)),
         _ => {
             let problem = "needs a bridge, which prevResult does not name; chain firewall behind bridge";
             Err(Failure::invalid_key("ingressPolicy", problem).into())
@@ -132,5 +131,23 @@ mod tests {
         for name in ["FORWARD", "CNI-FORWARD", "-A", "!x", "two words", "é", &"a".repeat(29)] {
             assert!(!accepted(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_port_is_the_hosts_interface_before_the_pods() {
+        let interface = |name: &str, sandbox: &str| cni::Interface {
+            name: name.to_owned(),
+            sandbox: sandbox.to_owned(),
+            ..cni::Interface::default()
+        };
+        let eth0 = interface("eth0", "/run/netns/1");
+        let result = |interfaces| AddResult { interfaces, ..AddResult::default() };
+        let of_bridge = ["cni0", "veth0"].map(|name| interface(name, ""));
+        let limited = result([&of_bridge[..], &[eth0.clone(), interface("bwp0", "")]].concat());
+        assert_eq!(bridge_and_port(&limited).ok(), Some(("cni0", "veth0")));
+        assert_eq!(host_end(&limited), Some("veth0"));
+        let of_ptp = result(vec![interface("veth0", ""), eth0.clone()]);
+        assert_eq!((bridge_and_port(&of_ptp).ok(), host_end(&of_ptp)), (None, Some("veth0")));
+        assert_eq!(host_end(&result(vec![eth0])), None);
     }
 }

@@ -56,7 +56,8 @@ pub(crate) fn ensure(nftables: &mut Nftables, family: Family, admin_chain: &str)
             Step::Remember(batch) => (batch, true),
         };
         match nftables.transact(batch) {
-            Ok(()) => {}
+            Ok(()) if is_ours => {}
+            Ok(()) => note_firewalld(nftables),
             // Another process was faster.
             Err(failed) if failed.is(Errno::EEXIST) => {}
             Err(failed) if failed.is(Errno::ENOENT) && is_ours => record::create_table(nftables)?,
@@ -64,6 +65,16 @@ pub(crate) fn ensure(nftables: &mut Nftables, family: Family, admin_chain: &str)
         }
     }
     Err(unsettled(operation, table))
+}
+
+/// Says that firewalld runs with tables of its own. They are looked for once, before the first pod.
+fn note_firewalld(nftables: &mut Nftables) {
+    const FIREWALLD: Table = Table { family: TableFamily::Inet, name: "firewalld" };
+    if nftables.has_chain(FIREWALLD, "filter_FORWARD").is_ok_and(|exists| exists) {
+        cni::note(format_args!(
+            "firewall: firewalld filters in nf_tables table {FIREWALLD}, which firewall does not change; to have it forward for pods: firewall-cmd --permanent --zone=trusted --add-source=SUBNET, then firewall-cmd --reload"
+        ));
+    }
 }
 
 /// What is to be done next.

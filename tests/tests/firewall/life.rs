@@ -102,6 +102,42 @@ fn an_add_that_is_killed_at_any_moment_leaves_nothing_after_del() {
     }
 }
 
+#[test]
+fn many_first_adds_at_once_make_each_jump_once_and_many_dels_leave_nothing() {
+    let node = Node::new();
+    let pods: Vec<_> = (1..=24)
+        .map(|number| {
+            let addresses = [format!("10.1.2.{number}/24"), format!("fd00::{number}/64")];
+            unattached(&node, &format!("c{number}"), &addresses.each_ref().map(String::as_str))
+        })
+        .collect();
+    let all = |verb: &str| {
+        let running: Vec<_> = pods.iter().map(|(_, call, config)| call.start(verb, config)).collect();
+        running.into_iter().for_each(|call| drop(call.answer().unwrap()));
+        iptables(&node)
+    };
+    let during = all("ADD");
+    let count =
+        |text: &str| ["-j CNI-FORWARD", "-j CNI-ADMIN", "-j ACCEPT"].map(|it| text.matches(it).count());
+    assert_eq!(count(&during), [2, 2, 4 * 24], "{during}");
+    assert_eq!(count(&all("CHECK")), count(&during));
+    assert_eq!(count(&all("DEL")), [2, 2, 0]);
+    assert!(!node.look("nft list ruleset").contains("pods/c"));
+}
+
+#[test]
+fn a_node_with_firewalld_is_told_before_its_first_pod() {
+    let node = Node::new();
+    node.look("nft add table inet firewalld; nft add chain inet firewalld filter_FORWARD");
+    for (id, is_told) in [("c1", true), ("c2", false)] {
+        let (_pod, call, config) = unattached(&node, id, &["10.1.2.3/24"]);
+        let output = call.raw("ADD", &config.to_string());
+        assert!(output.status.success());
+        let notes = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(notes.contains("firewall-cmd"), is_told, "{notes}");
+    }
+}
+
 fn gc(network: &str, valid: &[&str]) -> Value {
     let valid: Vec<_> = valid.iter().map(|id| json!({"containerID": id, "ifname": "eth0"})).collect();
     json!({"cniVersion": "1.1.0", "name": network, "type": "firewall", "cni.dev/valid-attachments": valid})
