@@ -56,8 +56,8 @@ impl Wanted {
     }
 }
 
-/// The rules come first: the kernel tells their handles, by which DEL finds them among those of all pods. What a killed ADD
-/// leaves has its claimant in user data.
+/// The rules come first: the kernel tells their handles, by which DEL finds them among those of all pods. What a killed
+/// ADD leaves has its claimant in user data.
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let result = request.prev_result.clone().ok_or_else(Failure::not_chained)?;
     let wanted = Wanted::of(request, &result)?;
@@ -125,8 +125,8 @@ fn search(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
     Ok(handles)
 }
 
-/// Writes the record and the elements of the ingress policy, in one transaction. Returns the record of an earlier ADD, which
-/// it replaces.
+/// Writes the record and the elements of the ingress policy, in one transaction. Returns the record of an earlier ADD,
+/// which it replaces.
 fn write(nftables: &mut Nftables, wanted: &Wanted, record: &Record) -> Result<Option<Record>> {
     let operation = format_args!("record what is accepted for {}", wanted.claimant);
     let mut replaces = false;

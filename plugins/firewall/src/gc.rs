@@ -20,7 +20,8 @@ struct Entry {
 
 /// Entries are listed before the pairs: the pair of an ADD that is at work is then among those that are listed.
 ///
-/// A running pod keeps its entries, as it keeps its pair. The reference's rules do not tell their network, and stay until DEL.
+/// A running pod keeps its entries, as it keeps its pair. The reference's rules do not tell their network, and stay
+/// until DEL.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let network = &request.network;

@@ -39,8 +39,8 @@ pub(crate) const FEATURE: Feature = Feature::NftablesCompat;
 
 /// Creates the chains and the jumps that are missing. Rules of others, and the policy, stay as they are.
 ///
-/// The rules of `CNI-FORWARD`, as many as there are pods, are listed only to find the jump to the administrator's chain. From
-/// then on weir's own table has its handle.
+/// The rules of `CNI-FORWARD`, as many as there are pods, are listed only to find the jump to the administrator's
+/// chain. From then on weir's own table has its handle.
 ///
 /// # Errors
 /// The kernel's refusal.

@@ -1,9 +1,9 @@
-//! `ingressPolicy`: pods behind different bridges do not reach each other through the host, with `isolated` those behind one
-//! bridge neither.
+//! `ingressPolicy`: pods behind different bridges do not reach each other through the host, with `isolated` those
+//! behind one bridge neither.
 //!
-//! Two rules of weir's own table keep bridges apart (`record.rs`). They match on names of bridges, which stay when the last
-//! pod goes, as the reference's do, until GC finds the bridge gone. With `isolated` a third rule drops what a bridge forwards
-//! between two isolated ports:
+//! Two rules of weir's own table keep bridges apart (`record.rs`). They match on names of bridges, which stay when the
+//! last pod goes, as the reference's do, until GC finds the bridge gone. With `isolated` a third rule drops what a
+//! bridge forwards between two isolated ports:
 //!
 //! ```text
 //! table bridge weir-firewall {

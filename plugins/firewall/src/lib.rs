@@ -8,9 +8,10 @@
 //! | weir's own table: what ADD made for a pod | `record.rs` |
 //! | `ingressPolicy` | `isolation.rs` |
 //!
-//! An `accept` ends only the chain that it is in: a packet that another chain drops is lost. So a pod's accepting rules are
-//! in the chain that drops, `FORWARD` of the tables `ip filter` and `ip6 filter`. They have the form of `iptables-nft`, for
-//! it fails on a table with other rules: of a rule that looks into a set, `iptables-save` keeps only `-j ACCEPT`.
+//! An `accept` ends only the chain that it is in: a packet that another chain drops is lost. So a pod's accepting rules
+//! are in the chain that drops, `FORWARD` of the tables `ip filter` and `ip6 filter`. They have the form of
+//! `iptables-nft`, for it fails on a table with other rules: of a rule that looks into a set, `iptables-save` keeps
+//! only `-j ACCEPT`.
 
 mod add;
 mod check;

@@ -36,8 +36,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Returns the element of the set `attachments`; none if there are more rules than the kernel keeps numbers for (those of
-    /// five addresses always fit).
+    /// Returns the element of the set `attachments`; none if there are more rules than the kernel keeps numbers for
+    /// (those of five addresses always fit).
     pub(crate) fn element(&self, claimant: &Claimant) -> Option<Element> {
         let mut data = UserData::of_comment(&claimant.comment);
         if let Some(host_end) = &self.host_end {

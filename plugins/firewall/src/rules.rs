@@ -1,5 +1,5 @@
-//! A pod's rules in chain `CNI-FORWARD`. Their claimant is in the rules' user data, of which `iptables` shows nothing, so that
-//! the rules are the reference's to each byte that `iptables -D` and `iptables -C` compare.
+//! A pod's rules in chain `CNI-FORWARD`. Their claimant is in the rules' user data, of which `iptables` shows nothing,
+//! so that the rules are the reference's to each byte that `iptables -D` and `iptables -C` compare.
 
 use std::net::IpAddr;
 
@@ -113,8 +113,8 @@ pub(crate) fn recorded(
     Ok(found)
 }
 
-/// Looks through the chain of a family: returns the claimant's rules, and those of no claimant that accept for one of its
-/// addresses, as the reference writes them and `iptables-restore` leaves weir's.
+/// Looks through the chain of a family: returns the claimant's rules, and those of no claimant that accept for one of
+/// its addresses, as the reference writes them and `iptables-restore` leaves weir's.
 ///
 /// Costs as much as there are pods.
 ///

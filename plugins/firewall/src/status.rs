@@ -14,8 +14,8 @@ pub(crate) fn status(request: &Request) -> Answer<()> {
     probe(&settings).map_err(|error| not_ready(request, error))
 }
 
-/// Rules in use prove it, and so do the modules. Otherwise the chains are made in a network namespace that ends with the
-/// call.
+/// Rules in use prove it, and so do the modules. Otherwise the chains are made in a network namespace that ends with
+/// the call.
 fn probe(settings: &Settings) -> linux::Result<()> {
     let mut nftables = Nftables::open()?;
     if nftables.has_chain(table(Family::V4), CNI_FORWARD).is_ok_and(|exists| exists)

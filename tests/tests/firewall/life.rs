@@ -138,6 +138,22 @@ fn a_node_with_firewalld_is_told_before_its_first_pod() {
     }
 }
 
+/// Handles start again in a table that is made anew.
+#[test]
+fn rules_of_others_with_the_recorded_handles_stay() {
+    let node = Node::new();
+    let (_pod, call, config) = unattached(&node, "c1", &["10.1.2.3/24"]);
+    call.add(&config);
+    node.look(
+        "nft delete table ip filter; iptables-nft -N CNI-FORWARD; \
+         for last in $(seq 20); do iptables-nft -A CNI-FORWARD -s 10.99.0.$last -j ACCEPT; done",
+    );
+    let before = iptables(&node);
+    assert_eq!(before.matches("-j ACCEPT").count(), 20);
+    call.del(&config);
+    assert_eq!(iptables(&node), before);
+}
+
 fn gc(network: &str, valid: &[&str]) -> Value {
     let valid: Vec<_> = valid.iter().map(|id| json!({"containerID": id, "ifname": "eth0"})).collect();
     json!({"cniVersion": "1.1.0", "name": network, "type": "firewall", "cni.dev/valid-attachments": valid})

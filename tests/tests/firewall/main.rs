@@ -1,4 +1,5 @@
-//! The plugin `firewall`: what is forwarded for pods under the firewalls that nodes have, and that `iptables` still works.
+//! The plugin `firewall`: what is forwarded for pods under the firewalls that nodes have, and that `iptables` still
+//! works.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 

@@ -7,8 +7,8 @@ use tests::{Look, Node};
 
 use super::{Attached, Network, OUTSIDE, both, outside};
 
-/// Which pods a pod of bridge `br1` reaches: the second of its own bridge, one of `br2`, of `br3` without a policy, and the
-/// outside; and whether the pods of `br2` and `br3` reach it. Each in both families.
+/// Which pods a pod of bridge `br1` reaches: the second of its own bridge, one of `br2`, of `br3` without a policy, and
+/// the outside; and whether the pods of `br2` and `br3` reach it. Each in both families.
 fn assert_reached(node: &Node, folder: &Path, policy: &str, inside: bool, between: bool) {
     let _outside = outside(node);
     let keys = json!({"ingressPolicy": policy});
@@ -53,6 +53,20 @@ fn open_keeps_nothing_apart() {
 fn isolated_also_keeps_the_pods_of_one_bridge_apart() {
     let node = Node::new();
     assert_reached(&node, node.bin(), "isolated", false, false);
+}
+
+/// A pod that sends to the gateway what is for another one goes around the bridge's ports.
+#[test]
+fn an_isolated_pod_is_not_reached_by_way_of_the_gateway_either() {
+    for (policy, is_reached) in [("same-bridge", true), ("isolated", false)] {
+        let node = Node::new();
+        let network = Network::new("br1", 61, json!({"ingressPolicy": policy}));
+        let [first, second] = ["c1", "c2"].map(|id| network.attach(&node, node.bin(), id));
+        first.pod.shell(&format!("ip route add {} via 10.61.0.1", second.addresses[0]));
+        assert_eq!(first.reached(&second.addresses[..1], &[is_reached]), [is_reached], "{policy}");
+        let dropped = !node.look("nft list chain inet weir-firewall forward").contains("counter packets 0 ");
+        assert_eq!(dropped, !is_reached, "{policy}");
+    }
 }
 
 #[test]
