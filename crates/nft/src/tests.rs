@@ -305,6 +305,36 @@ fn a_dry_run_names_the_message_that_would_be_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_rule_is_found_by_the_handle_that_the_kernel_told() {
+    let mut nftables = namespace();
+    let mut batch = with_chain(None);
+    let address = Field::Address(Family::V4, Side::Source);
+    for last in [1, 2] {
+        batch.add_echoed_rule("rules", &UserData::empty(), |rule| {
+            rule.load(&[address]);
+            rule.compare(Comparison::Equal, &[10, 0, 0, last]);
+            rule.count();
+            rule.decide(Verdict::Accept);
+        });
+    }
+    batch.insert_rule("rules", &comment("first"), |rule| rule.decide(Verdict::Drop));
+    let handles = nftables.transact_for_handles(batch).unwrap();
+    let in_order: Vec<_> =
+        nftables.rules(TABLE, Some("rules")).unwrap().iter().map(|rule| rule.handle).collect();
+    assert_eq!((handles.len(), &in_order[1..]), (2, &handles[..]));
+
+    let found = nftables.rule(TABLE, "rules", handles[1]).unwrap().unwrap();
+    assert!(found.accepts && !found.drops && found.user_data.is_empty());
+    assert_eq!(found.network_field, Some((12, vec![10, 0, 0, 2])));
+    assert_eq!(found.expressions, ["payload", "cmp", "counter", "immediate"]);
+    let mut batch = Batch::new(TABLE);
+    batch.delete_rule("rules", handles[1]);
+    nftables.transact(batch).unwrap();
+    assert_eq!(nftables.rule(TABLE, "rules", handles[1]).unwrap(), None);
+    assert_eq!(nftables.rule(TABLE, "no chain", 1).unwrap(), None);
+}
+
+#[test]
 fn a_dormant_table_is_recognised() {
     let mut nftables = namespace();
     assert_eq!(nftables.is_dormant(TABLE).unwrap(), None);
