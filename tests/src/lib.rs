@@ -18,6 +18,7 @@
 //! | `ipam_stress.rs` | `host-local` beside the reference's, 64 at once, also killed at any moment |
 //! | `bandwidth/` | the plugin `bandwidth`, and that limits hold |
 //! | `firewall/` | the plugin `firewall`: forwarding under the firewalls that nodes have, ingress policies |
+//! | `portmap/` | the plugin `portmap`: traffic by every way, whose a port is, beside the reference's |
 //! | `tuning/` | the plugin `tuning`: what it changes, what it remembers and restores |
 //! | `conflists.rs` | every file of `conf-examples/` through `weir attach`, `check` and `detach` |
 //! | `reference/` | the Go plugins before and after ours, on one machine |

@@ -92,9 +92,11 @@ impl<'a> Attached<'a> {
         let pod = Pod::new(id);
         let interface = if example.file.starts_with("loopback") { "lo" } else { "eth0" };
         // Only a plugin that declares the capability gets it.
-        let ip = format!("[\"10.56.0.{}/24\"]", id.trim_start_matches('c'));
+        let number = id.trim_start_matches('c');
+        let ip = format!("[\"10.56.0.{number}/24\"]");
+        let ports = format!("[{{\"hostPort\":808{number},\"containerPort\":80,\"protocol\":\"tcp\"}}]");
         let options = format!(
-            "--conflist {} --cap ips={ip} --netns {} --container-id {id} --ifname {interface} \
+            "--conflist {} --cap ips={ip} --cap portMappings={ports} --netns {} --container-id {id} --ifname {interface} \
              --arg IgnoreUnknown=1 --arg K8S_POD_NAMESPACE=default --arg K8S_POD_NAME={id}",
             repository().join("conf-examples").join(example.file).display(),
             pod.netns(),

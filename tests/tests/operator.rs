@@ -13,8 +13,18 @@ use serde_json::{Value, json};
 use tests::config::{bridge, host_local};
 use tests::{Look, Node, Pod, installed};
 
-const NAMES: [&str; 9] =
-    ["bandwidth", "bridge", "firewall", "host-local", "loopback", "ptp", "static", "tuning", "weir"];
+const NAMES: [&str; 10] = [
+    "bandwidth",
+    "bridge",
+    "firewall",
+    "host-local",
+    "loopback",
+    "portmap",
+    "ptp",
+    "static",
+    "tuning",
+    "weir",
+];
 
 fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -65,11 +75,11 @@ mod installing {
     #[test]
     fn files_of_others_in_the_folder_stay_and_old_plugins_are_replaced() {
         let place = tempfile::tempdir().unwrap();
-        for name in ["bridge", "portmap"] {
+        for name in ["bridge", "sbr"] {
             fs::write(place.path().join(name), "of the reference").unwrap();
         }
         assert!(install(place.path()).status.success());
-        assert_eq!(fs::read(place.path().join("portmap")).unwrap(), b"of the reference");
+        assert_eq!(fs::read(place.path().join("sbr")).unwrap(), b"of the reference");
         assert!(run(place.path().join("bridge"), &[]).status.success());
         assert_eq!(
             names_in(place.path()),
@@ -81,6 +91,7 @@ mod installing {
                 "loopback",
                 "portmap",
                 "ptp",
+                "sbr",
                 "static",
                 "tuning",
                 "weir"

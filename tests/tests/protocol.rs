@@ -11,8 +11,8 @@ use tests::config::{bridge, changed, host_local};
 use tests::{Call, Failure, Look, Node, Pod, eventually, installed, with_prev_result};
 
 const VERSIONS: [&str; 7] = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
-const PLUGINS: [&str; 8] =
-    ["loopback", "bridge", "ptp", "host-local", "static", "bandwidth", "firewall", "tuning"];
+const PLUGINS: [&str; 9] =
+    ["loopback", "bridge", "ptp", "host-local", "static", "bandwidth", "firewall", "tuning", "portmap"];
 
 fn dual_stack(version: &str) -> Value {
     let mut ipam = host_local(&["10.244.0.0/24", "fd00:244::/64"]);

@@ -39,6 +39,7 @@ static PLUGINS: &[Plugin] = &[
     bandwidth::PLUGIN,
     tuning::PLUGIN,
     firewall::PLUGIN,
+    portmap::PLUGIN,
 ];
 
 fn main() -> ExitCode {

@@ -25,6 +25,8 @@ pub enum Feature {
     Mirred,
     /// Network address translation in nf_tables.
     NftablesNat,
+    /// The question of nf_tables whether an address is this host's.
+    NftablesFib,
     /// nf_tables for frames that bridges forward.
     NftablesBridge,
     /// nf_tables at a link's ingress, with `fwd`.
@@ -33,6 +35,8 @@ pub enum Feature {
     NftablesCompat,
     /// The hierarchical token bucket, as a classifier before a token bucket filter.
     Htb,
+    /// Tracking of SCTP connections.
+    SctpConntrack,
     /// IPv6.
     Ipv6,
 }
@@ -55,6 +59,9 @@ impl std::fmt::Display for Feature {
             Self::NftablesNat => {
                 "nf_tables address translation (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, modules nf_tables, nft_chain_nat and nft_masq)"
             }
+            Self::NftablesFib => {
+                "lookup of local addresses in nf_tables (CONFIG_NFT_FIB_INET, module nft_fib_inet)"
+            }
             Self::NftablesBridge => "nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE, module nf_tables)",
             Self::NftablesForward => {
                 "nf_tables for what arrives at a link (CONFIG_NF_TABLES_NETDEV and CONFIG_NFT_FWD_NETDEV, modules nf_tables and nft_fwd_netdev)"
@@ -63,6 +70,7 @@ impl std::fmt::Display for Feature {
                 "extensions of iptables in nf_tables (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_MATCH_COMMENT and CONFIG_NETFILTER_XT_MATCH_CONNTRACK, modules nft_compat, xt_comment and xt_conntrack)"
             }
             Self::Htb => "hierarchical token bucket (CONFIG_NET_SCH_HTB, module sch_htb)",
+            Self::SctpConntrack => "tracking of SCTP connections (CONFIG_NF_CT_PROTO_SCTP)",
             Self::Ipv6 => "IPv6 (CONFIG_IPV6, or it is switched off by ipv6.disable=1)",
         })
     }

@@ -14,7 +14,9 @@ use std::os::fd::AsRawFd;
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
-use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, getsockopt, socklen_t};
+use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, socklen_t};
+use nix::sys::socket::sockopt::{SndBuf, SndBufForce};
+use nix::sys::socket::{getsockopt, setsockopt};
 
 use crate::error::{Error, Result};
 use message::Messages;
@@ -78,7 +80,8 @@ impl Socket {
         // SAFETY: the kernel writes at most `length` bytes at `cookie_at`, which is a number of that size, and the
         // length that it wrote. The descriptor is open as long as `self` lives.
         #[allow(unsafe_code)]
-        let outcome = unsafe { getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie_at, &raw mut length) };
+        let outcome =
+            unsafe { nix::libc::getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie_at, &raw mut length) };
         (outcome == 0).then_some(cookie)
     }
 
@@ -184,12 +187,20 @@ impl Socket {
         }
     }
 
-    /// Sends again when a signal interrupted the call, before anything is sent.
+    /// Sends again when a signal interrupted the call, before anything is sent, and with a larger buffer when the bytes do
+    /// not fit into the socket's.
     fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.lost = None;
         loop {
             match self.raw.send(bytes, 0) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => {
+                    let needed = bytes.len() + RECEIVE_CAPACITY;
+                    if getsockopt(&self.raw, SndBuf)? >= needed {
+                        return Err(error);
+                    }
+                    setsockopt(&self.raw, SndBufForce, &needed)?;
+                }
                 sent => return sent.map(drop),
             }
         }

@@ -8,7 +8,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use nix::libc::{
     RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_MULTIPATH, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTM_NEWROUTE,
-    RTN_UNICAST,
+    RTN_LOCAL, RTN_UNICAST,
 };
 
 use crate::address::ip;
@@ -144,6 +144,30 @@ impl Rtnetlink {
     }
 }
 
+impl Rtnetlink {
+    /// Returns whether packets to `address` stay in the namespace. As `ip route get ADDRESS`, whose line begins with
+    /// `local`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn is_local(&mut self, address: IpAddr) -> Result<bool> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = Family::of_address(address).into();
+        message.header.destination_prefix_length = IpNetwork::from(address).prefix();
+        message.attributes.push(RouteAttribute::Destination(address.into()));
+        let mut is_local = false;
+        let outcome = self.attempt(RouteNetlinkMessage::GetRoute(message), 0, |reply| {
+            is_local |= Parsed::new(&reply).is_some_and(|found| found.kind == RTN_LOCAL);
+        });
+        match outcome {
+            Ok(()) => Ok(is_local),
+            // No route, or an unreachable, prohibit or blackhole route.
+            Err(failure) if failure.errno().is_some() => Ok(false),
+            Err(failure) => Err(failure.during(format_args!("look up the route to {address}"))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +206,9 @@ mod tests {
                 (subnet.network(), subnet.prefix(), bridge)
             );
             assert_eq!(host.route_to(elsewhere.parse().unwrap()).unwrap(), None);
+            let addresses = [&own[..own.len() - 3], neighbour, elsewhere];
+            let local = addresses.map(|address| host.is_local(address.parse().unwrap()).unwrap());
+            assert_eq!(local, [true, false, false]);
         }
     }
 }

@@ -10,6 +10,7 @@ pub enum Plugin {
     Bandwidth,
     Firewall,
     Tuning,
+    Portmap,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ const fn row(plugin: Plugin, verb: Verb, variant: Variant) -> Row {
     Row { plugin, verb, variant }
 }
 
-pub const ROWS: [Row; 23] = [
+pub const ROWS: [Row; 26] = [
     row(Plugin::Bridge, Verb::Add, Variant::Full),
     row(Plugin::Bridge, Verb::Add, Variant::First),
     row(Plugin::Bridge, Verb::Add, Variant::Beside),
@@ -68,6 +69,9 @@ pub const ROWS: [Row; 23] = [
     row(Plugin::Tuning, Verb::Add, Variant::Full),
     row(Plugin::Tuning, Verb::Del, Variant::Full),
     row(Plugin::Tuning, Verb::Gc, Variant::Full),
+    row(Plugin::Portmap, Verb::Add, Variant::Full),
+    row(Plugin::Portmap, Verb::Del, Variant::Full),
+    row(Plugin::Portmap, Verb::Gc, Variant::Full),
 ];
 
 impl Plugin {
@@ -78,6 +82,7 @@ impl Plugin {
             Self::Bandwidth => "bandwidth",
             Self::Firewall => "firewall",
             Self::Tuning => "tuning",
+            Self::Portmap => "portmap",
         }
     }
 }
@@ -128,6 +133,13 @@ impl Row {
                 "mtu": 1400, "promisc": true, "allmulti": true, "txQLen": 500,
                 "sysctl": {"net.ipv4.conf.IFNAME.rp_filter": "2"},
             }),
+            Plugin::Portmap => json!({
+                "cniVersion": "1.1.0", "name": "pods", "type": "portmap",
+                "runtimeConfig": {"portMappings": [
+                    {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+                    {"hostPort": 8053, "containerPort": 53, "protocol": "udp"},
+                ]},
+            }),
             Plugin::Bandwidth => {
                 let limits = json!({
                     "cniVersion": "1.1.0", "name": "pods", "type": "bandwidth",
@@ -144,10 +156,21 @@ impl Row {
         }
     }
 
+    /// The config of the plugin behind the main one for another pod, which cannot have the same ports.
+    pub fn bystanders(&self) -> Value {
+        let mut config = self.config(self.chained());
+        for (port, mapping) in
+            (9000..).zip(config["runtimeConfig"]["portMappings"].as_array_mut().into_iter().flatten())
+        {
+            mapping["hostPort"] = json!(port);
+        }
+        config
+    }
+
     /// The plugin behind the main one.
     pub fn chained(&self) -> Plugin {
         match self.plugin {
-            Plugin::Firewall | Plugin::Tuning => self.plugin,
+            Plugin::Firewall | Plugin::Tuning | Plugin::Portmap => self.plugin,
             _ => Plugin::Bandwidth,
         }
     }

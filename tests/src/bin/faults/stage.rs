@@ -78,7 +78,7 @@ impl Stage {
         };
         if let Some(bystander) = &stage.bystander {
             let result = stage.call(row.main(), bystander).add(&row.config(row.main()));
-            let chained = with_prev_result(&row.config(row.chained()), &result);
+            let chained = with_prev_result(&row.bystanders(), &result);
             stage.call(row.chained(), bystander).add(&chained);
             // From here on, the network was used by more than one.
             stage.attach(true).expect("nothing disturbs it");

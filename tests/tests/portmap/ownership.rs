@@ -1,0 +1,146 @@
+//! Whose a port is.
+
+use serde_json::json;
+use tests::{Node, Pod};
+
+use super::service::{Place, ask, serve};
+use super::{GATEWAY, attached, config, elements, forward, mapping, says, with_ports};
+
+#[test]
+fn a_second_pod_gets_an_error_that_names_the_first_which_keeps_working() {
+    let node = Node::new();
+    let port = json!([mapping("tcp", 8080, 80)]);
+    let (first, _) = with_ports(&node, "first", port.clone());
+    serve(Place::Pod(&first), "first", "tcp", "::", 80);
+    let before = elements(&node);
+    let (second, result) = attached(&node, "second");
+    let both = json!([mapping("tcp", 9090, 80), mapping("tcp", 8080, 80)]);
+    let failure = forward(&node, &second, &config(both, json!({})), &result).unwrap_err();
+    says(&failure, 999, &["TCP port 8080 of all IPv4 addresses", "container first", "eth0", "network pods"]);
+    assert_eq!(elements(&node), before, "nothing of the second remains");
+    assert!(ask(Place::Host, "tcp", GATEWAY, 8080).starts_with("first to "));
+    node.call("portmap", &second).del(&config(port.clone(), json!({})));
+    assert_eq!(elements(&node), before, "the second's DEL leaves the first alone");
+    node.call("portmap", &first).del(&config(port.clone(), json!({})));
+    forward(&node, &second, &config(port, json!({})), &result).unwrap();
+}
+
+#[test]
+fn the_ports_of_a_pod_that_is_gone_are_taken_over() {
+    let node = Node::new();
+    let both = json!([mapping("tcp", 8080, 80), mapping("udp", 8053, 53)]);
+    let (namespace_gone, _) = with_ports(&node, "gone", both.clone());
+    drop(namespace_gone);
+    let (second, result) = attached(&node, "second");
+    let port = json!([mapping("tcp", 8080, 80)]);
+    forward(&node, &second, &config(port.clone(), json!({})), &result).unwrap();
+    serve(Place::Pod(&second), "second", "tcp", "::", 80);
+    assert!(ask(Place::Host, "tcp", GATEWAY, 8080).starts_with("second to "));
+    let own = elements(&node);
+    // A late DEL of the first changes nothing.
+    node.call("portmap", &Pod::new("gone")).with("CNI_NETNS", "").del(&config(both, json!({})));
+    assert_eq!(elements(&node), own);
+    // Without its interface, a pod is gone as well.
+    second.shell("ip link delete eth0");
+    let (third, result) = attached(&node, "third");
+    forward(&node, &third, &config(port, json!({})), &result).unwrap();
+    assert_eq!(elements(&node), own);
+}
+
+/// The namespace of another container may have the same path by now.
+#[test]
+fn a_path_that_leads_to_another_namespace_does_not_keep_a_port() {
+    let node = Node::new();
+    let port = json!([mapping("tcp", 8080, 80)]);
+    let (first, result) = attached(&node, "first");
+    let path = node.file("netns", "");
+    let mount = |pod: &Pod| {
+        tests::shell(&format!(
+            "umount {path} 2> /dev/null || true; mount --bind {} {path}",
+            pod.netns(),
+            path = path.display()
+        ));
+    };
+    mount(&first);
+    let call = node.call("portmap", &first).with("CNI_NETNS", path.to_str().unwrap());
+    call.add(&tests::with_prev_result(&config(port.clone(), json!({})), &result));
+    let (second, result) = attached(&node, "second");
+    let failure = forward(&node, &second, &config(port.clone(), json!({})), &result).unwrap_err();
+    says(&failure, 999, &["container first"]);
+    mount(&second);
+    forward(&node, &second, &config(port, json!({})), &result).unwrap();
+}
+
+#[test]
+fn a_repeated_add_has_exactly_the_ports_of_its_config() {
+    let node = Node::new();
+    let (pod, result) = with_ports(&node, "c1", json!([mapping("tcp", 8080, 80), mapping("udp", 8053, 53)]));
+    let own = elements(&node);
+    forward(&node, &pod, &config(json!([mapping("tcp", 9090, 80)]), json!({})), &result).unwrap();
+    serve(Place::Pod(&pod), "c1", "tcp", "::", 80);
+    assert!(ask(Place::Host, "tcp", GATEWAY, 9090).starts_with("c1 to "));
+    assert_eq!(super::service::ask_once(Place::Host, "tcp", GATEWAY, 8080), None);
+    let again = json!([mapping("udp", 8053, 53), mapping("tcp", 8080, 80)]);
+    for _ in 0..2 {
+        forward(&node, &pod, &config(again.clone(), json!({})), &result).unwrap();
+        assert_eq!(elements(&node), own);
+    }
+    node.call("portmap", &pod).del(&config(json!([]), json!({})));
+    assert_eq!(elements(&node), 0);
+}
+
+#[test]
+fn of_many_that_claim_a_port_at_once_one_gets_it() {
+    const PODS: usize = 8;
+    let node = Node::new();
+    let pods: Vec<_> = (0..PODS).map(|number| attached(&node, &format!("c{number}"))).collect();
+    for port in 8080..8085 {
+        let config = config(json!([mapping("tcp", port, 80), mapping("udp", port, 80)]), json!({}));
+        let running: Vec<_> = pods
+            .iter()
+            .map(|(pod, result)| {
+                node.call("portmap", pod).start("ADD", &tests::with_prev_result(&config, result))
+            })
+            .collect();
+        let answers: Vec<_> = running.into_iter().map(tests::Running::answer).collect();
+        let winners: Vec<_> = (0..PODS).filter(|number| answers[*number].is_ok()).collect();
+        assert_eq!(winners.len(), 1, "{answers:?}");
+        let winner = format!("container c{} already", winners[0]);
+        answers
+            .iter()
+            .filter_map(|answer| answer.as_ref().err())
+            .for_each(|failure| says(failure, 999, &[&winner]));
+        let running: Vec<_> =
+            pods.iter().map(|(pod, _)| node.call("portmap", pod).start("DEL", &config)).collect();
+        running.into_iter().for_each(|running| drop(running.answer().unwrap()));
+        assert_eq!(elements(&node), 0);
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_printed_takes_the_ports_back() {
+    let node = Node::new();
+    let (pod, result) = attached(&node, "c1");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let config = tests::with_prev_result(&config(json!([mapping("tcp", 8080, 80)]), json!({})), &result);
+    let output = node.call("portmap", &pod).raw_to(full.into(), "ADD", &config.to_string());
+    assert!(!output.status.success());
+    assert_eq!(elements(&node), 0);
+}
+
+/// A DEL that comes late, when another pod has the address: its ports stay, and so do the elements by which sources are
+/// masqueraded.
+#[test]
+fn a_late_del_leaves_the_next_pod_with_the_address_alone() {
+    let node = Node::new();
+    let (first, result) = with_ports(&node, "first", json!([mapping("tcp", 8080, 80)]));
+    let next = Pod::new("next");
+    next.shell("ip link add eth0 type veth peer name peer0");
+    let config = config(json!([mapping("tcp", 9090, 80)]), json!({}));
+    forward(&node, &next, &config, &result).unwrap();
+    node.call("portmap", &next).check(&config, &result);
+    node.call("portmap", &first).del(&config);
+    node.call("portmap", &next).check(&config, &result);
+    node.call("portmap", &next).del(&config);
+    assert_eq!(elements(&node), 0);
+}
