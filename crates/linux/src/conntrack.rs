@@ -73,8 +73,8 @@ impl Conntrack {
     /// Returns the connections of `family` and `protocol`, and of the destination port `port` if there is one, that are
     /// `wanted`. As `conntrack -L -f FAMILY -p PROTOCOL --orig-port-dst PORT`.
     ///
-    /// The kernel looks at the protocol and the port itself (Linux 5.8). Older ones send every connection of the family,
-    /// so the reply is filtered here, too.
+    /// The kernel looks at the protocol and the port itself (Linux 5.8). Older ones send every connection of the
+    /// family, so the reply is filtered here, too.
     ///
     /// # Errors
     /// The kernel's refusal.

@@ -72,7 +72,8 @@ impl Forward {
         Claim { holder, elements }
     }
 
-    /// Returns the elements of the pod's port, by which sources are masqueraded. Several of the host's ports may lead there.
+    /// Returns the elements of the pod's port, by which sources are masqueraded. Several of the host's ports may lead
+    /// there.
     pub fn pod_claim(&self, owner: Digest) -> Claim {
         let (protocol, port) = ([self.protocol, 0, 0, 0], padded(self.container_port));
         let key = [&mapped(self.pod.ip()).octets()[..], &protocol, &port].concat();

@@ -11,8 +11,8 @@ use crate::del::open_nftables;
 use crate::record::{self, Record};
 use crate::{holders, reference, stale};
 
-/// Ports go when their attachment is one of this network's that is not valid, and its namespace or interface is gone: the
-/// list cannot name an ADD that is at work.
+/// Ports go when their attachment is one of this network's that is not valid, and its namespace or interface is gone:
+/// the list cannot name an ADD that is at work.
 pub(crate) fn gc(request: &Request) -> Result<()> {
     let Some(valid) = request.valid_attachments()? else { return Ok(()) };
     let Some(mut nftables) = open_nftables()? else { return Ok(()) };

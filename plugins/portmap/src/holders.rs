@@ -10,12 +10,12 @@ use crate::forward::Forward;
 use crate::record::Record;
 use crate::table::{self, Needs, TABLE};
 
-/// Gives the record's owner exactly its ports: those that it had before are given back in the same transaction. Ports of a
-/// pod that is gone are taken over. Returns the records that this replaced.
+/// Gives the record's owner exactly its ports: those that it had before are given back in the same transaction. Ports
+/// of a pod that is gone are taken over. Returns the records that this replaced.
 ///
 /// # Errors
-/// When a port belongs to another pod, with that pod's name; the kernel's refusal. Then nothing was changed, but that ports
-/// of pods that are gone may be free.
+/// When a port belongs to another pod, with that pod's name; the kernel's refusal. Then nothing was changed, but that
+/// ports of pods that are gone may be free.
 pub(crate) fn take(nftables: &mut Nftables, record: &Record, needs: &Needs<'_>) -> Result<Vec<Record>> {
     let operation = format_args!("forward ports to {}", record.owner);
     let mut replaced: Vec<Record> = Vec::new();

@@ -4,8 +4,8 @@ use linux::{Result, Rtnetlink, sysctl};
 
 use crate::forward::Forward;
 
-/// Returns the kernel parameter that lets 127.0.0.1 have the ports; none where no port is to have it, and where no route
-/// leads to the pod.
+/// Returns the kernel parameter that lets 127.0.0.1 have the ports; none where no port is to have it, and where no
+/// route leads to the pod.
 ///
 /// # Errors
 /// The kernel's refusal.

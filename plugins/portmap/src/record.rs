@@ -1,7 +1,7 @@
 //! What the table keeps of an attachment: its names, its namespace, its ports.
 //!
-//! An element has room for 256 bytes of user data, so the ports are in elements of their own: part 0 names the attachment,
-//! the parts from 1 on have its ports.
+//! An element has room for 256 bytes of user data, so the ports are in elements of their own: part 0 names the
+//! attachment, the parts from 1 on have its ports.
 
 use std::collections::BTreeMap;
 

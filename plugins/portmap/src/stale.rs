@@ -1,7 +1,7 @@
 //! UDP connections that the kernel tracks, and that lead elsewhere than the table does now.
 //!
-//! The kernel asks the table for the first packet of a connection only. A client that goes on sending from the same port
-//! keeps such a connection alive, to a pod that is gone or to the host.
+//! The kernel asks the table for the first packet of a connection only. A client that goes on sending from the same
+//! port keeps such a connection alive, to a pod that is gone or to the host.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,6 +1,7 @@
 //! The table, which is created before the first forwarded port, and kept.
 //!
-//! What `nft list table inet weir-portmap` shows for a pod 10.88.0.5/16 with port 8080 of the host, as far as IPv4 goes:
+//! What `nft list table inet weir-portmap` shows for a pod 10.88.0.5/16 with port 8080 of the host, as far as IPv4
+//! goes:
 //!
 //! ```text
 //! table inet weir-portmap {
@@ -117,8 +118,8 @@ impl Maps {
         if self.conditions == 0 { HOST_PORTS } else { CONDITIONAL }
     }
 
-    /// Adds the maps, and the rules that look into them. Those of conditions cannot double, because the first map is created
-    /// once.
+    /// Adds the maps, and the rules that look into them. Those of conditions cannot double, because the first map is
+    /// created once.
     fn create(self, batch: &mut Batch, conditions: &Conditions) {
         let family = self.family;
         let values = Values::Data(match family {
@@ -202,7 +203,8 @@ pub(crate) fn create(nftables: &mut Nftables, needs: &Needs<'_>) -> Result<()> {
 
 /// Checks whether the kernel has what the table needs. Loads modules if they are installed; changes nothing else.
 ///
-/// A table in use proves it, and so do the modules. Otherwise it is created in a network namespace that ends with the call.
+/// A table in use proves it, and so do the modules. Otherwise it is created in a network namespace that ends with the
+/// call.
 ///
 /// # Errors
 /// [`Error::MissingFeature`](linux::Error::MissingFeature) when the kernel cannot, and the kernel's refusal.
@@ -242,8 +244,8 @@ fn missing(nftables: &mut Nftables, needs: &Needs<'_>) -> nft::Result<(Batch, Ve
     Ok((batch, fib))
 }
 
-/// Adds the table, its sets and chains, and the rules that are always there, each once. Returns the indices of the messages
-/// that need `fib`.
+/// Adds the table, its sets and chains, and the rules that are always there, each once. Returns the indices of the
+/// messages that need `fib`.
 fn base(batch: &mut Batch) -> Vec<usize> {
     batch.add_table(TableState::Active, "ports of the host that lead to pods, kept by weir");
     let digest = [DataType::MARK; Digest::LEN / 4];
@@ -294,8 +296,8 @@ fn base(batch: &mut Batch) -> Vec<usize> {
     to_this_host.to_vec()
 }
 
-/// Adds the set of ports that are masqueraded for sources in a prefix of this length, and its rule. The rule cannot double,
-/// because the set is created once.
+/// Adds the set of ports that are masqueraded for sources in a prefix of this length, and its rule. The rule cannot
+/// double, because the set is created once.
 fn masquerade(batch: &mut Batch, source: IpNetwork) {
     let (family, name) = (Family::of_address(source.ip()), masquerade_set(source));
     let key: Fields<'_> = &[address(family), DataType::PROTOCOL, address(family), DataType::PORT];

@@ -57,7 +57,7 @@ fn a_client_of_a_pod_that_is_gone_is_led_to_the_next() {
 fn only_the_mappings_connections_are_deleted() {
     let node = Node::new();
     let outside = outside(&node);
-    if tests::shell("cat /proc/net/nf_conntrack 2> /dev/null | head -1; test -e /proc/net/nf_conntrack && echo yes || echo no").trim() == "no" {
+    if !std::path::Path::new("/proc/net/nf_conntrack").exists() {
         // Without the file, the traffic of the other tests is the witness.
         return;
     }

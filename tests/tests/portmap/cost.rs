@@ -1,4 +1,5 @@
-//! ADD, DEL and CHECK cost the same with few mappings on the node and with many: the requests to the kernel are counted.
+//! ADD, DEL and CHECK cost the same with few mappings on the node and with many: the requests to the kernel are
+//! counted.
 
 use serde_json::json;
 use tests::{Node, with_prev_result};

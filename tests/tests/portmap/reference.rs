@@ -1,5 +1,5 @@
-//! What the reference's portmap left. Debian ships 1.1.1, which has only iptables; the rules of the later nftables backend
-//! are written as it writes them.
+//! What the reference's portmap left. Debian ships 1.1.1, which has only iptables; the rules of the later nftables
+//! backend are written as it writes them.
 
 use serde_json::{Value, json};
 use tests::config::changed;
