@@ -124,3 +124,33 @@ fn the_rules_are_the_same_with_one_port_and_with_a_thousand() {
     node.call("portmap", &one).del(&config(json!([]), json!({})));
     assert_eq!(super::elements(&node), 0);
 }
+
+/// A node that keeps its rules by `nft list ruleset > /etc/nftables.conf` boots with these; then its pods come anew.
+#[test]
+fn a_saved_ruleset_can_be_loaded_again_and_the_next_add_restores_a_flushed_one() {
+    let node = Node::new();
+    let port = config(json!([mapping("tcp", 8080, 80)]), json!({}));
+    let conditional = json!({"conditionsV4": ["!", "-d", NODE]});
+    let (first, result) = attached(&node, "first");
+    forward(&node, &first, &port, &result).unwrap();
+    forward(
+        &node,
+        &attached(&node, "other").0,
+        &config(json!([mapping("tcp", 9090, 80)]), conditional),
+        &result,
+    )
+    .unwrap();
+    serve(Place::Pod(&first), "first", "tcp", "::", 80);
+    node.look("nft list ruleset > /mnt/saved; nft flush ruleset; nft -f /mnt/saved");
+    assert!(ask(Place::Host, "tcp", GATEWAY, 8080).starts_with("first to "));
+    for fault in ["true", "nft flush ruleset", "nft delete table inet weir-portmap"] {
+        node.look(fault);
+        let (next, result) = attached(&node, "next");
+        serve(Place::Pod(&next), "next", "tcp", "::", 80);
+        forward(&node, &next, &port, &result).unwrap();
+        node.call("portmap", &next).check(&port, &result);
+        assert!(ask(Place::Host, "tcp", GATEWAY, 8080).starts_with("next to "), "{fault}");
+        node.call("portmap", &next).del(&port);
+        node.call("bridge", &next).del(&super::network());
+    }
+}
