@@ -18,7 +18,18 @@ fn the_network_is_ready_with_weirs_executables_alone() {
     names.sort();
     assert_eq!(
         names,
-        ["bandwidth", "bridge", "firewall", "host-local", "loopback", "ptp", "static", "tuning", "weir"]
+        [
+            "bandwidth",
+            "bridge",
+            "firewall",
+            "host-local",
+            "loopback",
+            "portmap",
+            "ptp",
+            "static",
+            "tuning",
+            "weir"
+        ]
     );
     let conditions = containerd.cri().conditions().unwrap();
     assert!(conditions.iter().any(|condition| condition.kind == "NetworkReady" && condition.holds));
