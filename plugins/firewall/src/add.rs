@@ -9,7 +9,7 @@ use nft::{Batch, Claimant, Nftables, unsettled};
 use nix::errno::Errno;
 
 use crate::config::{IngressPolicy, Settings, addresses, bridge_and_port, host_end};
-use crate::isolation::Isolation;
+use crate::isolation::{self, Isolation};
 use crate::record::{self, Record, TABLE};
 use crate::rules::{self, Accept, Handle};
 use crate::{del, iptables};
@@ -57,7 +57,7 @@ impl Wanted {
 }
 
 /// The rules come first: the kernel tells their handles, by which DEL finds them among those of all pods. What a killed
-/// ADD leaves has its claimant in user data.
+/// ADD leaves has its claimant in user data, and a record without handles.
 pub(crate) fn add(request: &Request) -> Result<AddResult> {
     let result = request.prev_result.clone().ok_or_else(Failure::not_chained)?;
     let wanted = Wanted::of(request, &result)?;
@@ -72,33 +72,27 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     }
     let mut nftables = Nftables::open()?;
     let handles = accept(&mut nftables, &wanted)?;
-    let record = wanted.record(handles);
-    match write(&mut nftables, &wanted, &record) {
-        Ok(former) => {
-            del::delete_rules(&mut nftables, &former.unwrap_or_default().rules, &wanted.claimant)?;
-            Ok(result)
+    if let Err(error) = write(&mut nftables, &wanted, &wanted.record(handles)) {
+        if let Err(error) = del::remove(&mut nftables, &wanted.claimant, &[], None) {
+            cni::note(format_args!("firewall: while taking back a failed ADD: {error}"));
         }
-        Err(error) => {
-            if let Err(error) = del::delete_rules(&mut nftables, &record.rules, &wanted.claimant) {
-                cni::note(format_args!("firewall: while taking back a failed ADD: {error}"));
-            }
-            Err(error)
-        }
+        return Err(error);
     }
+    Ok(result)
 }
 
-/// Adds the pod's rules and returns their handles.
+/// Adds the pod's rules and returns their handles. The same transaction records that they are without a handle yet, so
+/// that a later call looks for them, and deletes what an earlier ADD made.
 fn accept(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
     let operation = format_args!("accept what is forwarded for {}", wanted.claimant);
-    if wanted.addresses.is_empty() {
-        return Ok(Vec::new());
-    }
     let accepts: Vec<_> = wanted.addresses.iter().copied().flat_map(Accept::of).collect();
     for () in Attempts::default() {
         for family in wanted.families() {
             iptables::ensure(nftables, family, &wanted.admin_chain)?;
         }
         let mut batch = Batch::new(TABLE);
+        replace_record(&mut batch, wanted, &wanted.record(Vec::new()));
+        delete_former(nftables, wanted, &mut batch).map_err(|failed| failed.during(operation))?;
         accepts.iter().for_each(|accept| accept.add(&mut batch, &wanted.claimant));
         match nftables.transact_for_handles(batch) {
             Ok(numbers) if numbers.len() < accepts.len() => return search(nftables, wanted),
@@ -106,12 +100,34 @@ fn accept(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
                 let of = |(accept, number): (&Accept, u64)| Handle { family: accept.family(), number };
                 return Ok(accepts.iter().zip(numbers).map(of).collect());
             }
-            // Another process deleted the chain.
-            Err(failed) if failed.is(Errno::ENOENT) => {}
+            // Another process deleted the chain or a rule, or there is no table of weir's.
+            Err(failed) if failed.is(Errno::ENOENT) => record::create_table(nftables)?,
             Err(failed) => return Err(failed.missing(iptables::FEATURE, operation).into()),
         }
     }
     Err(unsettled(operation, iptables::table(Family::V4)).into())
+}
+
+/// Deletes the rules of an earlier ADD, and its isolated port unless the pod keeps it.
+fn delete_former(nftables: &mut Nftables, wanted: &Wanted, batch: &mut Batch) -> nft::Result<()> {
+    let Some(former) = record::find(nftables, &wanted.claimant)? else { return Ok(()) };
+    let is_kept = |port: &&str| {
+        wanted.isolation.as_ref().is_some_and(|isolation| isolation.is_full && isolation.port == **port)
+    };
+    if let Some(port) = former.isolated_port().filter(|port| !is_kept(port)) {
+        isolation::delete_port_of(nftables, batch, port, &wanted.claimant)?;
+    }
+    let rules = del::rules(nftables, Some(&former), &wanted.claimant, &wanted.addresses)?;
+    rules::delete(batch, rules);
+    Ok(())
+}
+
+fn replace_record(batch: &mut Batch, wanted: &Wanted, record: &Record) {
+    batch.turn_to(TABLE);
+    if let Some(element) = record.element(&wanted.claimant) {
+        batch.delete_expected(&element);
+        batch.create_element(&element);
+    }
 }
 
 /// Looks for the pod's rules, of which the kernel lost a message.
@@ -125,23 +141,18 @@ fn search(nftables: &mut Nftables, wanted: &Wanted) -> Result<Vec<Handle>> {
     Ok(handles)
 }
 
-/// Writes the record and the elements of the ingress policy, in one transaction. Returns the record of an earlier ADD,
-/// which it replaces.
-fn write(nftables: &mut Nftables, wanted: &Wanted, record: &Record) -> Result<Option<Record>> {
+/// Writes the record and the elements of the ingress policy, in one transaction.
+fn write(nftables: &mut Nftables, wanted: &Wanted, record: &Record) -> Result<()> {
     let operation = format_args!("record what is accepted for {}", wanted.claimant);
     let mut replaces = false;
     for () in Attempts::default() {
-        let former = record::find(nftables, &wanted.claimant).map_err(|failed| failed.during(operation))?;
         let mut batch = Batch::new(TABLE);
-        if former.is_some() {
-            batch.delete_element(record::ATTACHMENTS, &wanted.claimant.digest.0);
-        }
-        record.element(&wanted.claimant).iter().for_each(|element| batch.create_element(element));
+        replace_record(&mut batch, wanted, record);
         if let Some(isolation) = &wanted.isolation {
             isolation.add(&mut batch, &wanted.claimant, replaces);
         }
         match nftables.transact(batch) {
-            Ok(()) => return Ok(former),
+            Ok(()) => return Ok(()),
             Err(failed) if failed.is(Errno::ENOENT) => {
                 Isolation::create_tables(wanted.isolation.as_ref(), nftables)?;
             }

@@ -13,7 +13,7 @@ use crate::{del, isolation, record, rules};
 /// What is of an attachment.
 struct Entry {
     claimant: Claimant,
-    /// Whether its ADD has come to its end.
+    /// Whether its ADD has come to its end. Not known of a pod without an address.
     is_recorded: bool,
     host_end: Option<String>,
 }
@@ -52,7 +52,7 @@ pub(crate) fn gc(request: &Request) -> Result<()> {
         let is_spared =
             pair.is_some_and(|pair| !entry.is_recorded || running.spare(pair, &mut host, &mut failed));
         if !is_spared {
-            failed.extend(del::remove(&mut nftables, &entry.claimant, &[]).err());
+            failed.extend(del::remove(&mut nftables, &entry.claimant, &[], entry.host_end.as_deref()).err());
         }
         errors.extend(failed.into_iter().map(Failure::from));
     }
@@ -80,8 +80,13 @@ fn entries(nftables: &mut Nftables) -> nft::Result<Vec<Entry>> {
             entries.insert(claimant.digest, Entry { claimant, is_recorded: false, host_end: None });
         }
     }
+    // A port is written with the record, which is lost then.
+    for (claimant, port) in isolation::ports(nftables)? {
+        entries.insert(claimant.digest, Entry { claimant, is_recorded: true, host_end: Some(port) });
+    }
     for (claimant, record) in record::list(nftables)? {
-        let entry = Entry { claimant, is_recorded: true, host_end: record.host_end };
+        let is_recorded = !record.rules.is_empty();
+        let entry = Entry { claimant, is_recorded, host_end: record.host_end };
         entries.insert(entry.claimant.digest, entry);
     }
     Ok(entries.into_values().collect())

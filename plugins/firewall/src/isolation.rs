@@ -119,16 +119,35 @@ fn has_rule(nftables: &mut Nftables, table: Table, set: &str) -> nft::Result<boo
 ///
 /// # Errors
 /// The kernel's refusal.
-pub(crate) fn is_isolated(nftables: &mut Nftables, port: &str, claimant: &Claimant) -> nft::Result<bool> {
+fn is_isolated(nftables: &mut Nftables, port: &str, claimant: &Claimant) -> nft::Result<bool> {
     let found =
         nftables.element(TABLE, PORTS, &name_key(port), |port| UserData::claimant(port.user_data()))?;
     Ok(found.flatten().is_some_and(|found| found.digest == claimant.digest))
 }
 
-/// Deletes a port, which is isolated.
-pub(crate) fn delete_port(batch: &mut Batch, port: &str) {
-    batch.turn_to(TABLE);
-    batch.delete_element(PORTS, &name_key(port));
+/// Has the batch delete a port, if it is isolated for the claimant.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(crate) fn delete_port_of(
+    nftables: &mut Nftables,
+    batch: &mut Batch,
+    port: &str,
+    claimant: &Claimant,
+) -> nft::Result<()> {
+    if is_isolated(nftables, port, claimant)? {
+        batch.turn_to(TABLE);
+        batch.delete_element(PORTS, &name_key(port));
+    }
+    Ok(())
+}
+
+/// Returns the isolated ports, for GC.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(crate) fn ports(nftables: &mut Nftables) -> nft::Result<Vec<(Claimant, String)>> {
+    nftables.elements(TABLE, PORTS, |port| Some((UserData::claimant(port.user_data())?, name(port.key())?)))
 }
 
 /// Returns the bridges with a policy, for GC.
@@ -136,10 +155,7 @@ pub(crate) fn delete_port(batch: &mut Batch, port: &str) {
 /// # Errors
 /// The kernel's refusal.
 pub(crate) fn bridges(nftables: &mut Nftables) -> nft::Result<Vec<String>> {
-    nftables.elements(record::TABLE, BRIDGES, |element| {
-        let name = element.key().split(|byte| *byte == 0).next()?;
-        String::from_utf8(name.to_vec()).ok()
-    })
+    nftables.elements(record::TABLE, BRIDGES, |element| name(element.key()))
 }
 
 /// Deletes a bridge's elements. Not an error if there are none.
@@ -184,4 +200,9 @@ fn name_key(name: &str) -> [u8; IFNAMSIZ] {
     let mut key = [0; IFNAMSIZ];
     key.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     key
+}
+
+/// Returns the name that [`name_key`] made a key.
+fn name(key: &[u8]) -> Option<String> {
+    String::from_utf8(key.split(|byte| *byte == 0).next()?.to_vec()).ok()
 }

@@ -29,6 +29,7 @@ const ADMIN_JUMP: u8 = 0x8e;
 /// What an attachment has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Record {
+    /// None until ADD has come to its end, unless the pod has no address.
     pub rules: Vec<Handle>,
     pub host_end: Option<String>,
     /// Whether the host's end is isolated from others.
@@ -56,6 +57,11 @@ impl Record {
         }
         let element = Element::new(ATTACHMENTS, claimant.digest.0).with_user_data(&data);
         (data.bytes().len() <= UserData::CAPACITY).then_some(element)
+    }
+
+    /// Returns the host's end if it is isolated from others.
+    pub(crate) fn isolated_port(&self) -> Option<&str> {
+        self.host_end.as_deref().filter(|_| self.is_isolated)
     }
 
     fn read(user_data: &[u8]) -> Self {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::config::changed;
-use tests::{Look, Node};
+use tests::{Call, Look, Node};
 
 use super::{Network, iptables, says, unattached};
 
@@ -100,6 +100,87 @@ fn an_add_that_is_killed_at_any_moment_leaves_nothing_after_del() {
         call.del(&changed(&config, json!({"prevResult": null})));
         assert_eq!((iptables(&node), node.fingerprint()), before, "{micros}");
     }
+}
+
+/// Ends ADD at each of its sends to the kernel in turn, and calls `then` after it.
+fn killed_at_each_send(call: impl Fn() -> Call, config: &Value, then: impl Fn(usize)) {
+    for send in 1.. {
+        let strace =
+            format!("strace -f -o /mnt/trace -e trace=sendto -e inject=sendto:signal=KILL:when={send}");
+        let command: Vec<String> = strace.split(' ').map(str::to_owned).collect();
+        if call().executed_by(&command).raw("ADD", &config.to_string()).status.success() {
+            assert!(send > 4, "ADD was killed at {send} sends");
+            return;
+        }
+        then(send);
+    }
+}
+
+#[test]
+fn an_add_that_is_killed_and_repeated_leaves_nothing_after_del() {
+    let node = Node::new();
+    let (pod, call, config) = unattached(&node, "c1", &ADDRESSES);
+    call.add(&config);
+    call.del(&config);
+    let before = (iptables(&node), node.fingerprint());
+    let without_result = changed(&config, json!({"prevResult": null}));
+    killed_at_each_send(
+        || node.call("firewall", &pod),
+        &config,
+        |send| {
+            call.add(&config);
+            assert_eq!(iptables(&node).matches("-j ACCEPT").count(), 4, "{send}: {}", iptables(&node));
+            call.del(&without_result);
+            assert_eq!((iptables(&node), node.fingerprint()), before, "{send}");
+            // The repeated one is killed.
+            call.add(&config);
+        },
+    );
+    call.del(&without_result);
+    assert_eq!((iptables(&node), node.fingerprint()), before);
+}
+
+#[test]
+fn gc_spares_an_add_at_work_whose_pair_has_no_alias() {
+    let node = Node::new();
+    let attached = Network::new("br1", 61, json!({})).attach(&node, node.bin(), "c1");
+    attached.call(node.bin()).del(&attached.config);
+    let host_end = attached.result["interfaces"][1]["name"].as_str().unwrap();
+    node.look(&format!("ip link set {host_end} alias another"));
+    let call = || attached.call(node.bin());
+    killed_at_each_send(call, &attached.config, |send| {
+        let before = iptables(&node);
+        call().verb("GC", &gc("br1", &[])).map(drop).unwrap();
+        assert_eq!(iptables(&node), before, "{send}");
+        call().del(&attached.config);
+    });
+}
+
+#[test]
+fn del_looks_for_rules_that_a_record_without_handles_does_not_name() {
+    let node = Node::new();
+    let (_pod, call, config) = unattached(&node, "c1", &ADDRESSES);
+    call.add(&config);
+    node.look(
+        "nft list table inet weir-firewall > /mnt/table; nft delete table inet weir-firewall; nft -f /mnt/table",
+    );
+    call.del(&config);
+    assert!(!iptables(&node).contains("-j ACCEPT"), "{}", iptables(&node));
+    assert!(!node.look("nft list table inet weir-firewall").contains("pods/c1"));
+}
+
+#[test]
+fn a_repeated_add_replaces_rules_that_were_restored() {
+    let node = Node::new();
+    let (_pod, call, config) = unattached(&node, "c1", &ADDRESSES);
+    call.add(&config);
+    node.look(
+        "for ip in iptables ip6tables; do $ip-nft-save > /mnt/rules; $ip-nft-restore < /mnt/rules; done",
+    );
+    call.add(&config);
+    assert_eq!(iptables(&node).matches("-j ACCEPT").count(), 4, "{}", iptables(&node));
+    call.del(&config);
+    assert!(!iptables(&node).contains("-j ACCEPT"), "{}", iptables(&node));
 }
 
 #[test]
