@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tests::config::changed;
 use tests::{Look, Node};
 
 use super::{Attached, Network, OUTSIDE, both, outside};
@@ -88,6 +89,31 @@ fn del_and_gc_leave_no_element_of_a_policy() {
     node.look("ip link delete br1");
     gc(&attached);
     assert!(!shown().contains("\"br1\""), "{}", shown());
+}
+
+#[test]
+fn an_isolated_port_is_given_back_by_an_add_with_another_policy_and_without_a_record() {
+    let isolated = Network::new("br1", 61, json!({"ingressPolicy": "isolated"}));
+    let is_isolated =
+        |node: &Node| node.look("nft list set bridge weir-firewall isolated-ports").contains("br1/c1");
+    for policy in ["open", "same-bridge"] {
+        let node = Node::new();
+        let attached = isolated.attach(&node, node.bin(), "c1");
+        assert!(is_isolated(&node));
+        attached.call(node.bin()).add(&changed(&attached.config, json!({"ingressPolicy": policy})));
+        assert!(!is_isolated(&node), "{policy}");
+    }
+    for verb in ["DEL", "GC"] {
+        let node = Node::new();
+        let attached = isolated.attach(&node, node.bin(), "c1");
+        node.look(
+            "nft delete table inet weir-firewall; iptables-nft -F CNI-FORWARD; ip6tables-nft -F CNI-FORWARD",
+        );
+        let invalid = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
+        let config = if verb == "DEL" { attached.config.clone() } else { changed(&attached.config, invalid) };
+        attached.call(node.bin()).verb(verb, &config).map(drop).unwrap();
+        assert!(!is_isolated(&node), "{verb}");
+    }
 }
 
 #[test]
