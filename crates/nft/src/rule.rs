@@ -98,6 +98,8 @@ pub struct Rule {
     pub accepts: bool,
     /// The names of its expressions, in their order.
     pub expressions: Vec<String>,
+    /// The extensions of iptables that it matches with: the name of each, and its structure as the kernel has it.
+    pub extensions: Vec<(String, Vec<u8>)>,
     /// What the first loaded value of the packet must be equal to, with the value's offset in the network header.
     pub network_field: Option<(u32, Vec<u8>)>,
     /// Its comment, from user data as `nft` writes it or from the extension `comment` of iptables.
@@ -150,7 +152,12 @@ impl Rule {
                     read.accepts |= code == Some(&libc::NF_ACCEPT.to_be_bytes());
                 }
                 Some(b"fwd") => read.forwards_to = value,
-                Some(b"match") => read.comment = xtables_comment(data).or(read.comment),
+                Some(b"match") => {
+                    read.comment = xtables_comment(data).or(read.comment);
+                    let name = find(data, NFTA_MATCH_NAME).map(string).unwrap_or_default();
+                    let info = find(data, NFTA_MATCH_INFO).unwrap_or_default();
+                    read.extensions.push((name, info.to_vec()));
+                }
                 _ => {}
             }
         }

@@ -10,6 +10,8 @@ use crate::iptables::{CNI_FORWARD, table};
 
 /// Kind of user data: the claimant as text, as a comment has it.
 const CLAIMANT_TEXT: u8 = 0x89;
+/// The extension of iptables by which answers are told.
+const CONNTRACK: &str = "conntrack";
 
 /// One of an address's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +48,14 @@ impl Accept {
             rule.load(&[Field::Address(self.family(), self.side)]);
             rule.compare(Comparison::Equal, &octets(self.address));
             if self.side == Side::Destination {
-                rule.extension("conntrack", 3, &answers());
+                rule.extension(CONNTRACK, 3, &answers());
             }
             rule.count();
             rule.decide(Verdict::Accept);
         });
     }
 
-    /// Returns whether this is such a rule, weir's or the reference's.
+    /// Returns whether this is such a rule, weir's or the reference's. One with a comment is an administrator's.
     pub(crate) fn is(self, rule: &Rule) -> bool {
         let offset = match (self.family(), self.side) {
             (Family::V4, Side::Source) => 12,
@@ -61,12 +63,17 @@ impl Accept {
             (Family::V6, Side::Source) => 8,
             (Family::V6, Side::Destination) => 24,
         };
-        let expressions: &[&str] = match self.side {
-            Side::Source => &["payload", "cmp", "counter", "immediate"],
-            Side::Destination => &["payload", "cmp", "match", "counter", "immediate"],
+        let (expressions, extensions): (&[&str], _) = match self.side {
+            Side::Source => (&["payload", "cmp", "counter", "immediate"], vec![]),
+            Side::Destination => (
+                &["payload", "cmp", "match", "counter", "immediate"],
+                vec![(CONNTRACK.to_owned(), answers().to_vec())],
+            ),
         };
         rule.accepts
+            && rule.comment.is_none()
             && rule.expressions == expressions
+            && rule.extensions == extensions
             && rule.network_field == Some((offset, octets(self.address)))
     }
 }

@@ -219,6 +219,43 @@ fn a_node_with_firewalld_is_told_before_its_first_pod() {
     }
 }
 
+#[test]
+fn rules_of_an_administrator_for_the_pods_address_stay() {
+    let node = Node::new();
+    let (_pod, call, config) = unattached(&node, "c1", &ADDRESSES);
+    call.add(&config);
+    call.del(&config);
+    for rule in [
+        "-d 10.1.2.3 -m comment --comment 'admin: web' -j ACCEPT",
+        "-s 10.1.2.3 -m comment --comment 'admin: web' -j ACCEPT",
+        "-d 10.1.2.3 -m conntrack --ctstate NEW -j ACCEPT",
+        "-d 10.1.2.3 -m conntrack ! --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-d 10.1.2.3 -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j ACCEPT",
+    ] {
+        node.look(&format!("iptables-nft -A CNI-FORWARD {rule}"));
+    }
+    let before = iptables(&node);
+    assert_eq!(before.matches("-j ACCEPT").count(), 5, "{before}");
+    call.add(&config);
+    for _ in 0..2 {
+        call.del(&config);
+        assert_eq!(iptables(&node), before);
+    }
+}
+
+#[test]
+fn check_does_not_take_the_rule_of_an_administrator_for_the_pods() {
+    let node = Node::new();
+    let (_pod, call, config) = unattached(&node, "c1", &["10.1.2.3/24"]);
+    call.add(&config);
+    node.look(
+        "answers='-d 10.1.2.3 -m conntrack --ctstate'; \
+         iptables-nft -D CNI-FORWARD $answers RELATED,ESTABLISHED -j ACCEPT; \
+         iptables-nft -A CNI-FORWARD $answers NEW -j ACCEPT",
+    );
+    says(&call.verb("CHECK", &config).unwrap_err(), 999, &["10.1.2.3", "CNI-FORWARD"]);
+}
+
 /// Handles start again in a table that is made anew.
 #[test]
 fn rules_of_others_with_the_recorded_handles_stay() {
