@@ -12,6 +12,15 @@ const ADMIN_CHAIN: &str = "CNI-ADMIN";
 /// `XT_EXTENSION_MAXNAMELEN` without its zero byte: `iptables` reads no longer name.
 const CHAIN_CAPACITY: usize = 28;
 
+/// The targets of `iptables` and `ip6tables` (iptables-extensions(8)), which `-j` takes for no chain.
+#[rustfmt::skip]
+const TARGETS: &[&str] = &[
+    "ACCEPT", "AUDIT", "CHECKSUM", "CLASSIFY", "CLUSTERIP", "CONNMARK", "CONNSECMARK", "CT", "DNAT", "DNPT", "DROP",
+    "DSCP", "ECN", "HL", "HMARK", "IDLETIMER", "LED", "LOG", "MARK", "MASQUERADE", "NETMAP", "NFLOG", "NFQUEUE",
+    "NOTRACK", "QUEUE", "RATEEST", "REDIRECT", "REJECT", "RETURN", "SECMARK", "SET", "SNAT", "SNPT", "SYNPROXY",
+    "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TPROXY", "TRACE", "TTL", "ULOG",
+];
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Keys {
@@ -69,16 +78,17 @@ impl Settings {
 }
 
 fn admin_chain(name: String) -> Result<String> {
-    const RESERVED: &[&str] = &["INPUT", "FORWARD", "OUTPUT", "CNI-FORWARD"];
+    const BUILT_IN: &[&str] = &["INPUT", "FORWARD", "OUTPUT", "CNI-FORWARD"];
     if name.is_empty() {
         return Ok(ADMIN_CHAIN.to_owned());
     }
     let is_name = name.len() <= CHAIN_CAPACITY
-        && !name.starts_with(['-', '!'])
-        && name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_name || RESERVED.contains(&name.as_str()) {
-        let allowed =
-            format_args!("the name of a chain of its own, of at most {CHAIN_CAPACITY} letters and digits");
+        && !name.starts_with('-')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if !is_name || [BUILT_IN, TARGETS].concat().contains(&name.as_str()) {
+        let allowed = format_args!(
+            "the name of a chain of its own, not of a target of iptables, of at most {CHAIN_CAPACITY} letters, digits, _ . and -"
+        );
         return Err(
             Failure::invalid_value("iptablesAdminChainName", format_args!("{name:?}"), allowed).into()
         );
@@ -128,7 +138,19 @@ mod tests {
     fn a_chain_has_a_name_that_iptables_reads() {
         let accepted = |name: &str| admin_chain(name.to_owned()).is_ok();
         assert!(accepted("") && accepted("NOMAD-ADMIN") && accepted(&"a".repeat(28)));
-        for name in ["FORWARD", "CNI-FORWARD", "-A", "!x", "two words", "é", &"a".repeat(29)] {
+        for name in [
+            "FORWARD",
+            "CNI-FORWARD",
+            "DROP",
+            "MASQUERADE",
+            "-A",
+            "!x",
+            "a!",
+            "a'b",
+            "two words",
+            "é",
+            &"a".repeat(29),
+        ] {
             assert!(!accepted(name), "{name}");
         }
     }

@@ -18,6 +18,9 @@ fn a_value_that_cannot_be_is_named_and_changes_nothing() {
         (json!({"backend": "firewalld"}), &["backend", "firewalld", "--add-source"]),
         (json!({"iptablesAdminChainName": "FORWARD"}), &["iptablesAdminChainName", "\"FORWARD\""]),
         (json!({"iptablesAdminChainName": "two words"}), &["iptablesAdminChainName", "\"two words\""]),
+        (json!({"iptablesAdminChainName": "DROP"}), &["iptablesAdminChainName", "\"DROP\"", "target"]),
+        (json!({"iptablesAdminChainName": "MASQUERADE"}), &["iptablesAdminChainName", "\"MASQUERADE\""]),
+        (json!({"iptablesAdminChainName": "a'b"}), &["iptablesAdminChainName", "\"a'b\""]),
         (json!({"prevResult": null}), &["prevResult"]),
     ] {
         says(&call.verb("ADD", &changed(&config, keys)).unwrap_err(), 7, words);
