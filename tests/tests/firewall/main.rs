@@ -6,6 +6,7 @@
 mod cost;
 mod forwarding;
 mod invalid;
+mod killed;
 mod life;
 mod policies;
 mod reference;
