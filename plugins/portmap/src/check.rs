@@ -24,7 +24,7 @@ pub(crate) fn check(request: &Request) -> Result<()> {
     let owner = record::owner(request);
     let is_ours = Record::find(&mut nftables, owner.digest).map_err(failed)?.is_some();
     // A runtime may check pods that the reference attached before it was replaced.
-    if !is_ours && reference::serves(&mut nftables, request.container_id()).map_err(failed)? {
+    if !is_ours && reference::serves(&mut nftables, request).map_err(failed)? {
         return Ok(());
     }
     for forward in &forwards {

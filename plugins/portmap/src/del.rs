@@ -18,7 +18,7 @@ pub(crate) fn del(request: &Request) -> Result<()> {
         found => found.map_err(failed)?,
     };
     let Some(record) = found else {
-        let errors = reference::remove(&mut nftables, |left| left.container_id == request.container_id());
+        let errors = reference::remove(&mut nftables, |left| left.is_of(request));
         return Ok(collected(errors.into_iter().map(attachment::Error::from).map(Failure::from).collect())?);
     };
     holders::give_back(&mut nftables, &record).map_err(failed)?;

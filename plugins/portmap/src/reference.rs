@@ -7,6 +7,7 @@
 //!
 //! The names are those of its plugins/meta/portmap/portmap_iptables.go and portmap_nftables.go.
 
+use cni::Request;
 use linux::{Attempts, Error, Result};
 use nft::{Batch, Nftables, Rule, Table, TableFamily};
 use nix::errno::Errno;
@@ -22,6 +23,15 @@ pub(crate) struct Left<'a> {
     pub container_id: &'a str,
 }
 
+impl Left<'_> {
+    /// Returns whether it is of this container in this network. A container in two networks has ports of both, and the
+    /// rules of the nftables backend do not name the network.
+    pub fn is_of(&self, request: &Request) -> bool {
+        self.container_id == request.container_id()
+            && self.network.is_none_or(|network| network == request.network)
+    }
+}
+
 /// Removes what pods left that are `gone`, of each table at once, and returns what could not be removed.
 pub(crate) fn remove(nftables: &mut Nftables, gone: impl Fn(&Left<'_>) -> bool) -> Vec<Error> {
     let mut errors = Vec::new();
@@ -34,16 +44,15 @@ pub(crate) fn remove(nftables: &mut Nftables, gone: impl Fn(&Left<'_>) -> bool) 
     errors
 }
 
-/// Returns whether the reference forwards ports to this container.
+/// Returns whether the reference forwards ports to the request's container.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub(crate) fn serves(nftables: &mut Nftables, container_id: &str) -> nft::Result<bool> {
+pub(crate) fn serves(nftables: &mut Nftables, request: &Request) -> nft::Result<bool> {
     for family in FAMILIES {
         for (name, chain) in [("nat", Some(DISPATCH)), ("cni_hostport", None)] {
             let rules = nftables.rules(Table { family, name }, chain)?;
-            if rules.iter().filter_map(|rule| left(chain, rule)).any(|left| left.container_id == container_id)
-            {
+            if rules.iter().filter_map(|rule| left(chain, rule)).any(|left| left.is_of(request)) {
                 return Ok(true);
             }
         }

@@ -6,7 +6,7 @@ use tests::config::changed;
 use tests::{Look, Node, Pod, REFERENCE, with_prev_result};
 
 use super::service::{Place, ask, serve};
-use super::{GATEWAY, NODE, attached, call_in, config, forward_in, mapping, with_host_ip};
+use super::{GATEWAY, NODE, attached, call_in, config, forward_in, mapping, says, with_host_ip};
 
 fn references(node: &Node, id: &str, mappings: Value) -> (Pod, Value) {
     let (pod, result) = attached(node, id);
@@ -33,8 +33,7 @@ fn del_removes_what_the_references_add_made_and_no_other_pods() {
     serve(Place::Pod(&second), "second", "tcp", "::", 80);
     let chains = || node.look("nft list ruleset | grep -c 'chain CNI-DN-' || true").trim().to_owned();
     assert_eq!(chains(), "4");
-    // Also when the network has another name by now.
-    let config = config(json!(null), json!({"name": "renamed"}));
+    let config = config(json!(null), json!({}));
     for _ in 0..2 {
         node.call("portmap", &first).with("CNI_NETNS", "").del(&config);
         assert_eq!(chains(), "2");
@@ -43,6 +42,19 @@ fn del_removes_what_the_references_add_made_and_no_other_pods() {
     node.call("portmap", &second).del(&config);
     assert_eq!(chains(), "0");
     assert!(!node.look("iptables-save -t nat; ip6tables-save -t nat").contains("dnat name:"));
+}
+
+/// The same container's eth1 is in another network, whose config has no ports.
+#[test]
+fn del_of_another_network_leaves_the_containers_ports_alone() {
+    let node = Node::new();
+    let (pod, result) = references(&node, "c1", json!([mapping("tcp", 8080, 80)]));
+    serve(Place::Pod(&pod), "c1", "tcp", "::", 80);
+    let other = config(json!([mapping("tcp", 8080, 80)]), json!({"name": "other"}));
+    node.call("portmap", &pod).with("CNI_IFNAME", "eth1").del(&other);
+    assert!(ask(Place::Host, "tcp", GATEWAY, 8080).starts_with("c1 to "));
+    let failure = node.call("portmap", &pod).verb("CHECK", &with_prev_result(&other, &result)).unwrap_err();
+    says(&failure, 999, &["not forwarded any more"]);
 }
 
 #[test]
