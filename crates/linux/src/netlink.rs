@@ -15,13 +15,15 @@ use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
 use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, socklen_t};
-use nix::sys::socket::sockopt::{SndBuf, SndBufForce};
+use nix::sys::socket::sockopt::{RcvBufForce, SndBuf, SndBufForce};
 use nix::sys::socket::{getsockopt, setsockopt};
 
 use crate::error::{Error, Result};
 use message::Messages;
 
 const RECEIVE_CAPACITY: usize = 64 * 1024;
+/// What the kernel counts for a queued refusal besides the message that it repeats.
+const REFUSAL_CAPACITY: usize = 2048;
 /// How long to wait for an answer once the kernel reported a lost message. The kernel queues its answer before the
 /// request returns.
 const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -94,7 +96,8 @@ impl Socket {
     /// Sends `bytes` (whole messages) and hands each reply to `on_reply` until the message numbered `last` is
     /// acknowledged, a dump is done, or the message numbered `first` is refused as a whole.
     ///
-    /// Returns the first refusal after the whole exchange was read, so that the socket is usable afterwards.
+    /// Returns the first refusal after the whole exchange was read, so that the socket is usable afterwards. The kernel
+    /// may refuse each message of a batch; those refusals that it had no room for do not hide the first.
     pub fn exchange(
         &mut self,
         bytes: &[u8],
@@ -102,10 +105,16 @@ impl Socket {
         last: u32,
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> std::result::Result<(), Failure> {
+        self.make_room_for_refusals(bytes.len(), last.wrapping_sub(first));
         self.send(bytes)?;
         let mut refusal: Option<Refusal> = None;
         loop {
-            let length = self.receive()?;
+            let length = match (self.receive(), &mut refusal) {
+                (Err(_), Some(_)) if self.lost.is_some() => {
+                    return refusal.map_or(Ok(()), |refused| Err(Failure::Refused(refused)));
+                }
+                (length, _) => length?,
+            };
             for message in Messages(&self.receive[..length]) {
                 if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                     continue;
@@ -184,6 +193,15 @@ impl Socket {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Enlarges the receive buffer for a batch that is refused message by message: each refusal repeats its message.
+    fn make_room_for_refusals(&self, bytes: usize, messages: u32) {
+        let needed = bytes + messages as usize * REFUSAL_CAPACITY;
+        if needed > RECEIVE_CAPACITY {
+            // Without the privilege, the first refusals still arrive.
+            let _ = setsockopt(&self.raw, RcvBufForce, &needed);
         }
     }
 

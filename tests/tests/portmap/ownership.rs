@@ -47,6 +47,21 @@ fn the_ports_of_a_pod_that_is_gone_are_taken_over() {
     assert_eq!(elements(&node), own);
 }
 
+/// The kernel refuses each of a transaction's messages, which are more than a socket's queue has room for by default.
+#[test]
+fn hundreds_of_ports_are_taken_refused_and_taken_over_as_one_is() {
+    let node = Node::new();
+    let ports: Vec<_> = (0..300).map(|port| mapping("tcp", 8000 + port, 80)).collect();
+    let (first, _) = with_ports(&node, "first", json!(ports));
+    let (second, result) = attached(&node, "second");
+    let config = config(json!(ports), json!({}));
+    let failure = forward(&node, &second, &config, &result).unwrap_err();
+    says(&failure, 999, &["container first"]);
+    drop(first);
+    forward(&node, &second, &config, &result).unwrap();
+    node.call("portmap", &second).check(&config, &result);
+}
+
 /// The namespace of another container may have the same path by now.
 #[test]
 fn a_path_that_leads_to_another_namespace_does_not_keep_a_port() {
