@@ -27,25 +27,36 @@ pub(crate) fn add(request: &Request) -> Result<AddResult> {
     if !record.fits() {
         return Err(Failure::invalid_key("runtimeConfig.portMappings", "more than 1500 do not fit").into());
     }
-    localnet::allow(&record.forwards)?;
     let mut nftables = Nftables::open()?;
     let masqueraded = record.forwards.iter().flat_map(Forward::masqueraded).collect();
     let needs = Needs { masqueraded, conditional: settings.conditional().collect() };
     let replaced = holders::take(&mut nftables, &record, &needs)?;
-    // The kernel tells only when the table is there, which loads the module.
-    let is_sctp = |forward: &&Forward| i32::from(forward.protocol) == libc::IPPROTO_SCTP;
-    if let Some(sctp) = record.forwards.iter().find(is_sctp).filter(|_| !tracks_sctp()) {
-        let operation = format!("forward {}", sctp.name());
+    // After the table, whose guard keeps 127.0.0.0/8 inside the host.
+    let outcome = has_sctp(&record.forwards).and_then(|()| localnet::allow(&record.forwards));
+    if let Err(error) = outcome {
         if let Err(failed) = holders::give_back(&mut nftables, &record) {
             cni::note(format_args!("portmap: {}", failed.during(format_args!("take back a failed ADD"))));
         }
-        return Err(Error::MissingFeature { operation, feature: Feature::SctpConntrack }.into());
+        return Err(error.into());
     }
     let mut left: Vec<Forward> = replaced.into_iter().flat_map(|record| record.forwards).collect();
     left.retain(|forward| !record.forwards.contains(forward));
     note_failed(stale::delete_from_before(&record.forwards));
     note_failed(stale::delete_of(&left));
     Ok(previous)
+}
+
+/// Checks whether the kernel tracks SCTP if a port needs it. The kernel tells only when the table is there, which loads
+/// the module.
+fn has_sctp(forwards: &[Forward]) -> linux::Result<()> {
+    let is_sctp = |forward: &&Forward| i32::from(forward.protocol) == libc::IPPROTO_SCTP;
+    match forwards.iter().find(is_sctp).filter(|_| !tracks_sctp()) {
+        None => Ok(()),
+        Some(sctp) => {
+            let operation = format!("forward {}", sctp.name());
+            Err(Error::MissingFeature { operation, feature: Feature::SctpConntrack })
+        }
+    }
 }
 
 /// The ports are forwarded, only clients that were there before may wait for their connections to end.

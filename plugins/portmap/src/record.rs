@@ -3,11 +3,12 @@
 //! An element has room for 256 bytes of user data, so the ports are in elements of their own: part 0 names the
 //! attachment, the parts from 1 on have its ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::OnceLock;
 
 use attachment::{Result, claimant, of_namespace};
 use cni::Request;
-use linux::Namespace;
+use linux::{Namespace, Rtnetlink};
 use nft::{Claim, Claimant, Digest, Element, FoundElement, Nftables, UserData};
 
 use crate::forward::Forward;
@@ -73,7 +74,8 @@ impl Record {
     }
 
     /// Returns whether the pod is still there: the interface, in the namespace of ADD. A pod of which that is not known
-    /// counts as there.
+    /// counts as there. A path may be mounted in another mount namespace only, so a namespace that is not at its path is
+    /// looked for by its cookie among those that processes are in.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -82,11 +84,17 @@ impl Record {
         if path.is_empty() {
             return Ok(true);
         }
-        let Some((_, mut pod)) = Namespace::open_if_alive(path)? else { return Ok(false) };
-        if pod.namespace_cookie().is_some_and(|found| *cookie != 0 && found != *cookie) {
-            return Ok(false);
+        let is_the_one =
+            |pod: &Rtnetlink| pod.namespace_cookie().is_none_or(|found| *cookie == 0 || found == *cookie);
+        let Some(mut pod) = Namespace::open_if_alive(path)?.map(|(_, pod)| pod).filter(is_the_one) else {
+            return is_inhabited(*cookie);
+        };
+        if *interface == 0 || pod.link_by_index(*interface)?.is_some() {
+            return Ok(true);
         }
-        Ok(*interface == 0 || pod.link_by_index(*interface)?.is_some())
+        // It may have been created anew.
+        let name = self.owner.comment.splitn(3, '/').nth(2).unwrap_or_default();
+        Ok(!name.is_empty() && pod.link_by_name(name)?.is_some())
     }
 
     /// Returns the element that stands for the whole record.
@@ -197,6 +205,25 @@ impl Record {
         let owner = Claimant { comment, digest: Digest(*digest) };
         Some((Self { owner, home, forwards: Vec::new() }, *parts))
     }
+}
+
+/// Returns whether a process is in the namespace with this cookie, as far as `/proc` shows. The node's namespaces are
+/// looked through once.
+fn is_inhabited(cookie: u64) -> linux::Result<bool> {
+    static COOKIES: OnceLock<HashSet<u64>> = OnceLock::new();
+    if cookie == 0 {
+        return Ok(false);
+    }
+    if let Some(cookies) = COOKIES.get() {
+        return Ok(cookies.contains(&cookie));
+    }
+    let mut cookies = HashSet::new();
+    Namespace::visit_existing(|namespace, has_process| {
+        if has_process {
+            cookies.extend(namespace.rtnetlink().ok().and_then(|pod| pod.namespace_cookie()));
+        }
+    })?;
+    Ok(COOKIES.get_or_init(|| cookies).contains(&cookie))
 }
 
 fn forwards(user_data: &[u8]) -> Vec<Forward> {

@@ -220,8 +220,8 @@ pub(crate) fn probe(nftables: &mut Nftables) -> Result<()> {
 fn missing(nftables: &mut Nftables, needs: &Needs<'_>) -> nft::Result<(Batch, Vec<usize>)> {
     let mut batch = Batch::new(TABLE);
     let mut fib = Vec::new();
-    // Every chain but the last is created with it.
-    let mut has_base = nftables.has_chain(TABLE, HOST_PORTS)?;
+    // The other chains are created with these.
+    let mut has_base = nftables.has_chain(TABLE, HOST_PORTS)? && nftables.has_chain(TABLE, GUARD)?;
     for set in [ATTACHMENTS, HOLDERS, PODS] {
         has_base = has_base && nftables.has_set(TABLE, set)?;
     }

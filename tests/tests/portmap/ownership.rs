@@ -1,7 +1,7 @@
 //! Whose a port is.
 
 use serde_json::json;
-use tests::{Node, Pod};
+use tests::{Look, Node, Pod};
 
 use super::service::{Place, ask, serve};
 use super::{GATEWAY, attached, config, elements, forward, mapping, says, with_ports};
@@ -23,6 +23,26 @@ fn a_second_pod_gets_an_error_that_names_the_first_which_keeps_working() {
     assert_eq!(elements(&node), before, "the second's DEL leaves the first alone");
     node.call("portmap", &first).del(&config(port.clone(), json!({})));
     forward(&node, &second, &config(port, json!({})), &result).unwrap();
+}
+
+/// Without the table's guard, others could reach 127.0.0.1 by way of the bridge.
+#[test]
+fn an_add_that_is_refused_leaves_route_localnet_alone() {
+    let node = Node::new();
+    let port = json!([mapping("tcp", 8080, 80)]);
+    let (first, _) = with_ports(&node, "first", port.clone());
+    let second = Pod::new("second");
+    let ipam = tests::config::host_local(&["10.245.0.0/24"]);
+    let network = json!({"name": "others", "bridge": "other0", "ipam": ipam});
+    let result =
+        node.call("bridge", &second).add(&tests::config::changed(&super::network(), network.clone()));
+    let config = config(port, json!({}));
+    let parameter = "net/ipv4/conf/other0/route_localnet";
+    forward(&node, &second, &config, &result).unwrap_err();
+    assert_eq!(node.sysctl(parameter), "0");
+    node.call("portmap", &first).del(&config);
+    forward(&node, &second, &config, &result).unwrap();
+    assert_eq!(node.sysctl(parameter), "1");
 }
 
 #[test]
@@ -84,6 +104,36 @@ fn a_path_that_leads_to_another_namespace_does_not_keep_a_port() {
     says(&failure, 999, &["container first"]);
     mount(&second);
     forward(&node, &second, &config(port, json!({})), &result).unwrap();
+}
+
+/// A plugin in another mount namespace, as in a container, does not see the path.
+#[test]
+fn a_pod_that_lives_keeps_its_ports_though_its_path_or_its_interface_is_another() {
+    let node = Node::new();
+    let port = config(json!([mapping("tcp", 8080, 80)]), json!({}));
+    let (first, result) = attached(&node, "first");
+    let path = node.file("netns", "");
+    tests::shell(&format!("mount --bind {} {}", first.netns(), path.display()));
+    let call = node.call("portmap", &first).with("CNI_NETNS", path.to_str().unwrap());
+    call.add(&tests::with_prev_result(&port, &result));
+    // It ends with its input, so with this process.
+    let mut process = first.command("exec cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let (second, result) = attached(&node, "second");
+    let refused = || {
+        let failure = forward(&node, &second, &port, &result).unwrap_err();
+        says(&failure, 999, &["container first"]);
+    };
+    first.shell("ip link delete eth0; ip link add eth0 type veth peer name peer0");
+    refused();
+    tests::shell(&format!("umount {}", path.display()));
+    refused();
+    let keys = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
+    let gc = tests::config::changed(&config(json!(null), json!({})), keys);
+    node.call("portmap", &Pod::new("none")).verb("GC", &gc).unwrap();
+    refused();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    forward(&node, &second, &port, &result).unwrap();
 }
 
 #[test]
